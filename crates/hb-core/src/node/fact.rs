@@ -1,0 +1,164 @@
+//! What the records of the journal say. The form of a record stands in [`crate::journal`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::cycle::{ClosedBy, Resume};
+use crate::ids::{CycleNo, WatchName};
+use crate::journal::Hash;
+use crate::watch::alert::{Alert, Episode};
+use crate::watch::baseline::{Gate, Provenance};
+use crate::watch::decide::Carry;
+use crate::watch::decision::{BaselineRef, Decision};
+
+/// A record of `hb`.
+pub type Record = crate::journal::Record<Body>;
+/// A record of `hb` with its bytes.
+pub type Sealed = crate::journal::Sealed<Body>;
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Body {
+    /// A node took the stream over; every smaller epoch is fenced from here.
+    EpochOpened {
+        /// What gave the right to try: `file`, `file-ttl`, `external` …
+        lease: String,
+        /// Why it changed hands, in words.
+        reason: String,
+    },
+    /// A cycle of a watch was decided.
+    CycleDecided(Box<CycleDecided>),
+    /// An alert reached a sink, or was given up.
+    AlertDelivered(AlertDelivered),
+    /// A watch decides against another baseline from the next cycle on.
+    BaselineAdopted(BaselineAdopted),
+    /// Something happened to the versions of a baseline tag (streams `baseline/TAG`).
+    BaselineEvent(BaselineEvent),
+    /// The writer stopped writing of its own will.
+    EpochClosed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Body {
+    /// The kind as it stands in documents.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::EpochOpened { .. } => "epoch_opened",
+            Self::CycleDecided(_) => "cycle_decided",
+            Self::AlertDelivered(_) => "alert_delivered",
+            Self::BaselineAdopted(_) => "baseline_adopted",
+            Self::BaselineEvent(_) => "baseline_event",
+            Self::EpochClosed { .. } => "epoch_closed",
+        }
+    }
+}
+
+/// A decided cycle with all that a new holder needs to go on after it. The newest one of a stream is a snapshot: nothing
+/// before it is needed, so trimming never loses state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CycleDecided {
+    /// The watch.
+    pub watch: WatchName,
+    /// What was decided.
+    pub decision: Decision,
+    /// Hash of the decision's bytes: two nodes that decide the same have the same digest, whatever their epochs.
+    pub digest: Hash,
+    /// What closed the cycle.
+    pub closed_by: ClosedBy,
+    /// Where the source is read on from.
+    pub resume: Resume,
+    /// What detectors carry into the next cycle.
+    pub carry: Carry,
+    /// Where the watch's learning stands: cycles taken since it began, none when it does not learn.
+    pub learning: Option<u32>,
+    /// The baseline in force after this cycle.
+    pub baseline: Option<BaselineRef>,
+    /// The alert that this cycle makes, if any.
+    pub alert: Option<Alert>,
+    /// The episode that it belongs to.
+    pub episode: Episode,
+    /// Alerts of earlier cycles that have not reached every sink yet.
+    pub undelivered: Vec<Undelivered>,
+}
+
+/// An alert with the sinks that have not taken it yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undelivered {
+    /// The alert.
+    pub alert: Alert,
+    /// Sinks that it still has to reach.
+    pub sinks: Vec<String>,
+}
+
+/// An alert reached a sink, or was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertDelivered {
+    /// Cycle of the alert.
+    pub cycle: CycleNo,
+    /// The sink.
+    pub sink: String,
+    /// Tries that it took.
+    pub tries: u32,
+    /// Set when it was given up: why.
+    pub given_up: Option<String>,
+}
+
+/// A watch decides against another baseline from the next cycle on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineAdopted {
+    /// Which.
+    pub baseline: BaselineRef,
+    /// First cycle that is decided against it.
+    pub from_cycle: CycleNo,
+    /// Why: learned, or promoted and by whom.
+    pub reason: String,
+}
+
+/// Something happened to the versions of a baseline tag.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum BaselineEvent {
+    /// A version was made.
+    Learned {
+        /// Version, tag and hash of the document.
+        baseline: BaselineRef,
+        /// Where it comes from.
+        provenance: Provenance,
+        /// Series in it.
+        series: u64,
+        /// Its quality gates.
+        gates: Vec<Gate>,
+    },
+    /// Somebody asks for it to be put in force.
+    Requested {
+        /// Version.
+        version: u32,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody else agrees.
+    Approved {
+        /// Version.
+        version: u32,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// It is put in force; the newest promotion of a tag counts.
+    Promoted {
+        /// Version, tag and hash.
+        baseline: BaselineRef,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Gates that were closed and overridden, by name.
+        forced: Vec<String>,
+    },
+}

@@ -1,0 +1,1 @@
+//! Tests of a series against its baseline, one file each.

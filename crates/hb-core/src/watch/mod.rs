@@ -1,0 +1,15 @@
+//! Is it well? Samples become windows, windows become summaries, summaries and a baseline become a decision.
+//!
+//! Everything here is a function of its arguments (W2). Nothing here knows of positions, records or leases.
+
+pub mod alert;
+pub mod baseline;
+pub mod decide;
+pub mod decision;
+pub mod detect;
+pub mod registry;
+pub mod sample;
+pub mod settings;
+pub mod summary;
+pub mod units;
+pub mod window;

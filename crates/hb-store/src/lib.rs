@@ -1,0 +1,3 @@
+//! Keeps: journals, leases and views.
+
+pub mod port;
