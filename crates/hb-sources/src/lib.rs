@@ -10,9 +10,11 @@
 //! 4. Memory is bounded whatever the input is: names ([`Limits::names_max`]), line length ([`Limits::line_bytes_max`]).
 //! 5. [`Polled::Idle`] means that everything up to `mark` had been delivered at the time `looked_at`, taken before looking.
 
-use hb_core::time::Stamp;
-use hb_core::watch::sample::{Batch, Mark};
 use std::time::Duration;
+
+use hb_core::mark::Mark;
+use hb_core::time::Stamp;
+use hb_core::watch::sample::Batch;
 
 /// Whether a source can be read again from an earlier mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,8 +10,8 @@ pub use collector::{Closing, Collector, Grid, Place};
 
 use serde::{Deserialize, Serialize};
 
+use crate::mark::Mark;
 use crate::time::Stamp;
-use crate::watch::sample::Mark;
 
 /// What closed a cycle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
