@@ -1,2 +1,542 @@
-//! placeholder
-pub struct Closing; pub struct Collector; pub struct Grid; pub struct Place;
+//! The machine that turns positions and event times into closed cycles.
+//!
+//! It is told of every item in order of position. A sample's fate is decided from its event time, its position and the
+//! recorded horizons alone. Positions before `closed` have been accounted for by an earlier record: what is read there
+//! again only fills the windows that are still open, and is not counted again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{ClosedBy, Resume};
+use crate::mark::Mark;
+use crate::time::{Now, Span, Stamp};
+
+/// Most horizons kept; more would need more than this many cycles within the allowed lateness.
+pub const HORIZONS_MAX: usize = 1_024;
+
+/// How event time is cut into cycles. All in nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Length of a cycle.
+    pub interval_ns: i64,
+    /// How far behind the newest sample another may be.
+    pub lateness_ns: i64,
+    /// How far ahead of the wall clock a sample may be.
+    pub future_ns: i64,
+    /// How long after its end a silent cycle is held open.
+    pub silence_grace_ns: i64,
+    /// Most silent cycles in a row that are decided one by one.
+    pub silent_cycles_max: u32,
+}
+
+/// What can be collected: it only has to say how much it holds.
+pub trait Collects: Default {
+    /// Items in it.
+    fn total(&self) -> u64;
+}
+
+/// Where a sample goes.
+#[derive(Debug)]
+pub enum Place<'a, W> {
+    /// Into this open cycle.
+    Into(&'a mut W),
+    /// Its cycle has been decided; counted.
+    Late,
+    /// Dated too far ahead; counted.
+    Future,
+}
+
+/// Items that belong to no window, since the last close.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tally<F: Ord> {
+    /// Samples whose cycle had been decided.
+    pub late: u64,
+    /// The largest distance behind the end of their cycle.
+    pub late_max_ns: i64,
+    /// Samples dated too far ahead.
+    pub future: u64,
+    /// Items that were no samples.
+    pub faults: BTreeMap<F, u64>,
+}
+
+/// A cycle that is closed and waits to be decided.
+#[derive(Debug)]
+pub struct Closing<W, F: Ord> {
+    /// Its span; longer than the interval only for a leap in silence.
+    pub span: Span,
+    /// What fell into it.
+    pub window: W,
+    /// What fell nowhere since the close before.
+    pub tally: Tally<F>,
+    /// Everything delivered since the watch began.
+    pub delivered: u64,
+    /// Of that, what waits in later cycles.
+    pub pending: u64,
+    /// What closed it.
+    pub by: ClosedBy,
+    /// Where to read on.
+    pub resume: Resume,
+}
+
+#[derive(Debug)]
+struct Open<W> {
+    index: i64,
+    first: Mark,
+    window: W,
+}
+
+/// The open cycles of a watch. `W` is what collects samples, `F` names causes of faults.
+#[derive(Debug)]
+pub struct Collector<W, F: Ord> {
+    grid: Grid,
+    /// Where cycle 0 of the grid starts, in `0..interval_ns`: not zero when the interval was changed on the way.
+    origin_ns: i64,
+    next: Option<i64>,
+    anchored: bool,
+    ended: bool,
+    closed: u64,
+    horizons: Vec<(u64, Stamp)>,
+    max_at: Option<Stamp>,
+    lag_ns: i64,
+    open: Vec<Open<W>>,
+    tally: Tally<F>,
+    delivered: u64,
+    end: Mark,
+    /// The cycle of the sample before: most samples fall where the last one fell.
+    hot: (i64, Span),
+}
+
+const NOWHERE: Span = Span { start: Stamp(i64::MAX), end: Stamp(i64::MIN) };
+
+impl<W: Collects, F: Ord> Collector<W, F> {
+    /// A new watch, beginning at position 0.
+    #[must_use]
+    pub fn new(grid: Grid, now: Now) -> Self {
+        let mut collector = Self {
+            grid,
+            origin_ns: 0,
+            next: None,
+            anchored: false,
+            ended: false,
+            closed: 0,
+            horizons: Vec::new(),
+            max_at: None,
+            lag_ns: 0,
+            open: Vec::new(),
+            tally: Tally { late: 0, late_max_ns: 0, future: 0, faults: BTreeMap::new() },
+            delivered: 0,
+            end: Mark::default(),
+            hot: (0, NOWHERE),
+        };
+        collector.raise_horizon(0, now.wall);
+        collector
+    }
+
+    /// Goes on after a decided cycle: `delivered` is what had been delivered by its close, `reopened` the wall clock at
+    /// which the new reign began. The source is to be read from `resume.mark`.
+    #[must_use]
+    pub fn resume(grid: Grid, resume: &Resume, delivered: u64, reopened: Stamp) -> Self {
+        let mut collector = Self::new(grid, Now::default());
+        collector.origin_ns = resume.next_start.0.rem_euclid(grid.interval_ns);
+        collector.next = Some(collector.index_of(resume.next_start));
+        collector.anchored = resume.anchored;
+        collector.ended = resume.ended;
+        collector.closed = resume.closed;
+        collector.horizons.clone_from(&resume.horizons);
+        collector.lag_ns = resume.lag_ns;
+        collector.delivered = delivered;
+        collector.end = resume.mark.clone();
+        collector.raise_horizon(resume.closed, reopened);
+        collector
+    }
+
+    fn index_of(&self, at: Stamp) -> i64 {
+        at.0.saturating_sub(self.origin_ns).div_euclid(self.grid.interval_ns)
+    }
+
+    fn start_of(&self, index: i64) -> Stamp {
+        Stamp(index.saturating_mul(self.grid.interval_ns).saturating_add(self.origin_ns))
+    }
+
+    /// Start of the cycle that is decided next, once there is one.
+    #[must_use]
+    pub fn next_start(&self) -> Option<Stamp> {
+        self.next.map(|index| self.start_of(index))
+    }
+
+    /// The newest event time placed since the source was opened.
+    #[must_use]
+    pub fn max_at(&self) -> Option<Stamp> {
+        self.max_at
+    }
+
+    /// Everything before this position has been accounted for.
+    #[must_use]
+    pub fn closed(&self) -> u64 {
+        self.closed
+    }
+
+    /// The open windows, oldest first.
+    pub fn windows(&mut self) -> impl Iterator<Item = &mut W> {
+        self.open.iter_mut().map(|open| &mut open.window)
+    }
+
+    /// The event clock at wall time `wall`: where the source would be now if it went on as before.
+    #[must_use]
+    pub fn event_clock(&self, wall: Stamp) -> Stamp {
+        wall.plus_ns(self.lag_ns.saturating_neg())
+    }
+
+    fn raise_horizon(&mut self, position: u64, wall: Stamp) {
+        let ahead = [self.grid.interval_ns, self.grid.lateness_ns, self.grid.silence_grace_ns, self.grid.future_ns];
+        let horizon = ahead.iter().fold(wall, |stamp, ns| stamp.plus_ns(*ns));
+        // Never lower: what was within reach when it was read first must be so when it is read again.
+        if self.horizons.last().is_none_or(|(_, last)| *last < horizon) {
+            self.horizons.retain(|(from, _)| *from != position || *from < self.closed);
+            self.horizons.push((position, horizon));
+        }
+        let excess = self.horizons.len().saturating_sub(HORIZONS_MAX);
+        self.horizons.drain(..excess);
+    }
+
+    fn horizon(&self, position: u64) -> Stamp {
+        let after = self.horizons.partition_point(|(from, _)| *from <= position);
+        let place = after.saturating_sub(1);
+        self.horizons.get(place).map_or(Stamp(i64::MAX), |(_, horizon)| *horizon)
+    }
+
+    #[inline]
+    fn too_far(&self, position: u64, at: Stamp) -> bool {
+        // The newest horizon is the farthest but holds only from its position on.
+        match self.horizons.last() {
+            Some((from, horizon)) if position >= *from => at > *horizon,
+            Some(_) | None => at > self.horizon(position),
+        }
+    }
+
+    /// Closes the oldest open cycle if a sample at `position`, dated `at`, says that its time is over. To be called again
+    /// until it gives nothing, and before the sample is placed.
+    #[inline]
+    pub fn due(&mut self, position: u64, token: &Arc<str>, at: Stamp, now: Now) -> Option<Closing<W, F>> {
+        if self.max_at.is_some_and(|max| at <= max) || position < self.closed {
+            return None;
+        }
+        self.due_slow(position, token, at, now)
+    }
+
+    fn due_slow(&mut self, position: u64, token: &Arc<str>, at: Stamp, now: Now) -> Option<Closing<W, F>> {
+        let next = self.next.filter(|_| self.anchored)?;
+        if self.too_far(position, at) {
+            return None;
+        }
+        let over = self.index_of(at.plus_ns(self.grid.lateness_ns.saturating_neg()));
+        let here = Mark { position, token: Arc::clone(token) };
+        (over > next).then(|| self.close(over, here, ClosedBy::Watermark, now))
+    }
+
+    /// Finds the place of a sample and counts it.
+    #[inline]
+    pub fn place(&mut self, position: u64, token: &Arc<str>, at: Stamp) -> Place<'_, W> {
+        let again = position < self.closed;
+        if !again {
+            self.delivered += 1;
+        }
+        if self.too_far(position, at) {
+            self.tally.future += u64::from(!again);
+            return Place::Future;
+        }
+        let index = if self.hot.1.holds(at) { self.hot.0 } else { self.warm(at) };
+        let next = self.anchor(index);
+        if index < next {
+            if !again {
+                self.tally.late += 1;
+                let behind = self.start_of(next).since_ns(at);
+                self.tally.late_max_ns = self.tally.late_max_ns.max(behind);
+            }
+            return Place::Late;
+        }
+        if self.max_at.is_none_or(|max| at > max) {
+            self.max_at = Some(at);
+        }
+        Place::Into(self.window(index, position, token))
+    }
+
+    fn warm(&mut self, at: Stamp) -> i64 {
+        let index = self.index_of(at);
+        self.hot = (index, Span { start: self.start_of(index), end: self.start_of(index.saturating_add(1)) });
+        index
+    }
+
+    /// The first sample ever says where the grid begins, unless silence before it has led up to it.
+    #[inline]
+    fn anchor(&mut self, index: i64) -> i64 {
+        match self.next {
+            Some(next) if self.anchored => next,
+            Some(next) if (0..=i64::from(self.grid.silent_cycles_max)).contains(&index.saturating_sub(next)) => {
+                self.anchored = true;
+                next
+            }
+            Some(_) | None => {
+                self.anchored = true;
+                self.next = Some(index);
+                index
+            }
+        }
+    }
+
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the index was just found or inserted")]
+    fn window(&mut self, index: i64, position: u64, token: &Arc<str>) -> &mut W {
+        let place = match self.open.iter().position(|open| open.index >= index) {
+            Some(place) if self.open[place].index == index => place,
+            found => {
+                let place = found.unwrap_or(self.open.len());
+                let first = Mark { position, token: Arc::clone(token) };
+                self.open.insert(place, Open { index, first, window: W::default() });
+                place
+            }
+        };
+        &mut self.open[place].window
+    }
+
+    /// Counts an item that is no sample.
+    pub fn fault(&mut self, position: u64, cause: F) {
+        if position >= self.closed {
+            self.delivered += 1;
+            *self.tally.faults.entry(cause).or_insert(0) += 1;
+        }
+    }
+
+    /// Told after a batch: everything before `end` has been delivered; `advanced` when it held a sample newer than all before.
+    pub fn read_to(&mut self, end: &Mark, now: Now) {
+        self.end.clone_from(end);
+        self.ended = false;
+        if let Some(max_at) = self.max_at {
+            self.lag_ns = now.wall.since_ns(max_at);
+        }
+    }
+
+    /// Told that at wall time `looked_at` nothing stood beyond `end`: closes the oldest cycle if the event clock has passed
+    /// it. To be called again until it gives nothing.
+    pub fn idle(&mut self, looked_at: Stamp, now: Now) -> Option<Closing<W, F>> {
+        let clock = self.event_clock(looked_at);
+        let Some(next) = self.next else {
+            self.next = Some(self.index_of(clock));
+            return None;
+        };
+        let held = self.grid.lateness_ns.saturating_add(self.grid.silence_grace_ns);
+        let over = self.index_of(clock.plus_ns(held.saturating_neg()));
+        let end = self.end.clone();
+        (over > next && !self.ended).then(|| self.close(over, end, ClosedBy::Clock, now))
+    }
+
+    /// Told that the source is complete: closes the oldest open cycle. To be called again until it gives nothing; the last
+    /// one says [`Resume::ended`]. A watch that never saw anything closes one cycle at the wall clock, so that it says so.
+    pub fn finish(&mut self, now: Now) -> Option<Closing<W, F>> {
+        let end = self.end.clone();
+        if self.next.is_none() {
+            self.next = Some(self.index_of(now.wall));
+            self.ended = true;
+            return Some(self.close(i64::MAX, end, ClosedBy::End, now));
+        }
+        let newest = self.open.last()?.index;
+        self.ended = self.open.len() == 1 && self.next == Some(newest);
+        Some(self.close(newest.saturating_add(1), end, ClosedBy::End, now))
+    }
+
+    /// Closes the cycle `next`; `over` is the first one whose time is not over yet.
+    fn close(&mut self, over: i64, here: Mark, by: ClosedBy, now: Now) -> Closing<W, F> {
+        let next = self.next.unwrap_or(0);
+        let front = self.open.first().map(|open| open.index);
+        let window = if front == Some(next) { self.open.remove(0).window } else { W::default() };
+        let after = if front == Some(next) || by == ClosedBy::End && front.is_none() {
+            next.saturating_add(1)
+        } else {
+            self.after_silence(next, over.min(front.unwrap_or(over)))
+        };
+        self.next = Some(after);
+        self.hot = (0, NOWHERE);
+        self.closed = self.closed.max(here.position);
+        self.raise_horizon(self.closed, now.wall);
+        let mark = self.open.iter().map(|open| &open.first).min_by_key(|mark| mark.position).cloned().unwrap_or(here);
+        let needed = self.horizons.partition_point(|(from, _)| *from <= mark.position).saturating_sub(1);
+        self.horizons.drain(..needed);
+        let empty = Tally { late: 0, late_max_ns: 0, future: 0, faults: BTreeMap::new() };
+        Closing {
+            span: Span { start: self.start_of(next), end: self.start_of(after) },
+            window,
+            tally: std::mem::replace(&mut self.tally, empty),
+            delivered: self.delivered,
+            pending: self.open.iter().map(|open| open.window.total()).sum(),
+            by,
+            resume: Resume {
+                mark,
+                closed: self.closed,
+                lag_ns: self.lag_ns,
+                anchored: self.anchored,
+                next_start: self.start_of(after),
+                horizons: self.horizons.clone(),
+                ended: self.ended,
+            },
+        }
+    }
+
+    /// The cycle after a silent one: the next, or the end of a leap that would take too many silent cycles.
+    fn after_silence(&self, next: i64, over: i64) -> i64 {
+        if over.saturating_sub(next) > i64::from(self.grid.silent_cycles_max) { over } else { next.saturating_add(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq)]
+    struct Bag(Vec<i64>);
+
+    impl Collects for Bag {
+        fn total(&self) -> u64 {
+            self.0.len() as u64
+        }
+    }
+
+    type Machine = Collector<Bag, &'static str>;
+
+    const GRID: Grid =
+        Grid { interval_ns: 10, lateness_ns: 5, future_ns: 100, silence_grace_ns: 3, silent_cycles_max: 4 };
+
+    fn now(wall: i64) -> Now {
+        Now { wall: Stamp(wall), ..Now::default() }
+    }
+
+    /// Reads `times` from `from` on, the position of each being its index; gives what was closed.
+    fn read(machine: &mut Machine, times: &[i64], from: u64) -> Vec<Closing<Bag, &'static str>> {
+        let token: Arc<str> = "".into();
+        let mut closed = Vec::new();
+        for (position, at) in (0..).zip(times).skip(usize::try_from(from).unwrap()) {
+            while let Some(closing) = machine.due(position, &token, Stamp(*at), now(1_000)) {
+                closed.push(closing);
+            }
+            if let Place::Into(bag) = machine.place(position, &token, Stamp(*at)) {
+                bag.0.push(*at);
+            }
+        }
+        let end = Mark { position: times.len() as u64, token };
+        machine.read_to(&end, now(1_000));
+        closed
+    }
+
+    fn finish(machine: &mut Machine) -> Vec<Closing<Bag, &'static str>> {
+        std::iter::from_fn(|| machine.finish(now(1_000))).collect()
+    }
+
+    fn story(closed: &[Closing<Bag, &'static str>]) -> Vec<String> {
+        let line = |c: &Closing<Bag, &'static str>| {
+            let (tally, resume) = (&c.tally, &c.resume);
+            format!(
+                "{}..{} {:?} late {} future {} delivered {} pending {} resume {} closed {}",
+                c.span.start.0,
+                c.span.end.0,
+                c.window.0,
+                tally.late,
+                tally.future,
+                c.delivered,
+                c.pending,
+                resume.mark.position,
+                resume.closed
+            )
+        };
+        closed.iter().map(line).collect()
+    }
+
+    #[test]
+    fn w4_late_and_out_of_order_samples_are_placed_or_counted() {
+        let mut machine = Machine::new(GRID, now(1_000));
+        // 24 is placed before 8 comes; 26 closes 0..10 (26 - 5 >= 20 closes 10..20 too); 9 is then late.
+        let mut closed = read(&mut machine, &[1, 12, 8, 14, 13, 26, 9, 27], 0);
+        closed.extend(finish(&mut machine));
+        assert_eq!(
+            story(&closed),
+            [
+                "0..10 [1, 8] late 0 future 0 delivered 5 pending 3 resume 1 closed 5",
+                "10..20 [12, 14, 13] late 0 future 0 delivered 5 pending 0 resume 5 closed 5",
+                "20..30 [26, 27] late 1 future 0 delivered 8 pending 0 resume 8 closed 8",
+            ]
+        );
+    }
+
+    #[test]
+    fn w3_silence_is_decided_and_a_leap_is_one_long_cycle() {
+        let mut machine = Machine::new(GRID, now(1_000));
+        let closed = read(&mut machine, &[1, 38, 99, 178], 0);
+        let spans: Vec<_> = closed.iter().map(|c| (c.span.start.0, c.span.end.0, c.window.0.len())).collect();
+        assert_eq!(spans, [(0, 10, 1), (10, 20, 0), (20, 30, 0), (30, 40, 1), (40, 90, 0), (90, 100, 1), (100, 170, 0)]);
+    }
+
+    #[test]
+    fn w3_the_clock_closes_what_the_source_does_not() {
+        let mut machine = Machine::new(GRID, now(1_000));
+        assert!(machine.idle(Stamp(1_003), now(1_003)).is_none());
+        // 1000..1010, held open for lateness and grace, has passed at 1018 and not before.
+        assert!(machine.idle(Stamp(1_017), now(1_017)).is_none());
+        let closing = machine.idle(Stamp(1_018), now(1_018)).unwrap();
+        assert_eq!((closing.span.start, closing.by), (Stamp(1_000), ClosedBy::Clock));
+        assert!(machine.idle(Stamp(1_018), now(1_018)).is_none());
+        // A recording of the past re-anchors, because no sample had been placed.
+        assert!(matches!(machine.place(0, &"".into(), Stamp(7)), Place::Into(_)));
+        machine.read_to(&Mark { position: 1, token: "".into() }, now(1_020));
+        // Its own event clock goes on from there.
+        assert!(machine.idle(Stamp(1_020), now(1_020)).is_none());
+        assert_eq!(machine.idle(Stamp(1_031), now(1_031)).unwrap().span.start, Stamp(0));
+    }
+
+    #[test]
+    fn w4_a_sample_from_the_next_century_neither_counts_nor_closes() {
+        let mut machine = Machine::new(GRID, now(1_000));
+        let mut closed = read(&mut machine, &[1, 1_000_000, 2], 0);
+        closed.extend(finish(&mut machine));
+        assert_eq!(story(&closed), ["0..10 [1, 2] late 0 future 1 delivered 3 pending 0 resume 3 closed 3"]);
+    }
+
+    #[test]
+    fn nothing_at_all_is_one_silent_cycle() {
+        let mut machine = Machine::new(GRID, now(1_000));
+        let closed = finish(&mut machine);
+        assert_eq!(story(&closed), ["1000..1010 [] late 0 future 0 delivered 0 pending 0 resume 0 closed 0"]);
+        assert!(closed[0].resume.ended);
+    }
+
+    /// W1, W2: killed after any record and resumed from it, a watch closes the same cycles with the same contents.
+    #[test]
+    fn w1_resumed_after_any_record_it_closes_the_same() {
+        let mut state: u64 = 7;
+        for round in 0..200 {
+            let mut at = 0;
+            let times: Vec<i64> = (0..120)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let draw = i64::try_from(state >> 40).unwrap();
+                    at += draw % 4;
+                    match draw % 50 {
+                        0 => at + 1_000_000,
+                        1 => at + 60,
+                        n if n < 12 => at - n,
+                        _ => at,
+                    }
+                })
+                .collect();
+            let mut whole = Machine::new(GRID, now(1_000));
+            let mut expected = read(&mut whole, &times, 0);
+            expected.extend(finish(&mut whole));
+            for stop in 0..expected.len() {
+                let last = &expected[stop];
+                let mut again = Machine::resume(GRID, &last.resume, last.delivered, Stamp(1_000));
+                let mut rest = read(&mut again, &times, last.resume.mark.position);
+                rest.extend(finish(&mut again));
+                assert_eq!(story(&rest), story(&expected[stop + 1..]), "round {round}, after {stop}");
+            }
+            let counted: u64 = expected.iter().map(|c| c.window.total() + c.tally.late + c.tally.future).sum();
+            assert_eq!(counted, 120, "round {round}");
+        }
+    }
+}

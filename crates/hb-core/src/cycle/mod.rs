@@ -6,7 +6,7 @@
 
 mod collector;
 
-pub use collector::{Closing, Collector, Grid, Place};
+pub use collector::{Closing, Collector, Collects, Grid, HORIZONS_MAX, Place, Tally};
 
 use serde::{Deserialize, Serialize};
 
