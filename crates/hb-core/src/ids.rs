@@ -49,7 +49,7 @@ name! {
     WatchName
 }
 name! {
-    /// A stream of the journal: `watch/NAME`, `baseline/TAG`, `supervisor/NAME`.
+    /// A stream of the journal: `watch/NAME`, `baseline/WATCH/TAG`, `supervisor/NAME`.
     StreamName
 }
 
@@ -60,10 +60,10 @@ impl StreamName {
         Self(format!("watch/{name}").into())
     }
 
-    /// The stream in which the versions behind a baseline tag stand.
+    /// The stream in which the versions behind a watch's baseline tag stand.
     #[must_use]
-    pub fn baseline(tag: &str) -> Self {
-        Self(format!("baseline/{tag}").into())
+    pub fn baseline(watch: &WatchName, tag: &str) -> Self {
+        Self(format!("baseline/{watch}/{tag}").into())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the records of the journal say. The form of a record stands in [`crate::journal`].
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cycle::{ClosedBy, Resume};
@@ -27,12 +29,12 @@ pub enum Body {
         reason: String,
     },
     /// A cycle of a watch was decided.
-    CycleDecided(Box<CycleDecided>),
+    CycleDecided(Arc<CycleDecided>),
     /// An alert reached a sink, or was given up.
     AlertDelivered(AlertDelivered),
     /// A watch decides against another baseline from the next cycle on.
     BaselineAdopted(BaselineAdopted),
-    /// Something happened to the versions of a baseline tag (streams `baseline/TAG`).
+    /// Something happened to the versions of a baseline tag (streams `baseline/WATCH/TAG`).
     BaselineEvent(BaselineEvent),
     /// The writer stopped writing of its own will.
     EpochClosed {
