@@ -11,5 +11,6 @@ pub mod registry;
 pub mod sample;
 pub mod settings;
 pub mod summary;
+mod unit_table;
 pub mod units;
 pub mod window;
