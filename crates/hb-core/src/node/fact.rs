@@ -82,9 +82,12 @@ pub struct CycleDecided {
     pub alert: Option<Alert>,
     /// The episode that it belongs to.
     pub episode: Episode,
-    /// Alerts of earlier cycles that have not reached every sink yet.
+    /// Alerts that have not reached every sink yet, this cycle's own included; oldest first, at most [`UNDELIVERED_MAX`].
     pub undelivered: Vec<Undelivered>,
 }
+
+/// Most alerts of a watch under way at a time; beyond it the oldest are given up, which is told (B1).
+pub const UNDELIVERED_MAX: usize = 1_000;
 
 /// An alert with the sinks that have not taken it yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

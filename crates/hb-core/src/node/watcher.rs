@@ -1,0 +1,446 @@
+//! One watch at work: batches in, decided cycles out. Restart, takeover, replay and the good day are the same code (H3).
+//!
+//! **Invariants.** Two watchers resumed from the same record, reading the same source with the same settings and baseline,
+//! give the same decisions, byte for byte (W2). Nothing here depends on what a process remembers beyond the record.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fact::{BaselineAdopted, CycleDecided, UNDELIVERED_MAX, Undelivered};
+use super::series::Series;
+use crate::cycle::{Closing, Collector, Collects, Grid, Place};
+use crate::ids::CycleNo;
+use crate::journal::Hash;
+use crate::mark::Mark;
+use crate::time::{Now, Stamp};
+use crate::watch::alert::alert;
+use crate::watch::baseline::{Baseline, Gate, Learner, Material, Provenance};
+use crate::watch::decide::{Carry, Case, decide};
+use crate::watch::decision::{BaselineRef, Counts, DataFault, NAMED_MAX, Status};
+use crate::watch::registry::Names;
+use crate::watch::sample::{Batch, FaultCause};
+use crate::watch::settings::WatchSettings;
+use crate::watch::summary::{SeriesSummary, SeriesTable};
+use crate::watch::window::{Admission, Window};
+
+type Closed = Closing<Bin, FaultCause>;
+
+/// One cycle's samples, with the names that fed them.
+#[derive(Debug, Default)]
+struct Bin {
+    window: Window,
+    feeders: Vec<u32>,
+    clashes: BTreeMap<usize, Arc<str>>,
+    unit_faults: BTreeMap<usize, (Arc<str>, Option<Arc<str>>)>,
+}
+
+impl Collects for Bin {
+    fn total(&self) -> u64 {
+        self.window.counts.total()
+    }
+}
+
+/// What a watch has come to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A cycle is decided.
+    Decided(Arc<CycleDecided>),
+    /// A baseline was learned, all its gates are open, and the watch decides against it from the next cycle on.
+    Learned {
+        /// Record of the adoption.
+        adopted: BaselineAdopted,
+        /// The document, to be made durable before the record.
+        bytes: Vec<u8>,
+        /// Where it comes from.
+        provenance: Provenance,
+        /// Series in it.
+        series: u64,
+        /// Its gates.
+        gates: Vec<Gate>,
+    },
+}
+
+/// What a watch goes on from, besides its settings.
+#[derive(Debug, Clone, Default)]
+pub struct Past {
+    /// Newest decided cycle.
+    pub last: Option<Arc<CycleDecided>>,
+    /// Baseline in force, with its document.
+    pub baseline: Option<(Arc<Baseline>, BaselineRef)>,
+    /// Alerts under way.
+    pub undelivered: Vec<Undelivered>,
+    /// The learner, having seen the cycles that the newest record says.
+    pub learner: Learner,
+}
+
+/// One watch at work.
+#[derive(Debug)]
+pub struct Watcher {
+    settings: Arc<WatchSettings>,
+    hash: Hash,
+    names: Names,
+    series: Series,
+    collector: Collector<Bin, FaultCause>,
+    next_cycle: CycleNo,
+    past: Past,
+    carry: Carry,
+    learning: bool,
+    given_up: u64,
+}
+
+impl Watcher {
+    /// A watch that goes on from `past`; `reopened` is the wall clock at which the present reign began.
+    #[must_use]
+    pub fn new(settings: Arc<WatchSettings>, past: Past, reopened: Stamp) -> Self {
+        let grid = grid(&settings);
+        let collector = match &past.last {
+            Some(last) => {
+                Collector::resume(grid, &last.resume, last.decision.counts.delivered_total, reopened)
+            }
+            None => Collector::new(grid, Now { wall: reopened, ..Now::default() }),
+        };
+        let learning = past.last.as_ref().is_none_or(|last| last.learning.is_some());
+        Self {
+            hash: settings.hash(),
+            names: Names::new(&settings),
+            series: Series::default(),
+            collector,
+            next_cycle: past.last.as_ref().map_or(CycleNo(0), |last| last.decision.cycle.next()),
+            carry: past.last.as_ref().map(|last| last.carry.clone()).unwrap_or_default(),
+            learning: learning && past.baseline.is_none() && settings.learn.auto,
+            past,
+            settings,
+            given_up: 0,
+        }
+    }
+
+    /// What the watch has come to, for one that takes its place.
+    #[must_use]
+    pub fn into_past(self) -> Past {
+        self.past
+    }
+
+    /// Alerts given up because too many were under way.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.given_up
+    }
+
+    /// Where the source is to be read from; nothing for a watch that has never decided.
+    #[must_use]
+    pub fn mark(&self) -> Option<&Mark> {
+        self.past.last.as_ref().map(|last| &last.resume.mark)
+    }
+
+    /// Everything before this position of the source has been accounted for.
+    #[must_use]
+    pub fn closed(&self) -> u64 {
+        self.collector.closed()
+    }
+
+    /// Where the source would be at wall time `wall`.
+    #[must_use]
+    pub fn event_clock(&self, wall: Stamp) -> Stamp {
+        self.collector.event_clock(wall)
+    }
+
+    /// Start of the cycle that is decided next, once there is one.
+    #[must_use]
+    pub fn next_start(&self) -> Option<Stamp> {
+        self.collector.next_start()
+    }
+
+    /// Alerts that have not reached every sink.
+    #[must_use]
+    pub fn undelivered(&self) -> &[Undelivered] {
+        &self.past.undelivered
+    }
+
+    /// The baseline in force.
+    #[must_use]
+    pub fn baseline(&self) -> Option<&(Arc<Baseline>, BaselineRef)> {
+        self.past.baseline.as_ref()
+    }
+
+    /// Notes that an alert reached a sink, or was given up.
+    pub fn delivered(&mut self, cycle: CycleNo, sink: &str) {
+        settle(&mut self.past.undelivered, cycle, sink);
+    }
+
+    /// Decides against another baseline from the next cycle on.
+    pub fn adopt(&mut self, baseline: Arc<Baseline>, reference: BaselineRef, reason: String) -> BaselineAdopted {
+        self.learning = false;
+        self.past.learner = Learner::default();
+        self.past.baseline = Some((baseline, reference.clone()));
+        BaselineAdopted { baseline: reference, from_cycle: self.next_cycle, reason }
+    }
+
+    /// Takes what the source delivered.
+    pub fn batch(&mut self, batch: &Batch, now: Now) -> Vec<Outcome> {
+        self.series.announce(&batch.names, batch.reset);
+        let mut out = Vec::new();
+        let mut faults = batch.faults.iter().peekable();
+        let token = &batch.start.token;
+        for sample in &batch.samples {
+            while let Some(fault) = faults.next_if(|fault| fault.offset < sample.offset) {
+                self.collector.fault(batch.start.position.saturating_add(u64::from(fault.offset)), fault.cause);
+            }
+            let position = batch.start.position.saturating_add(u64::from(sample.offset));
+            while let Some(closing) = self.collector.due(position, token, sample.at, now) {
+                self.close(closing, &mut out);
+            }
+            self.put(position, token, *sample);
+        }
+        for fault in faults {
+            self.collector.fault(batch.start.position.saturating_add(u64::from(fault.offset)), fault.cause);
+        }
+        self.collector.read_to(&batch.end, now);
+        self.bound_names();
+        out
+    }
+
+    /// Told that at wall time `looked_at` the source had nothing more.
+    pub fn idle(&mut self, looked_at: Stamp, now: Now) -> Vec<Outcome> {
+        let mut out = Vec::new();
+        while let Some(closing) = self.collector.idle(looked_at, now) {
+            self.close(closing, &mut out);
+        }
+        out
+    }
+
+    /// Told that the source is complete: decides what is open.
+    pub fn finish(&mut self, now: Now) -> Vec<Outcome> {
+        let mut out = Vec::new();
+        while let Some(closing) = self.collector.finish(now) {
+            self.close(closing, &mut out);
+        }
+        out
+    }
+
+    #[inline]
+    fn put(&mut self, position: u64, token: &Arc<str>, sample: crate::watch::sample::Sample) {
+        let Some(slot) = self.series.slot(sample.slot, &self.names) else { return };
+        let Place::Into(bin) = self.collector.place(position, token, sample.at) else { return };
+        let rule = Admission { series_max: self.settings.series_max, keep: slot.keep };
+        match slot.conversion {
+            Some(conversion) => {
+                bin.window.push(slot.index, sample.at, conversion.apply(sample.value), rule);
+                if bin.feeders.get(slot.index) != Some(&slot.feeder) {
+                    let (index, feeder) = (slot.index, slot.feeder);
+                    feed(bin, index, feeder, || self.series.raw(sample.slot).map(|raw| Arc::clone(&raw.name)));
+                }
+            }
+            None => {
+                let index = slot.index;
+                bin.window.push_unit_fault(index, rule);
+                if bin.unit_faults.len() < NAMED_MAX
+                    && !bin.unit_faults.contains_key(&index)
+                    && let Some(raw) = self.series.raw(sample.slot)
+                {
+                    bin.unit_faults.insert(index, (Arc::clone(&raw.name), raw.unit.clone()));
+                }
+            }
+        }
+    }
+
+    /// Names that are in no open window may be forgotten; beyond twice the bound they are (B1).
+    fn bound_names(&mut self) {
+        if self.series.len() <= self.settings.series_max.saturating_mul(2).saturating_add(1_024) {
+            return;
+        }
+        let mut used = vec![false; self.series.len()];
+        for bin in self.collector.windows() {
+            for (index, used) in used.iter_mut().enumerate() {
+                *used |= bin.window.get(index).is_some();
+            }
+        }
+        let (places, remaining) = self.series.forget(|old| used.get(old).copied().unwrap_or(false));
+        for bin in self.collector.windows() {
+            bin.renumber(&places, remaining);
+        }
+    }
+
+    fn close(&mut self, closing: Closed, out: &mut Vec<Outcome>) {
+        let decided = self.decided(closing);
+        let learned = self.learn(&decided);
+        let mut decided = decided;
+        decided.learning = self.learning.then(|| self.past.learner.windows());
+        if let Some(alert) = decided.alert.clone().filter(|_| !self.settings.alert.sinks.is_empty()) {
+            let sinks = self.settings.alert.sinks.clone();
+            self.past.undelivered.push(Undelivered { alert, sinks });
+        }
+        let excess = self.past.undelivered.len().saturating_sub(UNDELIVERED_MAX);
+        self.past.undelivered.drain(..excess);
+        self.given_up = self.given_up.saturating_add(excess as u64);
+        decided.undelivered.clone_from(&self.past.undelivered);
+        self.next_cycle = self.next_cycle.next();
+        self.carry.clone_from(&decided.carry);
+        let decided = Arc::new(decided);
+        self.past.last = Some(Arc::clone(&decided));
+        out.push(Outcome::Decided(decided));
+        out.extend(learned);
+    }
+
+    fn decided(&self, closing: Closed) -> CycleDecided {
+        let faults = self.data_faults(&closing.window);
+        let counts = Counts {
+            window: closing.window.window.counts,
+            late: closing.tally.late,
+            late_max_ns: closing.tally.late_max_ns,
+            future: closing.tally.future,
+            faults: closing.tally.faults,
+            delivered_total: closing.delivered,
+            pending: closing.pending,
+        };
+        let left = self.settings.learn.cycles.saturating_sub(self.past.learner.windows());
+        let case = Case {
+            cycle: self.next_cycle,
+            span: closing.span,
+            series: self.table(&closing.window.window),
+            counts,
+            faults,
+            baseline: self.past.baseline.as_ref().map(|(baseline, reference)| (&**baseline, reference.clone())),
+            learning_left: self.learning.then_some(left),
+            settings: (&self.settings, self.hash),
+        };
+        let (decision, carry) = decide(case, &self.carry);
+        let digest = digest(&decision);
+        let before = self.past.last.as_ref().map(|last| &last.episode);
+        let (alert, episode) = alert(&self.settings.name, &decision, before, &self.settings.alert);
+        CycleDecided {
+            watch: self.settings.name.clone(),
+            decision,
+            digest,
+            closed_by: closing.by,
+            resume: closing.resume,
+            carry,
+            learning: None,
+            baseline: self.past.baseline.as_ref().map(|(_, reference)| reference.clone()),
+            alert,
+            episode,
+            undelivered: Vec::new(),
+        }
+    }
+
+    fn table(&self, window: &Window) -> SeriesTable {
+        let mut rows = Vec::with_capacity(window.distinct());
+        let summary = |(name, index): (&Arc<str>, usize)| {
+            window.get(index).map(|moments| SeriesSummary::of(Arc::clone(name), moments))
+        };
+        rows.extend(self.series.sorted().filter_map(summary));
+        SeriesTable { rows }
+    }
+
+    fn data_faults(&self, bin: &Bin) -> Vec<DataFault> {
+        let clashes = bin.clashes.iter().map(|(index, second)| DataFault {
+            series: self.series.name(*index),
+            what: format!("fed by more than one name of the source, {second:?} and another: give each its own metric"),
+        });
+        let units = bin.unit_faults.iter().map(|(index, (raw, unit))| DataFault {
+            series: self.series.name(*index),
+            what: self.names.unit_fault(raw, unit.as_deref()),
+        });
+        clashes.chain(units).take(NAMED_MAX).collect()
+    }
+
+    /// A baseline is learned from cycles in a row that have data and do not fail.
+    fn learn(&mut self, decided: &CycleDecided) -> Option<Outcome> {
+        if !self.learning {
+            return None;
+        }
+        teach(&mut self.past.learner, decided);
+        let windows = self.past.learner.windows();
+        let settings = Arc::clone(&self.settings);
+        if windows < settings.learn.cycles {
+            return None;
+        }
+        let last = decided.decision.cycle;
+        let first = CycleNo(last.0.saturating_add(1).saturating_sub(u64::from(windows)));
+        let from = format!("cycles {first}..{last} of {}", settings.name);
+        let (baseline, gates) = self.past.learner.finish(&from, "auto", &settings.learn);
+        let Some(baseline) = baseline.filter(|_| gates.iter().all(|gate| gate.passed)) else {
+            // The gates stay shut: go on for a while, then begin afresh rather than average over a change for ever.
+            if windows >= settings.learn.cycles.saturating_mul(4) {
+                self.past.learner = Learner::default();
+            }
+            return None;
+        };
+        let bytes = baseline.to_bytes();
+        let reference = BaselineRef { tag: settings.baseline_tag.clone(), version: 1, hash: Hash::of(&bytes) };
+        let (provenance, series) = (baseline.provenance.clone(), baseline.series.len() as u64);
+        let mut adopted = self.adopt(Arc::new(baseline), reference, format!("learned by itself from {from}"));
+        // The cycle at hand is the one before `next_cycle` is counted on.
+        adopted.from_cycle = last.next();
+        Some(Outcome::Learned { adopted, bytes, provenance, series, gates })
+    }
+}
+
+/// Shows a decided cycle to a learner. A failing cycle begins it afresh; a silent one teaches nothing.
+pub fn teach(learner: &mut Learner, decided: &CycleDecided) {
+    match decided.decision.status {
+        Status::NoData => {}
+        Status::Fail => *learner = Learner::default(),
+        Status::Pass | Status::PassWithDrift | Status::NoBaseline => {
+            learner.push(Material { span: decided.decision.span, series: &decided.decision.series, failed: false });
+        }
+    }
+}
+
+/// Takes a sink off an alert under way, and the alert off the list when it was the last one.
+pub fn settle(undelivered: &mut Vec<Undelivered>, cycle: CycleNo, sink: &str) {
+    for under_way in undelivered.iter_mut().filter(|under_way| under_way.alert.cycle == cycle) {
+        under_way.sinks.retain(|name| name != sink);
+    }
+    undelivered.retain(|under_way| !under_way.sinks.is_empty());
+}
+
+/// The hash of a decision's bytes.
+///
+/// # Panics
+/// Never: a decision is plain data.
+#[must_use]
+pub fn digest(decision: &crate::watch::decision::Decision) -> Hash {
+    Hash::of(&serde_json::to_vec(decision).expect("decisions are plain data with string keys"))
+}
+
+fn grid(settings: &WatchSettings) -> Grid {
+    Grid {
+        interval_ns: settings.interval_ns.max(1),
+        lateness_ns: settings.lateness_ns,
+        future_ns: settings.future_ns,
+        silence_grace_ns: settings.silence_grace_ns,
+        silent_cycles_max: settings.silent_cycles_max,
+    }
+}
+
+/// Notes which name fed a series, and once per cycle that two did.
+fn feed(bin: &mut Bin, index: usize, feeder: u32, name: impl Fn() -> Option<Arc<str>>) {
+    if index >= bin.feeders.len() {
+        bin.feeders.resize(index.saturating_add(1), 0);
+    }
+    let Some(slot) = bin.feeders.get_mut(index) else { return };
+    if *slot == 0 {
+        *slot = feeder;
+    } else if bin.clashes.len() < NAMED_MAX
+        && let Some(name) = name()
+    {
+        bin.clashes.entry(index).or_insert(name);
+    }
+}
+
+impl Bin {
+    fn renumber(&mut self, places: &[Option<usize>], remaining: usize) {
+        self.window = std::mem::take(&mut self.window).renumbered(places, remaining);
+        let mut feeders = vec![0; remaining];
+        for (feeder, place) in self.feeders.drain(..).zip(places) {
+            if let Some(slot) = place.and_then(|place| feeders.get_mut(place)) {
+                *slot = feeder;
+            }
+        }
+        self.feeders = feeders;
+        let moved = |index: usize| places.get(index).copied().flatten();
+        self.clashes = std::mem::take(&mut self.clashes).into_iter().filter_map(|(i, v)| Some((moved(i)?, v))).collect();
+        self.unit_faults =
+            std::mem::take(&mut self.unit_faults).into_iter().filter_map(|(i, v)| Some((moved(i)?, v))).collect();
+    }
+}
