@@ -1,3 +1,11 @@
 //! Keeps: journals, leases and views.
+//!
+//! The journal is the truth, everything else here is rebuilt from it. What every journal must obey is written down once,
+//! in `conformance`, and every backend is held to it.
 
+pub mod atomic;
+pub mod conformance;
+pub mod journal;
+pub mod lease;
 pub mod port;
+pub mod reader;

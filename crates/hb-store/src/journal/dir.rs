@@ -1,0 +1,428 @@
+//! The journal as a folder: one file per record, published by `link(2)`, so that a number is given exactly once.
+//!
+//! ```text
+//! ROOT/format                                  hb-journal 1
+//! ROOT/watch/bench/00000000000000000007.rec    record 7 of stream watch/bench
+//! ROOT/watch/bench/floors/00…05.floor          nothing below 5 stands any more
+//! ```
+//!
+//! **Invariants.** A record's file appears whole and durable or not at all, and is never changed (J1, J3). The floor is
+//! the largest name in `floors/`, so nobody can lower it by writing late (J6); it is published before anything below it
+//! is removed, and looked up before and after every publishing. After a failed fsync this handle never writes again and
+//! does not claim to know what stands: the kernel may have dropped the bytes and forgotten the error.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hb_core::ids::{Seq, StreamName};
+
+use super::names::{self, FLOOR_SUFFIX, FLOORS, FORMAT_FILE, RECORD_SUFFIX};
+use crate::atomic::{Disk, Fault, Publish, READ_MAX};
+use crate::port::{Appended, Journal, JournalError, Standing};
+
+/// Version of the folder's layout that this program writes.
+pub const LAYOUT: u32 = 1;
+/// Most records that one call of `trim` removes (B1); the next call goes on.
+pub const TRIM_STEP: usize = 1000;
+const FORMAT_PREFIX: &str = "hb-journal ";
+
+/// A journal in a folder.
+#[derive(Debug)]
+pub struct DirJournal {
+    root: PathBuf,
+    disk: Disk,
+    streams: BTreeMap<StreamName, Stream>,
+    /// Set for good by a failed fsync: what it said.
+    stopped: Option<String>,
+    marked: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Stream {
+    dir: PathBuf,
+    /// Newest record seen; a smaller one than stands is harmless, it is looked on from there.
+    head: Option<Seq>,
+    /// Smallest record that may still be there.
+    lowest: Option<Seq>,
+    /// Folders made, leftovers swept.
+    ready: bool,
+    /// An append ended unknown: the folder is fsynced before anything read from it is believed.
+    doubt: bool,
+}
+
+impl DirJournal {
+    /// Opens the journal below `root`; nothing is created before the first append.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no journal, or was written by a newer program.
+    pub fn open(root: &Path) -> Result<Self, JournalError> {
+        Self::open_on(Disk::new(), root)
+    }
+
+    /// The same on a file system whose steps may be made to fail.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(disk: Disk, root: &Path) -> Result<Self, JournalError> {
+        let marked = match disk.read(&root.join(FORMAT_FILE)).map_err(unavailable)? {
+            None => false,
+            Some(bytes) => check_layout(root, &bytes).map(|()| true)?,
+        };
+        Ok(Self { root: root.to_path_buf(), disk, streams: BTreeMap::new(), stopped: None, marked })
+    }
+
+    /// Why this handle has stopped writing for good, if it has: an fsync failed.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
+
+    fn stream(&mut self, name: &StreamName) -> Result<Stream, JournalError> {
+        if let Some(stopped) = &self.stopped {
+            return Err(JournalError::Unavailable(stopped.clone()));
+        }
+        let mut stream = match self.streams.get(name) {
+            Some(stream) => stream.clone(),
+            None => {
+                let dir = self.root.join(names::stream_dir(name));
+                let mut stream = Stream { dir, head: None, lowest: None, ready: false, doubt: false };
+                self.list(&mut stream)?;
+                stream
+            }
+        };
+        if stream.doubt {
+            if let Err(fault) = self.disk.sync_dir(&stream.dir) {
+                return Err(JournalError::Unavailable(self.note(&fault)));
+            }
+            stream.doubt = false;
+        }
+        self.streams.insert(name.clone(), stream.clone());
+        Ok(stream)
+    }
+
+    /// Takes note of a fault: after a failed fsync this handle stops. Gives back what to tell.
+    fn note(&mut self, fault: &Fault) -> String {
+        if fault.op.is_sync() {
+            let text = format!(
+                "{fault}; an fsync that failed is not believed when it succeeds later, so this node stops writing: \
+                 check the disk, then restart hb"
+            );
+            self.stopped = Some(text.clone());
+            return text;
+        }
+        fault.to_string()
+    }
+
+    /// Reads the whole folder: the smallest and the largest number.
+    fn list(&self, stream: &mut Stream) -> Result<(), JournalError> {
+        let listed = self.disk.names(&stream.dir).map_err(unavailable)?;
+        let floor = self.floor_in(&stream.dir)?;
+        stream.lowest = listed.iter().filter_map(|name| names::number(name, RECORD_SUFFIX)).min();
+        let head = listed.iter().filter_map(|name| names::number(name, RECORD_SUFFIX)).max();
+        // What a late writer left below the floor is not the head.
+        stream.head = head.filter(|head| *head >= floor);
+        Ok(())
+    }
+
+    fn floor_in(&self, dir: &Path) -> Result<Seq, JournalError> {
+        let listed = self.disk.names(&dir.join(FLOORS)).map_err(unavailable)?;
+        Ok(listed.iter().filter_map(|name| names::number(name, FLOOR_SUFFIX)).max().unwrap_or_default())
+    }
+
+    fn has(&self, stream: &Stream, seq: Seq) -> Result<bool, JournalError> {
+        self.disk.stands(&stream.dir.join(names::record_file(seq))).map_err(unavailable)
+    }
+
+    /// Goes on from the remembered head to the newest record.
+    fn gallop(&self, stream: &mut Stream) -> Result<(), JournalError> {
+        loop {
+            let floor = self.floor_in(&stream.dir)?;
+            if stream.head.map_or(Seq(0), Seq::next) < floor {
+                self.list(stream)?;
+            }
+            while self.has(stream, stream.head.map_or(Seq(0), Seq::next))? {
+                stream.head = Some(stream.head.map_or(Seq(0), Seq::next));
+            }
+            // Records may have been trimmed from under the search; then the floor has moved.
+            if self.floor_in(&stream.dir)? == floor {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes folders and the layout marker, and sweeps leftovers: once per stream and handle.
+    fn prepare(&mut self, stream: &mut Stream) -> Result<(), Fault> {
+        if !self.marked {
+            self.disk.create_dirs(&self.root)?;
+            let marker = format!("{FORMAT_PREFIX}{LAYOUT}\n");
+            match self.disk.publish_new(&self.root, FORMAT_FILE, marker.as_bytes()) {
+                Publish::Done | Publish::Taken(_) => self.marked = true,
+                Publish::NotDone(fault) | Publish::Perhaps(fault) => return Err(fault),
+            }
+        }
+        if !stream.ready {
+            self.disk.create_dirs(&stream.dir.join(FLOORS))?;
+            let swept = self.disk.sweep(&self.root)?.saturating_add(self.disk.sweep(&stream.dir)?);
+            if swept > 0 {
+                tracing::info!(swept, dir = %stream.dir.display(), "removed temporary files of writers that died");
+            }
+            stream.ready = true;
+        }
+        Ok(())
+    }
+
+    fn append_to(&mut self, stream: &mut Stream, seq: Seq, bytes: &[u8]) -> Appended {
+        if let Err(fault) = self.prepare(stream) {
+            return Appended::Failed(self.note(&fault));
+        }
+        match self.admit(stream, seq) {
+            Ok(None) => {}
+            Ok(Some(refused)) => return refused,
+            Err(error) => return Appended::Failed(error.to_string()),
+        }
+        let name = names::record_file(seq);
+        let published = self.disk.publish_new(&stream.dir, &name, bytes);
+        match published {
+            Publish::Done => {}
+            Publish::Taken(there) => return Appended::Refused(Standing::Taken(there)),
+            Publish::NotDone(fault) => return Appended::Failed(self.note(&fault)),
+            Publish::Perhaps(fault) => {
+                stream.doubt = true;
+                return Appended::Unknown(self.note(&fault));
+            }
+        }
+        let floor = match self.floor_in(&stream.dir) {
+            Ok(floor) => floor,
+            Err(error) => return Appended::Unknown(format!("the floor could not be read after publishing: {error}")),
+        };
+        if seq < floor {
+            return self.withdraw(stream, seq, floor);
+        }
+        stream.head = stream.head.max(Some(seq));
+        Appended::Committed
+    }
+
+    /// Checks before publishing: above the floor, and no gap below.
+    fn admit(&self, stream: &Stream, seq: Seq) -> Result<Option<Appended>, JournalError> {
+        let floor = self.floor_in(&stream.dir)?;
+        if seq < floor {
+            return Ok(Some(Appended::Refused(Standing::BelowFloor(floor))));
+        }
+        let Some(before) = seq.0.checked_sub(1).map(Seq) else { return Ok(None) };
+        if stream.head.is_some_and(|head| head >= before) || self.has(stream, before)? {
+            return Ok(None);
+        }
+        let gap = format!("record {seq} would leave a gap: record {before} does not stand in {}", stream.dir.display());
+        Ok(Some(Appended::Failed(gap)))
+    }
+
+    /// The floor rose above a record while it was published: it is taken back, nobody may count on it (J6).
+    fn withdraw(&mut self, stream: &Stream, seq: Seq, floor: Seq) -> Appended {
+        match self.disk.remove(&stream.dir.join(names::record_file(seq))) {
+            Ok(_) => Appended::Refused(Standing::BelowFloor(floor)),
+            // Readers ignore what stands below the floor, and the next trim removes it.
+            Err(fault) => {
+                tracing::warn!(%fault, "a record below the floor stays until the next trim");
+                Appended::Refused(Standing::BelowFloor(floor))
+            }
+        }
+    }
+
+    fn record(&self, stream: &Stream, seq: Seq) -> Result<Option<Vec<u8>>, JournalError> {
+        self.disk.read(&stream.dir.join(names::record_file(seq))).map_err(unavailable)
+    }
+
+    /// What it means that record `seq` is not there: nothing (the end), or a reason to look again, or damage.
+    fn missing(&self, stream: &mut Stream, seq: Seq) -> Result<Missing, JournalError> {
+        let floor = self.floor_in(&stream.dir)?;
+        if seq < floor {
+            return Ok(Missing::Trimmed(floor));
+        }
+        let later = stream.head.is_some_and(|head| head > seq) || self.has(stream, seq.next())?;
+        if !later {
+            return Ok(Missing::End);
+        }
+        // The neighbour stands: either both have just been appended, or this one is gone.
+        if self.has(stream, seq)? {
+            return Ok(Missing::Arrived);
+        }
+        let floor = self.floor_in(&stream.dir)?;
+        if seq < floor {
+            return Ok(Missing::Trimmed(floor));
+        }
+        self.list(stream)?;
+        if stream.head.is_none_or(|head| head < seq) {
+            return Ok(Missing::End);
+        }
+        Err(JournalError::Corrupt(format!(
+            "{} is missing although later records stand; restore it from a copy, or see docs/ops/repair.md",
+            stream.dir.join(names::record_file(seq)).display()
+        )))
+    }
+
+    fn read_from(&self, stream: &mut Stream, from: Seq, most: usize) -> Result<Vec<(Seq, Vec<u8>)>, JournalError> {
+        let mut out = Vec::new();
+        let mut next = from.max(self.floor_in(&stream.dir)?);
+        while out.len() < most {
+            if let Some(bytes) = self.record(stream, next)? {
+                stream.head = stream.head.max(Some(next));
+                out.push((next, bytes));
+                next = next.next();
+                continue;
+            }
+            match self.missing(stream, next)? {
+                Missing::End => break,
+                Missing::Arrived => {}
+                // Trimmed while being read: what was read is no longer joined to what follows.
+                Missing::Trimmed(floor) => {
+                    out.clear();
+                    next = floor;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn trim_to(&mut self, stream: &mut Stream, floor: Seq) -> Result<u64, JournalError> {
+        let standing = self.floor_in(&stream.dir)?;
+        if floor > standing {
+            self.gallop(stream)?;
+            if stream.head.is_none_or(|head| floor > head) {
+                return Err(JournalError::Unavailable(format!(
+                    "floor {floor} is above the newest record of {}: nothing was trimmed",
+                    stream.dir.display()
+                )));
+            }
+            self.prepare(stream).map_err(|fault| JournalError::Unavailable(self.note(&fault)))?;
+            self.raise(stream, floor)?;
+        }
+        self.remove_below(stream, floor.max(standing))
+    }
+
+    /// Publishes a floor, then removes the smaller ones.
+    fn raise(&mut self, stream: &Stream, floor: Seq) -> Result<(), JournalError> {
+        let floors = stream.dir.join(FLOORS);
+        let text = format!("{{\"format\":{LAYOUT},\"floor\":{floor}}}\n");
+        match self.disk.publish_new(&floors, &names::floor_file(floor), text.as_bytes()) {
+            Publish::Done | Publish::Taken(_) => {}
+            Publish::NotDone(fault) | Publish::Perhaps(fault) => {
+                return Err(JournalError::Unavailable(self.note(&fault)));
+            }
+        }
+        for name in self.disk.names(&floors).map_err(unavailable)? {
+            if names::number(&name, FLOOR_SUFFIX).is_some_and(|old| old < floor) {
+                self.disk.remove(&floors.join(name)).map_err(unavailable)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_below(&self, stream: &mut Stream, floor: Seq) -> Result<u64, JournalError> {
+        if stream.lowest.is_none() {
+            let head = stream.head;
+            self.list(stream)?;
+            stream.head = stream.head.max(head);
+        }
+        let mut removed = 0_u64;
+        let mut next = stream.lowest.unwrap_or(floor);
+        for _ in 0..TRIM_STEP {
+            if next >= floor {
+                break;
+            }
+            if self.disk.remove(&stream.dir.join(names::record_file(next))).map_err(unavailable)? {
+                removed = removed.saturating_add(1);
+            }
+            next = next.next();
+        }
+        stream.lowest = Some(next);
+        Ok(removed)
+    }
+}
+
+enum Missing {
+    End,
+    Arrived,
+    Trimmed(Seq),
+}
+
+fn check_layout(root: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+    let path = root.join(FORMAT_FILE);
+    let text = String::from_utf8_lossy(bytes);
+    let version = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse::<u32>().ok());
+    match version {
+        Some(version) if version <= LAYOUT => Ok(()),
+        Some(version) => Err(JournalError::Corrupt(format!(
+            "{} says layout {version}, this program reads up to {LAYOUT}: use a newer hb",
+            path.display()
+        ))),
+        None => Err(JournalError::Corrupt(format!(
+            "{} does not say `{FORMAT_PREFIX}{LAYOUT}`: the folder is no journal of hb, or the file is damaged; \
+             if the folder is right, write that line into it",
+            path.display()
+        ))),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "reads as a conversion in map_err")]
+fn unavailable(fault: Fault) -> JournalError {
+    JournalError::Unavailable(fault.to_string())
+}
+
+impl Journal for DirJournal {
+    fn head(&mut self, name: &StreamName) -> Result<Option<Seq>, JournalError> {
+        let mut stream = self.stream(name)?;
+        self.gallop(&mut stream)?;
+        let head = stream.head;
+        self.streams.insert(name.clone(), stream);
+        Ok(head)
+    }
+
+    fn append(&mut self, name: &StreamName, seq: Seq, bytes: &[u8]) -> Appended {
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > READ_MAX {
+            return Appended::Failed(format!("a record of {} bytes is larger than {READ_MAX}", bytes.len()));
+        }
+        let mut stream = match self.stream(name) {
+            Ok(stream) => stream,
+            Err(error) => return Appended::Failed(error.to_string()),
+        };
+        let appended = self.append_to(&mut stream, seq, bytes);
+        self.streams.insert(name.clone(), stream);
+        appended
+    }
+
+    fn read(&mut self, name: &StreamName, from: Seq, most: usize) -> Result<Vec<(Seq, Vec<u8>)>, JournalError> {
+        let mut stream = self.stream(name)?;
+        let records = self.read_from(&mut stream, from, most);
+        self.streams.insert(name.clone(), stream);
+        records
+    }
+
+    fn trim(&mut self, name: &StreamName, floor: Seq) -> Result<u64, JournalError> {
+        let mut stream = self.stream(name)?;
+        let removed = self.trim_to(&mut stream, floor);
+        self.streams.insert(name.clone(), stream);
+        removed
+    }
+
+    fn floor(&mut self, name: &StreamName) -> Result<Seq, JournalError> {
+        let stream = self.stream(name)?;
+        self.floor_in(&stream.dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance;
+
+    #[test]
+    fn a_folder_obeys_every_law() {
+        let root = tempfile::tempdir().unwrap();
+        let count = std::cell::Cell::new(0);
+        conformance::all(|| {
+            count.set(count.get() + 1);
+            let root = root.path().join(format!("j{}", count.get()));
+            move || Box::new(DirJournal::open(&root).unwrap()) as Box<dyn Journal>
+        });
+    }
+}

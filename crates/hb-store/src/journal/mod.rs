@@ -1,0 +1,5 @@
+//! Journals: one file per backend, one law for all of them (`conformance`).
+
+pub mod dir;
+pub mod memory;
+mod names;

@@ -1,0 +1,134 @@
+//! The progress stamp beside the lock, and how long it has stood still.
+//!
+//! **Invariants.** Only durations on this node's own clock that runs through suspend are compared, counted from when this
+//! node first saw the stamp as it is. A stamp that cannot be read counts as held, like any other, until that duration is
+//! over.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hb_core::journal::Hash;
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+use crate::atomic::{Disk, Durability, Fault};
+use crate::port::Holder;
+
+/// File of the stamp, in `output_dir`.
+pub(super) const STAMP_FILE: &str = "hb.lease";
+
+/// The stamp as a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    /// Who.
+    #[serde(flatten)]
+    pub(super) holder: Holder,
+    /// Whether the holder has the lock; if not, it took over from one that hung, and the lock says nothing about it.
+    pub(super) locked: bool,
+    /// Set when the holder gave the lease back.
+    pub(super) released: bool,
+}
+
+/// What stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// No stamp.
+    Nothing,
+    /// A stamp.
+    Stamp(Stamp),
+    /// Something else, by its hash; its bytes for keeping aside.
+    Unreadable(Hash, Vec<u8>),
+}
+
+/// Reads the stamp.
+pub(super) fn look(disk: &Disk, dir: &Path) -> Result<Seen, Fault> {
+    Ok(match disk.read(&dir.join(STAMP_FILE))? {
+        None => Seen::Nothing,
+        Some(bytes) => match serde_json::from_slice(&bytes) {
+            Ok(stamp) => Seen::Stamp(stamp),
+            Err(_) => Seen::Unreadable(Hash::of(&bytes), bytes),
+        },
+    })
+}
+
+/// Writes the stamp.
+pub(super) fn show(disk: &Disk, dir: &Path, stamp: &Stamp) -> Result<(), Fault> {
+    let mut bytes = serde_json::to_vec(stamp).expect("a stamp is plain data with string keys");
+    bytes.push(b'\n');
+    disk.replace(dir, STAMP_FILE, &bytes, Durability::View)
+}
+
+/// Time on this node's clock that runs through suspend.
+pub(super) fn boottime() -> Duration {
+    // It cannot fail for a clock that every supported kernel has; zero would only make waiting longer.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+}
+
+/// How long a stamp has stood still.
+#[derive(Debug)]
+pub(super) struct Watch {
+    ttl: Duration,
+    seen: Option<Seen>,
+    since: Duration,
+    looked: Duration,
+}
+
+impl Watch {
+    pub(super) fn new(ttl: Duration) -> Self {
+        Self { ttl, seen: None, since: Duration::ZERO, looked: Duration::ZERO }
+    }
+
+    /// Takes what is seen at `now`; answers how long it has stood so.
+    ///
+    /// A waiter that was itself paused (a suspended host) gives the holder a third of the TTL to show life: it may have
+    /// been paused as well.
+    pub(super) fn judge(&mut self, seen: Seen, now: Duration) -> Duration {
+        let third = self.ttl / 3;
+        if self.seen.as_ref() == Some(&seen) {
+            if now.saturating_sub(self.looked) > third {
+                self.since = self.since.max(now.saturating_sub(self.ttl.saturating_sub(third)));
+            }
+        } else {
+            self.seen = Some(seen);
+            self.since = now;
+        }
+        self.looked = now;
+        now.saturating_sub(self.since)
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.seen = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(progress: u64) -> Seen {
+        let holder = Holder { node: "a".into(), pid: 1, epoch: hb_core::ids::Epoch(1), progress };
+        Seen::Stamp(Stamp { holder, locked: true, released: false })
+    }
+
+    #[test]
+    fn h2_only_a_stamp_that_stands_still_ages() {
+        let ms = Duration::from_millis;
+        let mut watch = Watch::new(ms(3000));
+        assert_eq!(watch.judge(stamp(1), ms(100)), ms(0));
+        assert_eq!(watch.judge(stamp(1), ms(900)), ms(800));
+        assert_eq!(watch.judge(stamp(2), ms(1000)), ms(0));
+        assert_eq!(watch.judge(stamp(2), ms(1900)), ms(900));
+        assert_eq!(watch.judge(Seen::Unreadable(Hash::of(b"x"), b"x".to_vec()), ms(2000)), ms(0));
+        assert_eq!(watch.judge(Seen::Unreadable(Hash::of(b"x"), b"x".to_vec()), ms(2500)), ms(500));
+    }
+
+    #[test]
+    fn a_waiter_that_was_paused_gives_the_holder_a_third_of_the_ttl() {
+        let ms = Duration::from_millis;
+        let mut watch = Watch::new(ms(3000));
+        watch.judge(stamp(1), ms(0));
+        assert_eq!(watch.judge(stamp(1), ms(3_600_000)), ms(2000));
+        assert_eq!(watch.judge(stamp(1), ms(3_600_900)), ms(2900));
+        assert_eq!(watch.judge(stamp(1), ms(3_601_000)), ms(3000));
+    }
+}
