@@ -11,7 +11,7 @@ use crate::watch::units::Conversion;
 use crate::watch::window::Keep;
 
 /// What a slot of the source stands for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Slot {
     /// Index of the series, [`NOT_YET`] before its first sample.
     pub(super) index: usize,
@@ -19,8 +19,10 @@ pub(super) struct Slot {
     pub(super) conversion: Option<Conversion>,
     /// Whether its samples are kept.
     pub(super) keep: Keep,
-    /// Tells names that feed the same series apart.
+    /// Tells names and units that feed the same series apart.
     pub(super) feeder: u32,
+    /// Unit of the readings after conversion; empty where none is known.
+    pub(super) unit: Arc<str>,
 }
 
 /// A slot that has not been looked up since its series was forgotten.
@@ -53,24 +55,27 @@ impl Series {
             conversion: None,
             keep: Keep::Moments,
             feeder: feeder(name),
+            unit: Arc::from(""),
         }));
     }
 
     /// What a slot stands for; nothing for a slot that was never announced.
     #[inline]
-    pub(super) fn slot(&mut self, slot: u32, known: &Names) -> Option<Slot> {
+    pub(super) fn slot(&mut self, slot: u32, known: &Names) -> Option<&Slot> {
         let place = usize::try_from(slot).ok()?;
-        let slot = *self.slots.get(place)?;
-        if slot.index == NOT_YET { self.look_up(place, known) } else { Some(slot) }
+        if self.slots.get(place)?.index == NOT_YET {
+            self.look_up(place, known);
+        }
+        self.slots.get(place)
     }
 
-    fn look_up(&mut self, place: usize, known: &Names) -> Option<Slot> {
-        let name = self.raw.get(place)?;
+    fn look_up(&mut self, place: usize, known: &Names) {
+        let Some(name) = self.raw.get(place) else { return };
         let resolved = known.resolve(&name.name, name.unit.as_deref());
         let index = self.index(&resolved.name);
-        let slot = self.slots.get_mut(place)?;
+        let Some(slot) = self.slots.get_mut(place) else { return };
         (slot.index, slot.conversion, slot.keep) = (index, resolved.conversion.ok(), resolved.keep);
-        Some(*slot)
+        slot.unit = resolved.unit.unwrap_or_default();
     }
 
     fn index(&mut self, name: &Arc<str>) -> usize {
@@ -123,7 +128,8 @@ impl Series {
 }
 
 fn feeder(name: &NewName) -> u32 {
-    // FNV-1a over the name: equal names feed alike, whatever their slots.
-    let hash = name.name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    // FNV-1a over name and unit: equal ones feed alike, whatever their slots.
+    let unit = name.unit.iter().flat_map(|unit| unit.bytes());
+    let hash = name.name.bytes().chain([0]).chain(unit).fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash.max(1)
 }

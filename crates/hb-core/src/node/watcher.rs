@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fact::{BaselineAdopted, CycleDecided, UNDELIVERED_MAX, Undelivered};
-use super::series::Series;
+use super::series::{Series, Slot};
 use crate::cycle::{Closing, Collector, Collects, Grid, Place};
 use crate::ids::CycleNo;
 use crate::journal::Hash;
@@ -18,20 +18,25 @@ use crate::watch::baseline::{Baseline, Gate, Learner, Material, Provenance};
 use crate::watch::decide::{Carry, Case, decide};
 use crate::watch::decision::{BaselineRef, Counts, DataFault, NAMED_MAX, Status};
 use crate::watch::registry::Names;
-use crate::watch::sample::{Batch, FaultCause};
+use crate::watch::sample::{Batch, FaultCause, NewName, Sample};
 use crate::watch::settings::WatchSettings;
 use crate::watch::summary::{SeriesSummary, SeriesTable};
 use crate::watch::window::{Admission, Window};
 
 type Closed = Closing<Bin, FaultCause>;
 
-/// One cycle's samples, with the names that fed them.
+/// One cycle's samples, with the names and units that fed them.
 #[derive(Debug, Default)]
 struct Bin {
     window: Window,
+    /// By series: who fed it first.
     feeders: Vec<u32>,
-    clashes: BTreeMap<usize, Arc<str>>,
-    unit_faults: BTreeMap<usize, (Arc<str>, Option<Arc<str>>)>,
+    /// By series: the unit in which it was fed first.
+    units: Vec<Arc<str>>,
+    /// What the source called the others; at most [`NAMED_MAX`].
+    clashes: BTreeMap<usize, NewName>,
+    /// Series with readings dropped for their unit, and what the source called those; at most [`NAMED_MAX`].
+    unit_faults: BTreeMap<usize, Option<NewName>>,
 }
 
 impl Collects for Bin {
@@ -218,28 +223,20 @@ impl Watcher {
     }
 
     #[inline]
-    fn put(&mut self, position: u64, token: &Arc<str>, sample: crate::watch::sample::Sample) {
+    fn put(&mut self, position: u64, token: &Arc<str>, sample: Sample) {
         let Some(slot) = self.series.slot(sample.slot, &self.names) else { return };
         let Place::Into(bin) = self.collector.place(position, token, sample.at) else { return };
         let rule = Admission { series_max: self.settings.series_max, keep: slot.keep };
+        let first = bin.feeders.get(slot.index) == Some(&slot.feeder);
         match slot.conversion {
-            Some(conversion) => {
+            Some(conversion) if first || bin.feed(slot) => {
                 bin.window.push(slot.index, sample.at, conversion.apply(sample.value), rule);
-                if bin.feeders.get(slot.index) != Some(&slot.feeder) {
-                    let (index, feeder) = (slot.index, slot.feeder);
-                    feed(bin, index, feeder, || self.series.raw(sample.slot).map(|raw| Arc::clone(&raw.name)));
-                }
             }
-            None => {
-                let index = slot.index;
-                bin.window.push_unit_fault(index, rule);
-                if bin.unit_faults.len() < NAMED_MAX
-                    && !bin.unit_faults.contains_key(&index)
-                    && let Some(raw) = self.series.raw(sample.slot)
-                {
-                    bin.unit_faults.insert(index, (Arc::clone(&raw.name), raw.unit.clone()));
-                }
-            }
+            Some(_) | None => bin.unit_fault(slot, rule),
+        }
+        if !first {
+            let index = slot.index;
+            bin.note(index, || self.series.raw(sample.slot));
         }
     }
 
@@ -296,7 +293,7 @@ impl Watcher {
         let case = Case {
             cycle: self.next_cycle,
             span: closing.span,
-            series: self.table(&closing.window.window),
+            series: self.table(&closing.window),
             counts,
             faults,
             baseline: self.past.baseline.as_ref().map(|(baseline, reference)| (&**baseline, reference.clone())),
@@ -322,25 +319,43 @@ impl Watcher {
         }
     }
 
-    fn table(&self, window: &Window) -> SeriesTable {
-        let mut rows = Vec::with_capacity(window.distinct());
+    fn table(&self, bin: &Bin) -> SeriesTable {
+        let mut rows = Vec::with_capacity(bin.window.distinct());
         let summary = |(name, index): (&Arc<str>, usize)| {
-            window.get(index).map(|moments| SeriesSummary::of(Arc::clone(name), moments))
+            let unit = bin.units.get(index).cloned().unwrap_or_default();
+            bin.window.get(index).map(|moments| SeriesSummary::of(Arc::clone(name), unit, moments))
         };
         rows.extend(self.series.sorted().filter_map(summary));
         SeriesTable { rows }
     }
 
     fn data_faults(&self, bin: &Bin) -> Vec<DataFault> {
-        let clashes = bin.clashes.iter().map(|(index, second)| DataFault {
+        let clashes = bin.clashes.iter().map(|(index, other)| DataFault {
             series: self.series.name(*index),
-            what: format!("fed by more than one name of the source, {second:?} and another: give each its own metric"),
+            what: format!("fed by {:?} and by another name of the source: give each a metric of its own", other.name),
         });
-        let units = bin.unit_faults.iter().map(|(index, (raw, unit))| DataFault {
-            series: self.series.name(*index),
-            what: self.names.unit_fault(raw, unit.as_deref()),
+        let units = bin.unit_faults.iter().map(|(index, raw)| {
+            let first = bin.units.get(*index).filter(|unit| !unit.is_empty());
+            DataFault { series: self.series.name(*index), what: self.unit_fault(raw.as_ref(), first.map(|unit| &**unit)) }
         });
-        clashes.chain(units).take(NAMED_MAX).collect()
+        // By name: the order of indices is this process's own.
+        let mut faults: Vec<DataFault> = clashes.chain(units).collect();
+        faults.sort_by(|a, b| a.series.cmp(&b.series).then_with(|| a.what.cmp(&b.what)));
+        faults.truncate(NAMED_MAX);
+        faults
+    }
+
+    fn unit_fault(&self, raw: Option<&NewName>, first: Option<&str>) -> String {
+        let Some(raw) = raw else { return "readings dropped for their unit".into() };
+        let resolved = self.names.resolve(&raw.name, raw.unit.as_deref());
+        match (resolved.conversion, first) {
+            (Ok(_), Some(first)) => format!(
+                "readings of {:?} in {:?} dropped: the cycle began in {first:?}; name the series' unit in the registry",
+                raw.name,
+                raw.unit.as_deref().unwrap_or("no unit")
+            ),
+            (Ok(_) | Err(_), _) => self.names.unit_fault(&raw.name, raw.unit.as_deref()),
+        }
     }
 
     /// A baseline is learned from cycles in a row that have data and do not fail.
@@ -413,31 +428,56 @@ fn grid(settings: &WatchSettings) -> Grid {
     }
 }
 
-/// Notes which name fed a series, and once per cycle that two did.
-fn feed(bin: &mut Bin, index: usize, feeder: u32, name: impl Fn() -> Option<Arc<str>>) {
-    if index >= bin.feeders.len() {
-        bin.feeders.resize(index.saturating_add(1), 0);
-    }
-    let Some(slot) = bin.feeders.get_mut(index) else { return };
-    if *slot == 0 {
-        *slot = feeder;
-    } else if bin.clashes.len() < NAMED_MAX
-        && let Some(name) = name()
-    {
-        bin.clashes.entry(index).or_insert(name);
-    }
-}
-
 impl Bin {
+    /// Notes who feeds a series. The first one in a cycle sets its unit; gives whether `slot` has the same.
+    fn feed(&mut self, slot: &Slot) -> bool {
+        if slot.index >= self.feeders.len() {
+            self.feeders.resize(slot.index.saturating_add(1), 0);
+            self.units.resize(slot.index.saturating_add(1), Arc::default());
+        }
+        let Some((feeder, unit)) = self.feeders.get_mut(slot.index).zip(self.units.get_mut(slot.index)) else {
+            return false;
+        };
+        if *feeder == 0 {
+            *feeder = slot.feeder;
+            unit.clone_from(&slot.unit);
+        }
+        *unit == slot.unit
+    }
+
+    fn unit_fault(&mut self, slot: &Slot, rule: Admission) {
+        self.window.push_unit_fault(slot.index, rule);
+        if self.unit_faults.len() < NAMED_MAX {
+            self.unit_faults.entry(slot.index).or_insert(None);
+        }
+    }
+
+    /// Keeps the name behind a fault or clash of the series, once per cycle.
+    fn note<'a>(&mut self, index: usize, raw: impl Fn() -> Option<&'a NewName>) {
+        if let Some(place) = self.unit_faults.get_mut(&index) {
+            if place.is_none() {
+                *place = raw().cloned();
+            }
+        } else if self.window.get(index).is_some_and(|moments| moments.n > 1)
+            && self.clashes.len() < NAMED_MAX
+            && !self.clashes.contains_key(&index)
+            && let Some(name) = raw()
+        {
+            self.clashes.insert(index, name.clone());
+        }
+    }
+
     fn renumber(&mut self, places: &[Option<usize>], remaining: usize) {
         self.window = std::mem::take(&mut self.window).renumbered(places, remaining);
-        let mut feeders = vec![0; remaining];
-        for (feeder, place) in self.feeders.drain(..).zip(places) {
-            if let Some(slot) = place.and_then(|place| feeders.get_mut(place)) {
-                *slot = feeder;
+        let (mut feeders, mut units) = (vec![0; remaining], vec![Arc::default(); remaining]);
+        for ((feeder, unit), place) in self.feeders.drain(..).zip(self.units.drain(..)).zip(places) {
+            if let Some(place) = *place
+                && let Some(slot) = feeders.get_mut(place).zip(units.get_mut(place))
+            {
+                (*slot.0, *slot.1) = (feeder, unit);
             }
         }
-        self.feeders = feeders;
+        (self.feeders, self.units) = (feeders, units);
         let moved = |index: usize| places.get(index).copied().flatten();
         self.clashes = std::mem::take(&mut self.clashes).into_iter().filter_map(|(i, v)| Some((moved(i)?, v))).collect();
         self.unit_faults =

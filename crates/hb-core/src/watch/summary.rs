@@ -1,8 +1,9 @@
 //! One cycle of one series in figures, and the table of all of them: what a decision rests on, and what stays of it.
 
+use std::fmt;
 use std::sync::Arc;
 
-use serde::de::Error as _;
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -14,6 +15,8 @@ use crate::time::Stamp;
 pub struct SeriesSummary {
     /// The series' own name (after aliases).
     pub name: Arc<str>,
+    /// The unit of its figures; empty where none is known.
+    pub unit: Arc<str>,
     /// Finite samples.
     pub n: u32,
     /// Mean, in the series' own unit.
@@ -49,11 +52,12 @@ pub struct SeriesSummary {
 impl SeriesSummary {
     /// The figures of a window's series. All are finite.
     #[must_use]
-    pub fn of(name: Arc<str>, moments: &Moments) -> Self {
+    pub fn of(name: Arc<str>, unit: Arc<str>, moments: &Moments) -> Self {
         let mut kept = moments.kept().to_vec();
         kept.sort_by(f64::total_cmp);
         Self {
             name,
+            unit,
             n: moments.n,
             mean: moments.mean(),
             sd: moments.sd(),
@@ -88,47 +92,31 @@ impl SeriesTable {
     }
 }
 
-const COLUMNS: [&str; 16] = [
-    "name", "n", "mean", "sd", "min", "max", "first", "first_at_ns", "last", "last_at_ns", "increase", "changes", "falls",
-    "not_finite", "unit_faults", "kept",
+const COLUMNS: [&str; 17] = [
+    "name",
+    "unit",
+    "n",
+    "mean",
+    "sd",
+    "min",
+    "max",
+    "first",
+    "first_at_ns",
+    "last",
+    "last_at_ns",
+    "increase",
+    "changes",
+    "falls",
+    "not_finite",
+    "unit_faults",
+    "kept",
 ];
-
-type Row = (Arc<str>, u32, f64, f64, f64, f64, f64, i64, f64, i64, f64, u32, u32, u32, u32, Vec<f64>);
 
 impl Serialize for SeriesTable {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut out = serializer.serialize_struct("SeriesTable", 2)?;
         out.serialize_field("columns", &COLUMNS)?;
-        out.serialize_field("rows", &Rows(&self.rows))?;
-        out.end()
-    }
-}
-
-struct Rows<'a>(&'a [SeriesSummary]);
-
-impl Serialize for Rows<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_seq(Some(self.0.len()))?;
-        for row in self.0 {
-            out.serialize_element(&(
-                &*row.name,
-                row.n,
-                row.mean,
-                row.sd,
-                row.min,
-                row.max,
-                row.first,
-                row.first_at.0,
-                row.last,
-                row.last_at.0,
-                row.increase,
-                row.changes,
-                row.falls,
-                row.not_finite,
-                row.unit_faults,
-                row.kept.as_slice(),
-            ))?;
-        }
+        out.serialize_field("rows", &self.rows)?;
         out.end()
     }
 }
@@ -136,7 +124,7 @@ impl Serialize for Rows<'_> {
 #[derive(Deserialize)]
 struct RawTable {
     columns: Vec<String>,
-    rows: Vec<Row>,
+    rows: Vec<SeriesSummary>,
 }
 
 impl<'de> Deserialize<'de> for SeriesTable {
@@ -145,29 +133,73 @@ impl<'de> Deserialize<'de> for SeriesTable {
         if raw.columns != COLUMNS {
             return Err(D::Error::custom("the series table has other columns than this version knows"));
         }
-        Ok(Self { rows: raw.rows.into_iter().map(summary).collect() })
+        Ok(Self { rows: raw.rows })
     }
 }
 
-fn summary(row: Row) -> SeriesSummary {
-    let (name, n, mean, sd, min, max, first, first_at, last, last_at, increase, changes, falls, not_finite, unit_faults, kept) =
-        row;
-    SeriesSummary {
-        name,
-        n,
-        mean,
-        sd,
-        min,
-        max,
-        first,
-        first_at: Stamp(first_at),
-        last,
-        last_at: Stamp(last_at),
-        increase,
-        changes,
-        falls,
-        not_finite,
-        unit_faults,
-        kept,
+/// A row is an array in the order of [`COLUMNS`].
+impl Serialize for SeriesSummary {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_seq(Some(COLUMNS.len()))?;
+        out.serialize_element(&*self.name)?;
+        out.serialize_element(&*self.unit)?;
+        out.serialize_element(&self.n)?;
+        out.serialize_element(&self.mean)?;
+        out.serialize_element(&self.sd)?;
+        out.serialize_element(&self.min)?;
+        out.serialize_element(&self.max)?;
+        out.serialize_element(&self.first)?;
+        out.serialize_element(&self.first_at.0)?;
+        out.serialize_element(&self.last)?;
+        out.serialize_element(&self.last_at.0)?;
+        out.serialize_element(&self.increase)?;
+        out.serialize_element(&self.changes)?;
+        out.serialize_element(&self.falls)?;
+        out.serialize_element(&self.not_finite)?;
+        out.serialize_element(&self.unit_faults)?;
+        out.serialize_element(&self.kept)?;
+        out.end()
     }
+}
+
+impl<'de> Deserialize<'de> for SeriesSummary {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(RowVisitor)
+    }
+}
+
+struct RowVisitor;
+
+impl<'de> Visitor<'de> for RowVisitor {
+    type Value = SeriesSummary;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a row of {} columns", COLUMNS.len())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut row: A) -> Result<Self::Value, A::Error> {
+        Ok(SeriesSummary {
+            name: cell(&mut row)?,
+            unit: cell(&mut row)?,
+            n: cell(&mut row)?,
+            mean: cell(&mut row)?,
+            sd: cell(&mut row)?,
+            min: cell(&mut row)?,
+            max: cell(&mut row)?,
+            first: cell(&mut row)?,
+            first_at: Stamp(cell(&mut row)?),
+            last: cell(&mut row)?,
+            last_at: Stamp(cell(&mut row)?),
+            increase: cell(&mut row)?,
+            changes: cell(&mut row)?,
+            falls: cell(&mut row)?,
+            not_finite: cell(&mut row)?,
+            unit_faults: cell(&mut row)?,
+            kept: cell(&mut row)?,
+        })
+    }
+}
+
+fn cell<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(row: &mut A) -> Result<T, A::Error> {
+    row.next_element()?.ok_or_else(|| A::Error::custom("the row ends before its last column"))
 }
