@@ -1,0 +1,150 @@
+//! Keeps pages of other origins out, and what is shown harmless.
+//!
+//! A browser on the operator's machine can be led to ask a server on loopback by a foreign page (DNS rebinding): such a
+//! request names a foreign `Host`. And a script of a foreign page names its own `Origin`. Both are refused. Probes and
+//! scrapers, which name an address or no host at all, pass.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::routes::error;
+
+/// Which `Host` a request may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hosts {
+    /// The server listens beyond loopback and no names were given: whatever name leads here.
+    Any,
+    /// `localhost`, addresses, and these names.
+    Named(Arc<[String]>),
+}
+
+impl Hosts {
+    /// The hosts for a server at `address`, with names from the settings.
+    pub(crate) fn new(address: IpAddr, names: &[String]) -> Self {
+        if names.is_empty() && !address.is_loopback() {
+            Self::Any
+        } else {
+            Self::Named(names.iter().map(|name| name.to_ascii_lowercase()).collect())
+        }
+    }
+
+    fn admit(&self, host: &str) -> bool {
+        let Self::Named(names) = self else { return true };
+        let name = without_port(host).to_ascii_lowercase();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        bare.parse::<IpAddr>().is_ok()
+            || name == "localhost"
+            || name.ends_with(".localhost")
+            || names.iter().any(|known| *known == name)
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && !(name.contains(':') && !name.ends_with(']')) =>
+        {
+            name
+        }
+        Some(_) | None => host,
+    }
+}
+
+/// Lets a request through or refuses it, and puts the security headers on every answer.
+pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+    let mut response = match verdict(&hosts, request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    };
+    harden(response.headers_mut());
+    response
+}
+
+fn verdict(hosts: &Hosts, headers: &HeaderMap) -> Result<(), Response> {
+    let host = match headers.get(header::HOST) {
+        None => None,
+        Some(host) => match host.to_str() {
+            Ok(host) => Some(host),
+            Err(_) => return Err(error(StatusCode::BAD_REQUEST, "the Host header is not text")),
+        },
+    };
+    if let Some(host) = host
+        && !hosts.admit(host)
+    {
+        let what = "this server does not answer to that host name: ask it by address, as localhost, or put the name into allowed_hosts";
+        return Err(error(StatusCode::MISDIRECTED_REQUEST, what));
+    }
+    let foreign = headers.get(header::ORIGIN).is_some_and(|origin| !same_origin(origin, host));
+    if foreign {
+        return Err(error(StatusCode::FORBIDDEN, "requests of another origin's pages are refused"));
+    }
+    Ok(())
+}
+
+fn same_origin(origin: &HeaderValue, host: Option<&str>) -> bool {
+    let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
+    authority.is_some_and(|authority| host.is_some_and(|host| host.eq_ignore_ascii_case(authority)))
+}
+
+const HARDENING: [(HeaderName, &str); 7] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+];
+
+fn harden(headers: &mut HeaderMap) {
+    for (name, value) in HARDENING {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_answers_to_addresses_localhost_and_given_names_only() {
+        let hosts = Hosts::new("127.0.0.1".parse().unwrap(), &["Bench.Example".to_owned()]);
+        for good in [
+            "127.0.0.1:9090",
+            "127.0.0.1",
+            "localhost:1",
+            "LOCALHOST",
+            "[::1]:9090",
+            "[::1]",
+            "bench.example:80",
+            "a.localhost",
+        ] {
+            assert!(hosts.admit(good), "{good}");
+        }
+        for bad in
+            ["evil.example", "evil.example:9090", "localhost.evil.example", "127.0.0.1.evil.example", "", "xlocalhost"]
+        {
+            assert!(!hosts.admit(bad), "{bad}");
+        }
+        assert!(Hosts::new("0.0.0.0".parse().unwrap(), &[]).admit("hb.internal:9090"));
+    }
+
+    #[test]
+    fn origins_are_compared_with_the_host() {
+        let same = |origin: &'static str, host| same_origin(&HeaderValue::from_static(origin), host);
+        assert!(same("http://localhost:9090", Some("localhost:9090")));
+        assert!(!same("http://localhost:9091", Some("localhost:9090")));
+        assert!(!same("null", Some("localhost:9090")));
+        assert!(!same("http://evil.example", None));
+    }
+}

@@ -1,0 +1,159 @@
+//! Which path answers what. Every handler is a read of a snapshot.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use hb_core::ids::WatchName;
+use hb_core::node::view::Role;
+use serde::{Deserialize, Serialize};
+
+use crate::documents::{ActiveDoc, CyclesDoc, ErrorDoc, LiveDoc, ReadyDoc, status};
+use crate::guard::{Hosts, guard};
+use crate::onlooker::Onlooker;
+use crate::server::ServerCounters;
+use crate::{metrics, page};
+
+/// Most cycles that one answer lists.
+const CYCLES_MAX: usize = 1_000;
+/// Cycles that an answer lists when it is not said how many.
+const CYCLES_DEFAULT: usize = 50;
+
+/// What handlers see.
+#[derive(Clone)]
+struct Shown {
+    onlooker: Arc<dyn Onlooker>,
+    counters: Arc<ServerCounters>,
+}
+
+/// All paths of the server at `address`; `names` are host names that lead to it beside its addresses.
+pub fn router(onlooker: Arc<dyn Onlooker>, counters: Arc<ServerCounters>, address: IpAddr, names: &[String]) -> Router {
+    Router::new()
+        .route("/live", get(live))
+        .route("/ready", get(ready))
+        .route("/active", get(active))
+        .route("/standby", get(standby))
+        .route("/metrics", get(show_metrics))
+        .route("/v1/status", get(show_status))
+        .route("/v1/watches/{name}/cycles", get(cycles))
+        .route("/", get(show_page))
+        .route("/style.css", get(|| async { asset("text/css; charset=utf-8", page::STYLE) }))
+        .route("/page.js", get(|| async { asset("text/javascript; charset=utf-8", page::SCRIPT) }))
+        .route("/favicon.svg", get(|| async { asset("image/svg+xml", page::ICON) }))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(nowhere)
+        .with_state(Shown { onlooker, counters })
+        .layer(middleware::from_fn_with_state(Hosts::new(address, names), guard))
+}
+
+async fn live(State(shown): State<Shown>) -> Response {
+    let liveness = shown.onlooker.liveness();
+    json(when(liveness.alive), &LiveDoc::from(liveness))
+}
+
+async fn ready(State(shown): State<Shown>) -> Response {
+    let doc = ReadyDoc::of(shown.onlooker.checks());
+    json(when(doc.ready), &doc)
+}
+
+async fn active(State(shown): State<Shown>) -> Response {
+    role(&shown, Role::Active)
+}
+
+async fn standby(State(shown): State<Shown>) -> Response {
+    role(&shown, Role::Standby)
+}
+
+/// A node that hangs is neither: whoever asks by this path wants one that works.
+fn role(shown: &Shown, wanted: Role) -> Response {
+    let view = shown.onlooker.view();
+    let alive = shown.onlooker.liveness().alive;
+    let doc = ActiveDoc { node: view.node.clone(), role: view.role, epoch: view.epoch, alive };
+    json(when(view.role == wanted && alive), &doc)
+}
+
+async fn show_metrics(State(shown): State<Shown>) -> Response {
+    let mut text = metrics::exposition(&shown.onlooker.metrics(), &shown.onlooker.view());
+    text.push_str(&shown.counters.exposition());
+    typed("text/plain; version=0.0.4; charset=utf-8", text)
+}
+
+async fn show_status(State(shown): State<Shown>) -> Response {
+    json(StatusCode::OK, &status(&shown.onlooker.view()))
+}
+
+#[derive(Debug, Deserialize)]
+struct Limit {
+    limit: Option<String>,
+}
+
+async fn cycles(State(shown): State<Shown>, Path(name): Path<String>, Query(asked): Query<Limit>) -> Response {
+    let limit = match asked.limit.as_deref().map(str::parse) {
+        None => CYCLES_DEFAULT,
+        Some(Ok(limit)) if (1..=CYCLES_MAX).contains(&limit) => limit,
+        Some(_) => return error(StatusCode::BAD_REQUEST, &format!("limit must be a number from 1 to {CYCLES_MAX}")),
+    };
+    let view = shown.onlooker.view();
+    let watch = WatchName::from(name);
+    match view.watches.iter().find(|known| known.name == watch) {
+        Some(known) => {
+            let cycles = shown.onlooker.recent(&watch, limit);
+            json(StatusCode::OK, &CyclesDoc { watch, newest: known.cycle, cycles })
+        }
+        None => error(StatusCode::NOT_FOUND, &format!("no watch is named {watch:?}; /v1/status lists them")),
+    }
+}
+
+async fn show_page(State(shown): State<Shown>) -> Response {
+    typed("text/html; charset=utf-8", page::render(shown.onlooker.as_ref()))
+}
+
+async fn nowhere(request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(200).collect();
+    let known = "/, /live, /ready, /active, /standby, /metrics, /v1/status, /v1/watches/{name}/cycles";
+    error(StatusCode::NOT_FOUND, &format!("nothing is at {path:?}; there are {known}"))
+}
+
+async fn wrong_method() -> Response {
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "this path can only be read: use GET or HEAD");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+fn when(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+/// An answer that is an error, as JSON.
+pub(crate) fn error(code: StatusCode, what: &str) -> Response {
+    json(code, &ErrorDoc { error: what.into() })
+}
+
+fn json<T: Serialize>(code: StatusCode, body: &T) -> Response {
+    match serde_json::to_string(body) {
+        Ok(mut text) => {
+            text.push('\n');
+            (code, typed("application/json", text)).into_response()
+        }
+        Err(fault) => {
+            tracing::error!(%fault, "an answer could not be written as JSON");
+            (StatusCode::INTERNAL_SERVER_ERROR, "{\"error\":\"the answer could not be written\"}\n").into_response()
+        }
+    }
+}
+
+fn typed(kind: &'static str, body: String) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response()
+}
+
+fn asset(kind: &'static str, body: &'static str) -> Response {
+    let headers: [(HeaderName, HeaderValue); 2] = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ];
+    (headers, body).into_response()
+}

@@ -1,0 +1,1 @@
+//! Small pictures, drawn as SVG without a library.
