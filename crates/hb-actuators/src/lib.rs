@@ -1,1 +1,14 @@
-//! Being built.
+//! Carries out: brings alerts to people.
+//!
+//! Nothing here decides whether something is to be told, or keeps what still has to be: both are the journal's. A sink gets
+//! one alert at a time, blocks while it delivers, and says how it went. Alerts may be delivered twice, never not at all;
+//! each carries a key by which a receiver tells a repetition (W6).
+
+pub mod alert_sink;
+mod backoff;
+mod secret;
+mod tls;
+
+pub use alert_sink::{AlertSink, Delivery, SinkError, SinkSpec};
+pub use backoff::Backoff;
+pub use secret::Secret;

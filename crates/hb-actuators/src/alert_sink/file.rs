@@ -1,0 +1,197 @@
+//! Alerts as lines of a file.
+//!
+//! **Invariants.** A line is whole and on disk before its alert counts as delivered. What a crash left torn at the end is
+//! closed by a line end and never continued. An alert whose line already stands among the newest is not written again.
+//! The file and its [`KEPT`] predecessors (`FILE.1` is the newest of them) are each at most [`BYTES_MAX`] long plus one line.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use hb_core::watch::alert::Alert;
+use serde::Deserialize;
+
+use super::document::AlertDoc;
+use super::{AlertSink, Delivery, SinkError};
+
+/// Size at which the file is put aside.
+const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Files that are kept aside.
+const KEPT: u32 = 3;
+/// How much of the end is searched for the alert before it is written.
+const TAIL_BYTES: u64 = 256 * 1024;
+
+/// Appends each alert as one line of JSON.
+#[derive(Debug)]
+pub struct FileSink {
+    name: String,
+    path: PathBuf,
+    folder: PathBuf,
+    bytes_max: u64,
+    /// A sync has failed: what the file shows may not be on disk, so a line found there proves nothing.
+    doubtful: bool,
+}
+
+impl FileSink {
+    /// The sink called `name` for the file at `path`.
+    ///
+    /// # Errors
+    /// When the path names no file.
+    pub fn new(name: &str, path: &Path) -> Result<Self, SinkError> {
+        let folder = match (path.file_name(), path.parent()) {
+            (Some(_), Some(folder)) if folder.as_os_str().is_empty() => PathBuf::from("."),
+            (Some(_), Some(folder)) => folder.to_owned(),
+            (None, _) | (_, None) => return Err(SinkError::NoFile(path.to_owned())),
+        };
+        Ok(Self { name: name.to_owned(), path: path.to_owned(), folder, bytes_max: BYTES_MAX, doubtful: false })
+    }
+
+    fn append(&mut self, key: &str, line: &str) -> io::Result<()> {
+        let mut file = self.open()?;
+        let tail = Tail::read(&mut file)?;
+        if !self.doubtful && (tail.holds(key) || (tail.whole && self.predecessor()?.holds(key))) {
+            return self.sync(&file);
+        }
+        let (mut file, tail) =
+            if tail.length >= self.bytes_max { (self.rotate()?, Tail::empty()) } else { (file, tail) };
+        let text = if tail.torn { format!("\n{line}\n") } else { format!("{line}\n") };
+        file.seek(SeekFrom::Start(tail.length))?;
+        if let Err(fault) = file.write_all(text.as_bytes()) {
+            // Best effort: where it fails too, the next line closes the torn one.
+            if let Err(second) = file.set_len(tail.length) {
+                tracing::debug!(%second, "a torn alert line could not be taken back");
+            }
+            return Err(fault);
+        }
+        self.sync(&file)?;
+        self.doubtful = false;
+        Ok(())
+    }
+
+    fn sync(&mut self, file: &File) -> io::Result<()> {
+        file.sync_data().inspect_err(|_| self.doubtful = true)
+    }
+
+    fn open(&self) -> io::Result<File> {
+        regular(&self.path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        match options.open(&self.path) {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
+                let file = options.create(true).truncate(false).open(&self.path)?;
+                File::open(&self.folder)?.sync_all()?;
+                Ok(file)
+            }
+            other => other,
+        }
+    }
+
+    /// The end of the file put aside last.
+    fn predecessor(&self) -> io::Result<Tail> {
+        match File::open(self.aside(1)) {
+            Ok(mut file) => Tail::read(&mut file),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(Tail::empty()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn rotate(&self) -> io::Result<File> {
+        for number in (1..KEPT).rev() {
+            absent_is_fine(fs::rename(self.aside(number), self.aside(number + 1)))?;
+        }
+        absent_is_fine(fs::rename(&self.path, self.aside(1)))?;
+        self.open()
+    }
+
+    fn aside(&self, number: u32) -> PathBuf {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    }
+}
+
+fn absent_is_fine(renamed: io::Result<()>) -> io::Result<()> {
+    match renamed {
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Opening a pipe for writing would wait for a reader, perhaps for ever.
+fn regular(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The end of a file.
+struct Tail {
+    length: u64,
+    bytes: Vec<u8>,
+    /// Whether `bytes` is all of it.
+    whole: bool,
+    /// Whether its last line has no end.
+    torn: bool,
+}
+
+#[derive(Deserialize)]
+struct KeyOnly<'a> {
+    #[serde(borrow)]
+    key: std::borrow::Cow<'a, str>,
+}
+
+impl Tail {
+    fn empty() -> Self {
+        Self { length: 0, bytes: Vec::new(), whole: true, torn: false }
+    }
+
+    fn read(file: &mut File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        let start = length.saturating_sub(TAIL_BYTES);
+        file.seek(SeekFrom::Start(start))?;
+        let mut bytes = Vec::new();
+        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+        let torn = bytes.last().is_some_and(|last| *last != b'\n');
+        Ok(Self { length, bytes, whole: start == 0, torn })
+    }
+
+    /// Whether a whole line of that key stands here. A torn line does not count, whatever it looks like.
+    fn holds(&self, key: &str) -> bool {
+        let lines = self.bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        lines.rev().any(|line| serde_json::from_slice::<KeyOnly<'_>>(line).is_ok_and(|found| found.key == key))
+    }
+}
+
+impl AlertSink for FileSink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn deliver(&mut self, alert: &Alert, report: Option<&str>) -> Delivery {
+        let line = AlertDoc::new(alert, report).to_line();
+        match self.append(&alert.key, &line) {
+            Ok(()) => Delivery::Done,
+            Err(fault) => Delivery::retry(format!("{}: {fault}", self.path.display())),
+        }
+    }
+}
+
+/// Whether the file can be written: it or its folder is there and may be changed. Nothing is created.
+pub(super) fn check(path: &Path) -> Result<(), String> {
+    let sink = FileSink::new("check", path).map_err(|fault| fault.to_string())?;
+    let told = |fault: io::Error| format!("{}: {fault}", path.display());
+    regular(path).map_err(told)?;
+    match OpenOptions::new().write(true).open(path) {
+        Ok(_) => Ok(()),
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => match fs::metadata(&sink.folder) {
+            Ok(folder) if !folder.is_dir() => Err(format!("{} is not a folder", sink.folder.display())),
+            Ok(folder) if folder.permissions().readonly() => Err(format!("{} is read-only", sink.folder.display())),
+            Ok(_) => Ok(()),
+            Err(fault) => Err(format!("{}: {fault}: create the folder", sink.folder.display())),
+        },
+        Err(fault) => Err(told(fault)),
+    }
+}
