@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::registry::SeriesKind;
-use super::settings::LearnSettings;
-use super::summary::SeriesTable;
+use super::detect::student;
+pub use super::learner::{Gate, Learner, Material};
+use super::registry::{Aggregate, SeriesKind};
 use crate::journal::Hash;
 use crate::time::{Span, Stamp};
 
@@ -44,31 +44,92 @@ pub struct Figure {
     pub min: f64,
     /// Largest.
     pub max: f64,
+    /// Correlation of each window with the one before (lag 1), 0 where it is not known. A wandering series has much of
+    /// it, and then a few windows say less about the next ones than their number suggests.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub memory: f64,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+/// What a series was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LearnedKind {
+    /// Never changed.
+    Constant,
+    /// Only rises, starts again at zero: judged by its rise per second.
+    Counter,
+    /// A level.
+    Gauge,
+    /// A level of whole numbers.
+    Discrete,
 }
 
 /// One series of a baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineSeries {
-    /// What it was found (or said) to be.
-    pub kind: SeriesKind,
+    /// What it was found to be.
+    pub kind: LearnedKind,
     /// Samples behind it.
     pub samples: u64,
     /// Standard deviation of the readings themselves, pooled over the windows.
     pub sd_within: f64,
-    /// Level: window means, or rates per second for a counter.
+    /// Level: means of the windows.
     pub level: Figure,
+    /// Rise per second of the windows; only of what looks like a counter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<Figure>,
     /// Spread: logarithm of the windows' standard deviations.
     pub spread: Figure,
     /// Readings per window.
     pub rate: Figure,
-    /// KS distance of each window to the pooled rest; only where samples were kept.
+    /// Mean over the windows of their smallest, largest and newest readings.
+    pub extremes: [f64; 3],
+    /// KS distance of windows to the samples pooled before them; only where samples were kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance: Option<Figure>,
     /// Pooled kept samples, sorted; only where samples were kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<f64>,
-    /// Whether its two halves agree.
+    /// Whether its earlier and later windows agree.
     pub stable: bool,
+}
+
+impl BaselineSeries {
+    /// Whether the series is judged by its rise per second, given what the registry says of it.
+    #[must_use]
+    pub fn by_speed(&self, said: SeriesKind) -> bool {
+        match said {
+            SeriesKind::Auto => self.kind == LearnedKind::Counter,
+            SeriesKind::Gauge => false,
+            SeriesKind::Counter => true,
+        }
+    }
+
+    /// The figure of the windows that stands for the level: their means, or the rise per second of a counter. Nothing
+    /// where a counter's rise could not be learned.
+    #[must_use]
+    pub fn judged(&self, said: SeriesKind) -> Option<&Figure> {
+        if self.by_speed(said) { self.speed.as_ref() } else { Some(&self.level) }
+    }
+
+    /// What limits on `aggregate` compare with.
+    #[must_use]
+    pub fn usual(&self, said: SeriesKind, aggregate: Aggregate) -> Option<f64> {
+        if self.by_speed(said) {
+            return self.speed.map(|speed| speed.mean);
+        }
+        let [low, high, newest] = self.extremes;
+        Some(match aggregate {
+            Aggregate::Mean => self.level.mean,
+            Aggregate::Last => newest,
+            Aggregate::Min => low,
+            Aggregate::Max => high,
+        })
+    }
 }
 
 /// What normal was.
@@ -80,28 +141,6 @@ pub struct Baseline {
     pub provenance: Provenance,
     /// By series name.
     pub series: BTreeMap<Arc<str>, BaselineSeries>,
-}
-
-/// One quality gate and how it went.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
-    /// `samples`, `span`, `stability`, `failures`, `windows`.
-    pub name: String,
-    /// Whether it is open.
-    pub passed: bool,
-    /// What was found and what is asked.
-    pub detail: String,
-}
-
-/// One closed cycle as material for a baseline.
-#[derive(Debug, Clone, Copy)]
-pub struct Material<'a> {
-    /// Its span.
-    pub span: Span,
-    /// Its series.
-    pub series: &'a SeriesTable,
-    /// Whether it was decided FAIL.
-    pub failed: bool,
 }
 
 impl Baseline {
@@ -122,11 +161,15 @@ impl Baseline {
         if Hash::of(bytes) != hash {
             return Err(format!("the baseline's bytes do not match its hash {}", hash.short()));
         }
-        let baseline: Self = serde_json::from_slice(bytes).map_err(|e| format!("not a baseline: {e}"))?;
-        if baseline.format > BASELINE_FORMAT {
-            return Err(format!("baseline format {} is newer than {BASELINE_FORMAT}: use a newer hb", baseline.format));
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
         }
-        Ok(baseline)
+        let version: Version = serde_json::from_slice(bytes).map_err(|e| format!("not a baseline: {e}"))?;
+        if version.format > BASELINE_FORMAT {
+            return Err(format!("baseline format {} is newer than {BASELINE_FORMAT}: use a newer hb", version.format));
+        }
+        serde_json::from_slice(bytes).map_err(|e| format!("not a baseline: {e}"))
     }
 
     /// Age at `now` in nanoseconds, counted from the end of the span that it was learned over.
@@ -134,31 +177,94 @@ impl Baseline {
     pub fn age_ns(&self, now: Stamp) -> i64 {
         now.since_ns(self.provenance.span.end)
     }
+
+    /// What differs in `other`: series added and removed, and levels, spreads and rates that differ by more than chance
+    /// (Welch's t over the windows, p < 0.01), in order of names.
+    #[must_use]
+    pub fn diff(&self, other: &Self) -> Vec<SeriesDiff> {
+        let mut names: Vec<&Arc<str>> = self.series.keys().chain(other.series.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let of = |name: &Arc<str>| match (self.series.get(name), other.series.get(name)) {
+            (None, _) => Some(Change::Added),
+            (_, None) => Some(Change::Removed),
+            (Some(before), Some(after)) => changed(before, after),
+        };
+        names.into_iter().filter_map(|name| Some(SeriesDiff { series: name.to_string(), change: of(name)? })).collect()
+    }
 }
 
-/// Learns a baseline from cycles as they come; memory grows with series, not with cycles.
-#[derive(Debug, Clone, Default)]
-pub struct Learner {
-    windows: u32,
+/// One series that differs between two baselines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesDiff {
+    /// The series.
+    pub series: String,
+    /// How.
+    #[serde(flatten)]
+    pub change: Change,
 }
 
-impl Learner {
-    /// Takes one more cycle with data.
-    pub fn push(&mut self, material: Material<'_>) {
-        let _unused = material;
-        self.windows = self.windows.saturating_add(1);
-    }
+/// How a series differs between two baselines.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "change")]
+pub enum Change {
+    /// Only in the newer one.
+    Added,
+    /// Only in the older one.
+    Removed,
+    /// In both, with other figures.
+    Changed {
+        /// What it was found to be, before and after.
+        kind: [LearnedKind; 2],
+        /// Level (rise per second of a counter), before and after.
+        level: [f64; 2],
+        /// The level's change in per cent, where it was not zero.
+        percent: Option<f64>,
+        /// Probability of so large a change of level by chance.
+        p: f64,
+        /// Spread within the windows, before and after: geometric means of their standard deviations.
+        spread: [f64; 2],
+        /// Readings per window, before and after.
+        rate: [f64; 2],
+    },
+}
 
-    /// Cycles taken so far.
-    #[must_use]
-    pub fn windows(&self) -> u32 {
-        self.windows
-    }
+const DIFF_P: f64 = 0.01;
 
-    /// The baseline of what was taken, and its quality gates.
-    #[must_use]
-    pub fn finish(&self, from: &str, by: &str, settings: &LearnSettings) -> (Option<Baseline>, Vec<Gate>) {
-        let _unused = (from, by, settings);
-        (None, Vec::new())
+fn changed(before: &BaselineSeries, after: &BaselineSeries) -> Option<Change> {
+    let judged = |series: &BaselineSeries| series.judged(SeriesKind::Auto).copied().unwrap_or(series.level);
+    let (old, new) = (judged(before), judged(after));
+    let p = welch(&old, &new);
+    let told = p < DIFF_P
+        || before.kind != after.kind
+        || welch(&before.spread, &after.spread) < DIFF_P
+        || welch(&before.rate, &after.rate) < DIFF_P;
+    let percent = (old.mean != 0.0).then(|| (new.mean - old.mean) / old.mean.abs() * 100.0).filter(|x| x.is_finite());
+    told.then(|| Change::Changed {
+        kind: [before.kind, after.kind],
+        level: [old.mean, new.mean],
+        percent,
+        p,
+        spread: [before.spread, after.spread].map(|figure| if figure.k == 0 { 0.0 } else { figure.mean.exp() }),
+        rate: [before.rate.mean, after.rate.mean],
+    })
+}
+
+/// Probability of so large a distance of two means by chance: Welch's t with the degrees of freedom of Satterthwaite.
+/// 1 where either has too few windows; for two figures without any spread, whether they are equal.
+#[must_use]
+pub fn welch(a: &Figure, b: &Figure) -> f64 {
+    if a.k < 2 || b.k < 2 {
+        return 1.0;
     }
+    let (na, nb) = (f64::from(a.k), f64::from(b.k));
+    let (va, vb) = (a.sd * a.sd / na, b.sd * b.sd / nb);
+    let resolution = a.mean.abs().max(b.mean.abs()) * 1e-12;
+    let distance = b.mean - a.mean;
+    if distance.abs() <= resolution {
+        return 1.0;
+    }
+    let error = (va + vb).sqrt().max(resolution);
+    let df = (va + vb).powi(2) / (va * va / (na - 1.0) + vb * vb / (nb - 1.0));
+    student::two_sided(distance / error, if df.is_finite() && df > 0.0 { df } else { na + nb - 2.0 })
 }

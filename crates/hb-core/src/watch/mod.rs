@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod decide;
 pub mod decision;
 pub mod detect;
+pub mod learner;
 pub mod registry;
 pub mod sample;
 pub mod settings;

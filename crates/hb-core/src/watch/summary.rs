@@ -7,8 +7,9 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::registry::Aggregate;
 use super::window::{Moments, held};
-use crate::time::Stamp;
+use crate::time::{Span, Stamp};
 
 /// One series in one cycle.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +74,37 @@ impl SeriesSummary {
             not_finite: moments.not_finite,
             unit_faults: moments.unit_faults,
             kept,
+        }
+    }
+}
+
+/// Fewest readings of a window that say something about its spread.
+const SPREAD_READINGS_MIN: u32 = 4;
+
+impl SeriesSummary {
+    /// What a counter rose by per second between its first and newest reading; nothing for fewer than two moments.
+    #[must_use]
+    pub fn speed(&self) -> Option<f64> {
+        let seconds = Span { start: self.first_at, end: self.last_at }.seconds();
+        (self.n > 1 && seconds > 0.0).then(|| held(self.increase / seconds))
+    }
+
+    /// Logarithm of the standard deviation, from four readings on. A window without any spread counts as one with a
+    /// spread at the edge of what a float can tell from its mean.
+    #[must_use]
+    pub fn ln_spread(&self) -> Option<f64> {
+        let resolution = (self.mean.abs() * f64::EPSILON).max(f64::MIN_POSITIVE);
+        (self.n >= SPREAD_READINGS_MIN).then(|| self.sd.max(resolution).ln())
+    }
+
+    /// The figure that the limits of a metric look at.
+    #[must_use]
+    pub fn aggregate(&self, aggregate: Aggregate) -> f64 {
+        match aggregate {
+            Aggregate::Mean => self.mean,
+            Aggregate::Last => self.last,
+            Aggregate::Min => self.min,
+            Aggregate::Max => self.max,
         }
     }
 }

@@ -1,1 +1,10 @@
-//! Tests of a series against its baseline, one file each.
+//! Tests of a series against its limits and its baseline, one file each.
+
+pub mod discovery;
+pub mod distribution;
+pub mod figure;
+pub mod hard;
+pub mod hysteresis;
+pub mod student;
+pub mod thresholds;
+pub mod trend;

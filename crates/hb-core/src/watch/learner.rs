@@ -1,0 +1,425 @@
+//! Learns what normal is from cycles as they come.
+//!
+//! **Invariants.** Memory grows with series, never with cycles: of each series a few running sums are kept (Welford
+//! 1962), and where samples are compared a pool of at most [`POOL_MAX`]. What was learned depends only on the cycles and
+//! their order. Cycles that failed teach nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::baseline::{BASELINE_FORMAT, Baseline, BaselineSeries, Figure, LearnedKind, Provenance};
+use super::detect::{distribution, student};
+use super::settings::LearnSettings;
+use super::summary::{SeriesSummary, SeriesTable};
+use super::window::held;
+use crate::time::{SECOND_NS, Span};
+
+/// One quality gate and how it went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Gate {
+    /// `windows`, `samples`, `span`, `stability`, `failures`.
+    pub name: String,
+    /// Whether it is open.
+    pub passed: bool,
+    /// What was found and what is asked.
+    pub detail: String,
+}
+
+/// One closed cycle as material for a baseline.
+#[derive(Debug, Clone, Copy)]
+pub struct Material<'a> {
+    /// Its span.
+    pub span: Span,
+    /// Its series.
+    pub series: &'a SeriesTable,
+    /// Whether it was decided FAIL.
+    pub failed: bool,
+}
+
+/// Most samples of one series that are pooled from all windows.
+pub const POOL_MAX: usize = 1024;
+
+/// Most series that a baseline learns; what comes beyond is counted and closes the gate `samples` (B1).
+pub const LEARNED_MAX: usize = 200_000;
+
+/// Largest share of series that may have fewer samples than asked.
+const THIN_SHARE_MAX: f64 = 0.1;
+
+/// Largest share of cycles that may have failed.
+const FAILED_SHARE_MAX: f64 = 0.1;
+
+/// Windows pooled before distances are taken: before that the pool itself is still noise.
+const POOLED_FIRST: u32 = 5;
+
+/// Learns a baseline from cycles as they come; memory grows with series, not with cycles.
+#[derive(Debug, Clone, Default)]
+pub struct Learner {
+    windows: u32,
+    failed: u32,
+    clean_since: u32,
+    other_length: u32,
+    beyond: u64,
+    samples: u64,
+    window_ns: i64,
+    span: Option<Span>,
+    series: BTreeMap<Arc<str>, Lesson>,
+}
+
+impl Learner {
+    /// Takes one more cycle with data. A failed one is counted, but nothing is learned from it; nor from one of another
+    /// length than the first.
+    pub fn push(&mut self, material: Material<'_>) {
+        if material.failed {
+            self.failed = self.failed.saturating_add(1);
+            self.clean_since = 0;
+            return;
+        }
+        if material.series.rows.iter().all(|row| row.n == 0) {
+            return;
+        }
+        let length = material.span.end.since_ns(material.span.start);
+        if self.windows == 0 {
+            self.window_ns = length;
+        } else if length != self.window_ns {
+            self.other_length = self.other_length.saturating_add(1);
+            return;
+        }
+        self.windows = self.windows.saturating_add(1);
+        self.clean_since = self.clean_since.saturating_add(1);
+        let span = self.span.get_or_insert(material.span);
+        (span.start, span.end) = (span.start.min(material.span.start), span.end.max(material.span.end));
+        for row in material.series.rows.iter().filter(|row| row.n > 0) {
+            self.samples = self.samples.saturating_add(u64::from(row.n));
+            if let Some(lesson) = self.series.get_mut(&row.name) {
+                lesson.push(row);
+            } else if self.series.len() < LEARNED_MAX {
+                self.series.insert(Arc::clone(&row.name), Lesson::default().with(row));
+            } else {
+                self.beyond = self.beyond.saturating_add(1);
+            }
+        }
+    }
+
+    /// Cycles learned from so far.
+    #[must_use]
+    pub fn windows(&self) -> u32 {
+        self.windows
+    }
+
+    /// The baseline of what was taken, whether its gates are open or not (nothing only where nothing was taken), and its
+    /// quality gates.
+    #[must_use]
+    pub fn finish(&self, from: &str, by: &str, settings: &LearnSettings) -> (Option<Baseline>, Vec<Gate>) {
+        let series: BTreeMap<_, _> =
+            self.series.iter().map(|(name, lesson)| (Arc::clone(name), lesson.finish(name))).collect();
+        let gates = self.gates(&series, settings);
+        let baseline = self.span.map(|span| Baseline {
+            format: BASELINE_FORMAT,
+            provenance: Provenance {
+                from: from.to_owned(),
+                span,
+                windows: self.windows,
+                window_ns: self.window_ns,
+                samples: self.samples,
+                by: by.to_owned(),
+            },
+            series,
+        });
+        (baseline, gates)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "shares only")]
+    fn gates(&self, series: &BTreeMap<Arc<str>, BaselineSeries>, settings: &LearnSettings) -> Vec<Gate> {
+        let gate = |name: &str, passed: bool, detail: String| Gate { name: name.to_owned(), passed, detail };
+        let all = series.len();
+        let share = |some: usize| some as f64 / all.max(1) as f64;
+        let thin = series.values().filter(|series| series.samples < settings.samples_min).count();
+        let moving = series.values().filter(|series| !series.stable).count();
+        let span_ns = self.span.map_or(0, |span| span.end.since_ns(span.start));
+        let seconds = |ns: i64| ns as f64 / SECOND_NS as f64;
+        let cycles = self.windows.saturating_add(self.failed);
+        let failed_share = f64::from(self.failed) / f64::from(cycles.max(1));
+        // A failure is resolved when twice as many clean cycles have followed it as there were failures in all.
+        let resolved = self.failed == 0 || self.clean_since >= self.failed.saturating_mul(2);
+        vec![
+            gate(
+                "windows",
+                self.windows >= settings.cycles,
+                format!(
+                    "{} cycles learned from, {} asked; {} of another length left out",
+                    self.windows, settings.cycles, self.other_length
+                ),
+            ),
+            gate(
+                "samples",
+                all > 0 && self.beyond == 0 && share(thin) <= THIN_SHARE_MAX,
+                format!(
+                    "{thin} of {all} series have fewer than {} samples, at most {:.0} % may; {} readings of series beyond {LEARNED_MAX}",
+                    settings.samples_min,
+                    THIN_SHARE_MAX * 100.0,
+                    self.beyond
+                ),
+            ),
+            gate(
+                "span",
+                span_ns >= settings.span_min_ns,
+                format!("{} s of event time, {} s asked", seconds(span_ns), seconds(settings.span_min_ns)),
+            ),
+            gate(
+                "stability",
+                all > 0 && share(moving) <= settings.unstable_share_max,
+                format!(
+                    "{moving} of {all} series moved from one level to another meanwhile, at most {:.0} % may",
+                    settings.unstable_share_max * 100.0
+                ),
+            ),
+            gate(
+                "failures",
+                resolved && failed_share <= FAILED_SHARE_MAX,
+                format!("{} of {cycles} cycles failed, {} clean ones since", self.failed, self.clean_since),
+            ),
+        ]
+    }
+}
+
+/// Running mean and sum of squares of one figure over the windows.
+#[derive(Debug, Clone, Copy)]
+struct Tally {
+    k: u32,
+    mean: f64,
+    squares: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { k: 0, mean: 0.0, squares: 0.0, min: f64::MAX, max: f64::MIN }
+    }
+}
+
+impl Tally {
+    fn push(&mut self, x: f64) {
+        self.k = self.k.saturating_add(1);
+        let before = x - self.mean;
+        self.mean = held(self.mean + before / f64::from(self.k));
+        self.squares = held(self.squares + before * (x - self.mean));
+        (self.min, self.max) = (self.min.min(x), self.max.max(x));
+    }
+
+    fn figure(&self, memory: f64) -> Figure {
+        if self.k == 0 {
+            return Figure::default();
+        }
+        let sd = if self.k < 2 { 0.0 } else { (self.squares.max(0.0) / f64::from(self.k - 1)).sqrt() };
+        Figure { k: self.k, mean: self.mean, sd: held(sd), min: self.min, max: self.max, memory }
+    }
+}
+
+/// A tally that also knows how its values follow one another.
+#[derive(Debug, Clone, Copy, Default)]
+struct Path {
+    tally: Tally,
+    /// Sum of (window number - its mean) x (value - its mean).
+    slope: f64,
+    first: f64,
+    previous: f64,
+    /// Sum of products of neighbours, relative to the first value.
+    products: f64,
+}
+
+impl Path {
+    fn push(&mut self, x: f64) {
+        let before = x - self.tally.mean;
+        if self.tally.k == 0 {
+            self.first = x;
+        } else {
+            self.products = held(self.products + (x - self.first) * (self.previous - self.first));
+        }
+        self.tally.push(x);
+        let k = f64::from(self.tally.k);
+        self.slope = held(self.slope + before * (k - 1.0) / 2.0);
+        self.previous = x;
+    }
+
+    fn figure(&self) -> Figure {
+        self.tally.figure(self.memory())
+    }
+
+    /// Correlation at lag 1.
+    fn memory(&self) -> f64 {
+        if self.tally.k < 4 || self.tally.squares <= 0.0 {
+            return 0.0;
+        }
+        let k = f64::from(self.tally.k);
+        let mean = self.tally.mean - self.first;
+        let last = self.previous - self.first;
+        let sum = self.products - mean * (2.0 * k * mean - last) + (k - 1.0) * mean * mean;
+        let memory = sum / self.tally.squares;
+        if memory.is_finite() { memory.clamp(-1.0, 1.0) } else { 0.0 }
+    }
+
+    /// What the values changed by along a straight line through all windows, and how likely that is by chance.
+    fn trend(&self) -> (f64, f64) {
+        let k = f64::from(self.tally.k);
+        let numbers = k * (k * k - 1.0) / 12.0;
+        if self.tally.k < 8 || self.tally.squares <= 0.0 {
+            return (0.0, 1.0);
+        }
+        let r2 = (self.slope * self.slope / (numbers * self.tally.squares)).min(1.0);
+        let t = (r2 * (k - 2.0) / (1.0 - r2).max(1e-12)).sqrt();
+        (held(self.slope / numbers * (k - 1.0)), student::two_sided(t, k - 2.0))
+    }
+}
+
+/// What is known of one series so far.
+#[derive(Debug, Clone, Default)]
+struct Lesson {
+    level: Path,
+    speed: Path,
+    spread: Tally,
+    rate: Tally,
+    within: f64,
+    freedom: f64,
+    samples: u64,
+    extremes: [f64; 3],
+    changes: u64,
+    falls: u64,
+    /// Windows in which it rose.
+    rising: u32,
+    fractions: u32,
+    pool: Option<Box<Pool>>,
+}
+
+impl Lesson {
+    fn with(mut self, row: &SeriesSummary) -> Self {
+        self.push(row);
+        self
+    }
+
+    fn push(&mut self, row: &SeriesSummary) {
+        self.level.push(row.mean);
+        self.rate.push(f64::from(row.n));
+        if let Some(speed) = row.speed() {
+            self.speed.push(speed);
+        }
+        if let Some(spread) = row.ln_spread() {
+            self.spread.push(spread);
+        }
+        if row.n > 1 {
+            let freedom = f64::from(row.n - 1);
+            self.within = held(self.within + row.sd * row.sd * freedom);
+            self.freedom += freedom;
+        }
+        self.samples = self.samples.saturating_add(u64::from(row.n));
+        let k = f64::from(self.level.tally.k);
+        for (mean, x) in self.extremes.iter_mut().zip([row.min, row.max, row.last]) {
+            *mean = held(*mean + (x - *mean) / k);
+        }
+        self.changes = self.changes.saturating_add(u64::from(row.changes));
+        self.falls = self.falls.saturating_add(u64::from(row.falls));
+        self.rising = self.rising.saturating_add(u32::from(row.increase > 0.0));
+        let whole = [row.min, row.max, row.first, row.last].iter().all(|x| x.fract() == 0.0);
+        self.fractions = self.fractions.saturating_add(u32::from(!whole));
+        if !row.kept.is_empty() {
+            self.pool.get_or_insert_default().push(&row.kept);
+        }
+    }
+
+    fn finish(&self, name: &str) -> BaselineSeries {
+        let kind = self.kind(name);
+        let sd_within = if self.freedom > 0.0 { held((self.within / self.freedom).sqrt()) } else { 0.0 };
+        let stable = match kind {
+            LearnedKind::Counter => steady(&self.speed, 0.0),
+            LearnedKind::Constant | LearnedKind::Gauge | LearnedKind::Discrete => steady(&self.level, sd_within),
+        };
+        let upwards = self.rising > 0 && self.few_falls();
+        BaselineSeries {
+            kind,
+            samples: self.samples,
+            sd_within,
+            level: self.level.figure(),
+            speed: upwards.then(|| self.speed.figure()),
+            spread: self.spread.figure(0.0),
+            rate: self.rate.figure(0.0),
+            extremes: self.extremes,
+            distance: self.pool.as_ref().map(|pool| pool.distances.figure(0.0)),
+            kept: self.pool.as_ref().map(|pool| pool.sorted()).unwrap_or_default(),
+            stable,
+        }
+    }
+
+    fn few_falls(&self) -> bool {
+        self.falls.saturating_mul(50) <= self.changes && self.level.tally.min >= 0.0
+    }
+
+    /// A counter rises in most windows, hardly ever falls, is never negative and ends above where it began; one that is
+    /// named as such (`…_total`) needs to rise only once.
+    fn kind(&self, name: &str) -> LearnedKind {
+        let windows = self.level.tally.k;
+        if self.changes == 0 && self.level.tally.min >= self.level.tally.max {
+            return LearnedKind::Constant;
+        }
+        let rising = self.rising > 0 && (name.ends_with("_total") || self.rising.saturating_mul(2) > windows);
+        let climbs = self.level.trend().0 > 0.0 && self.level.memory() > 0.5 || self.falls > 0;
+        if rising && self.few_falls() && climbs {
+            return LearnedKind::Counter;
+        }
+        if self.fractions == 0 { LearnedKind::Discrete } else { LearnedKind::Gauge }
+    }
+}
+
+/// Whether a figure shows no trend that is both beyond chance and worth a word: half a standard deviation of the
+/// readings, or a twentieth of its level.
+fn steady(path: &Path, sd_within: f64) -> bool {
+    let (change, p) = path.trend();
+    let worth = (sd_within > 0.0 && change.abs() >= 0.5 * sd_within) || change.abs() >= 0.05 * path.tally.mean.abs();
+    !(p < 0.001 && worth)
+}
+
+/// Samples of all windows, and how far each window was from those before it.
+#[derive(Debug, Clone, Default)]
+struct Pool {
+    windows: u32,
+    seen: u64,
+    state: u64,
+    values: Vec<f64>,
+    distances: Tally,
+}
+
+impl Pool {
+    fn push(&mut self, kept: &[f64]) {
+        if self.windows >= POOLED_FIRST
+            && let Some(distance) = distribution::distance(kept, &self.sorted())
+        {
+            self.distances.push(distance);
+        }
+        self.windows = self.windows.saturating_add(1);
+        kept.iter().for_each(|value| self.offer(*value));
+    }
+
+    /// Algorithm R (Vitter 1985) with the generator SplitMix64, seeded by nothing: the same choice everywhere.
+    fn offer(&mut self, value: f64) {
+        self.seen = self.seen.saturating_add(1);
+        if self.values.len() < POOL_MAX {
+            self.values.push(value);
+            return;
+        }
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        let draw = (z ^ (z >> 31)) % self.seen;
+        if let Some(slot) = usize::try_from(draw).ok().and_then(|draw| self.values.get_mut(draw)) {
+            *slot = value;
+        }
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut values = self.values.clone();
+        values.sort_unstable_by(f64::total_cmp);
+        values
+    }
+}
