@@ -10,6 +10,15 @@
 //! 4. Memory is bounded whatever the input is: names ([`Limits::names_max`]), line length ([`Limits::line_bytes_max`]).
 //! 5. [`Polled::Idle`] means that everything up to `mark` had been delivered at the time `looked_at`, taken before looking.
 
+pub mod file;
+pub mod format;
+pub mod spec;
+
+mod feed;
+mod items;
+mod names;
+mod wall;
+
 use std::time::Duration;
 
 use hb_core::mark::Mark;

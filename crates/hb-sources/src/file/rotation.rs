@@ -1,0 +1,119 @@
+//! Which files belong to one stream: the file itself and those that it was renamed to.
+//!
+//! `FILE.2`, `FILE.1`, `FILE` and `FILE-20261121`, `FILE-20261122`, `FILE` are both oldest first. Compressed ones are left
+//! out: they cannot be read.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::place::{Token, head};
+
+/// Most rotated files looked at; of more, the newest by name.
+const SIBLINGS_MAX: usize = 1_000;
+
+/// Oldest first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    /// By any other suffix, in its order: dates and times.
+    Dated(Vec<u8>),
+    /// By number: the higher, the older.
+    Numbered(std::cmp::Reverse<u32>),
+}
+
+fn age(suffix: &[u8]) -> Option<Age> {
+    const COMPRESSED: [&[u8]; 6] = [b".gz", b".xz", b".zst", b".bz2", b".lz4", b".zip"];
+    let text = suffix.strip_prefix(b".").or_else(|| suffix.strip_prefix(b"-")).or_else(|| suffix.strip_prefix(b"_"))?;
+    // A file in the making, a lock, an editor's copy: not rotated, its suffix holds no digit.
+    if COMPRESSED.iter().any(|end| suffix.ends_with(end)) || !text.iter().any(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = std::str::from_utf8(text).ok().filter(|text| text.len() <= 5).and_then(|text| text.parse().ok());
+    Some(number.map_or_else(|| Age::Dated(text.to_vec()), |number| Age::Numbered(std::cmp::Reverse(number))))
+}
+
+/// The files that `path` was rotated to, oldest first, without `path` itself.
+fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let file_name = entry.file_name();
+        if let Some(age) = file_name.as_bytes().strip_prefix(name).and_then(age) {
+            found.push((age, entry.path()));
+        }
+    }
+    found.sort();
+    let surplus = found.len().saturating_sub(SIBLINGS_MAX);
+    Ok(found.drain(surplus..).map(|(_, path)| path).collect())
+}
+
+/// The file that a token means, if it is still there with at least `offset` bytes: at `path` or where it was rotated to.
+pub(crate) fn find(path: &Path, token: &Token, offset: u64) -> io::Result<Option<(PathBuf, File)>> {
+    let mut same_content = None;
+    // Most often it is where it was.
+    for candidate in std::iter::once(path.to_owned()).chain(rotated(path)?.into_iter().rev()) {
+        let Ok(file) = File::open(&candidate) else { continue };
+        let meta = file.metadata()?;
+        if !meta.is_file() || meta.len() < offset || !token.print.fits(&head(&file)?) {
+            continue;
+        }
+        if meta.ino() == token.ino {
+            return Ok(Some((candidate, file)));
+        }
+        if same_content.is_none() && token.print.length > 0 {
+            same_content = Some((candidate, file));
+        }
+    }
+    Ok(same_content)
+}
+
+/// The file that follows the one with this inode number: the next younger, or `path`. `None` when `path` is that file or is
+/// not there.
+pub(crate) fn follower(path: &Path, ino: u64) -> io::Result<Option<PathBuf>> {
+    let inode = |path: &Path| match fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    match inode(path)? {
+        None => return Ok(None),
+        Some(current) if current == ino => return Ok(None),
+        Some(_) => {}
+    }
+    let files = rotated(path)?;
+    let mut younger = files.iter().skip_while(|file| !matches!(inode(file), Ok(Some(found)) if found == ino)).skip(1);
+    Ok(Some(younger.next().cloned().unwrap_or_else(|| path.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotated_files_are_ordered_by_age() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["m.log", "m.log.1", "m.log.2", "m.log.10", "m.log.3.gz", "m.log.tmp", "other.1", "m.log2"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        let names = |path: &Path| {
+            rotated(path)
+                .unwrap()
+                .iter()
+                .map(|p| p.file_name().unwrap().to_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&folder.path().join("m.log")), ["m.log.10", "m.log.2", "m.log.1"]);
+        for name in ["d-2026-11-21", "d-2026-11-20", "d-2026-11-22T10"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        assert_eq!(names(&folder.path().join("d")), ["d-2026-11-20", "d-2026-11-21", "d-2026-11-22T10"]);
+    }
+}
