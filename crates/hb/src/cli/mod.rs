@@ -1,0 +1,99 @@
+//! The command line: one file per noun. Each command takes what was typed and gives an [`Exit`] or a [`Failure`].
+
+pub mod config;
+pub mod daemon;
+pub mod demo;
+pub mod health;
+pub mod out;
+pub mod run;
+pub mod setup;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::log::LogFormat;
+pub use out::{ColourWhen, Failure, Out};
+pub use setup::ConfigArgs;
+
+/// Watches live telemetry, compares it with what normal was, decides every cycle, and keeps deciding when its machine dies.
+#[derive(Debug, Parser)]
+#[command(name = "hb", version, about, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    /// When to use colour; NO_COLOR in the environment means never.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Everywhere")]
+    color: ColourWhen,
+    /// How the log on standard error looks; HB_LOG says how much of it (info, debug, hb_store=debug …).
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "Everywhere")]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node: everything in hb.yaml, or this machine's own telemetry where there is none.
+    Run(run::Args),
+    /// Run the watches of a configuration; started twice on one output_dir, it is a pair.
+    Daemon(daemon::Args),
+    /// Serve health from outside of the daemon.
+    #[command(subcommand)]
+    Health(health::Command),
+    /// Check a configuration, or list every key of it.
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Show a pair on real telemetry in under a minute: learn, decide, lose the active, go on.
+    Demo(demo::Args),
+    /// Print completions for a shell.
+    Completions(setup::Completions),
+    /// Write man pages into a folder.
+    Man(setup::Man),
+}
+
+/// Reads the command line and carries it out.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            // A reader that went away is no failure of ours.
+            drop(error.print());
+            return exit;
+        }
+    };
+    let mut out = Out::of_process(cli.color);
+    let ended = carry_out(cli, &mut out).and_then(|exit| out.finish().map(|()| exit));
+    ended.unwrap_or_else(|failure| failure.tell())
+}
+
+fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
+    let format = cli.log_format;
+    match cli.command {
+        Command::Run(args) => {
+            crate::log::start(format);
+            run::run(&args, out)
+        }
+        Command::Daemon(args) => {
+            crate::log::start(format);
+            daemon::run(&args, out)
+        }
+        Command::Health(command) => {
+            crate::log::start(format);
+            health::run(&command, out)
+        }
+        Command::Config(command) => config::run(&command, out),
+        Command::Demo(args) => crate::wire::demo(&args),
+        Command::Completions(args) => setup::completions(&args, out),
+        Command::Man(args) => setup::man(&args, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,215 @@
+//! The configuration as it holds: every value checked, every default filled in. Only [`super::load`] makes one.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hb_core::ids::NodeName;
+use hb_core::journal::Hash;
+use hb_core::watch::settings::WatchSettings;
+
+/// Everything that a node runs by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file that it came from; none for the built-in watch of this host.
+    pub file: Option<PathBuf>,
+    /// Hash of that file's bytes and of all files that it names, to see whether a reload changes anything.
+    pub hash: Hash,
+    /// Name of this node.
+    pub node: NodeName,
+    /// Where health, metrics and the page are served.
+    pub listen: Listen,
+    /// Folder of everything that is kept.
+    pub output_dir: PathBuf,
+    /// SQLite file.
+    pub db_path: PathBuf,
+    /// Who may try.
+    pub lease: LeaseConfig,
+    /// Decided cycles kept in the journal.
+    pub journal_keep_cycles: u64,
+    /// Whether a promotion needs somebody else's approval.
+    pub approval: Approval,
+    /// The watches, at least one, each name once.
+    pub watches: Vec<WatchConfig>,
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// The address; none: nothing is served.
+    pub address: Option<SocketAddr>,
+    /// Whether somebody asked for it. A default that is taken gives way to any free port; what was asked for does not.
+    pub said: Said,
+}
+
+/// Whether a value was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// By flag, environment or file.
+    Explicit,
+    /// By nobody.
+    Default,
+}
+
+/// How a node gets the right to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseConfig {
+    /// Who says.
+    pub backend: LeaseBackend,
+    /// How long a holder may show no progress.
+    pub ttl: Duration,
+}
+
+/// Who says which node may try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseBackend {
+    /// A lock in `output_dir`.
+    File,
+    /// Somebody else.
+    External,
+}
+
+/// Whether a promotion needs somebody else's approval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approval {
+    /// It does.
+    Required,
+    /// It does not.
+    NotRequired,
+}
+
+/// One watch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WatchConfig {
+    /// What it decides by.
+    pub settings: WatchSettings,
+    /// Where its telemetry comes from.
+    pub source: SourceConfig,
+    /// Names, units and factors of its telemetry.
+    pub fields: Vec<FieldMapping>,
+    /// Where its alerts go; names as in `settings.alert.sinks`.
+    pub sinks: Vec<SinkConfig>,
+    /// Folder of its checkpoint, history, reports and alerts.
+    pub view_dir: PathBuf,
+    /// When reports are written.
+    pub reports: Reports,
+    /// Newest checkpoints kept in the history.
+    pub max_checkpoint_history: usize,
+    /// Size of the reports folder in bytes; none is no bound.
+    pub report_bytes_max: Option<u64>,
+}
+
+/// Where telemetry comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SourceConfig {
+    /// This machine.
+    Host,
+    /// A growing file; `-` is standard input.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Its form.
+        layout: Layout,
+    },
+    /// A recorded file at some speed.
+    Replay {
+        /// The file.
+        path: PathBuf,
+        /// Its form.
+        layout: Layout,
+        /// 1 as recorded, 0 as fast as it can be read.
+        speed: f64,
+    },
+    /// A program's output.
+    Command {
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// The form of what it prints.
+        layout: Layout,
+    },
+}
+
+/// The form of telemetry.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Layout {
+    /// Which.
+    pub format: Format,
+    /// Name of the time column of wide CSV.
+    pub time_column: Option<String>,
+}
+
+/// Which form telemetry has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// Look at the first line.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Jsonl,
+    /// One reading a line.
+    Csv,
+    /// A time column and one column per series.
+    Wide,
+}
+
+/// One line of a telemetry schema's `field_mapping`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldMapping {
+    /// Name in the telemetry; told apart first exactly, then without regard to case.
+    pub raw: String,
+    /// Name to decide under.
+    pub canonical: String,
+    /// Unit of the reading once the factor is applied; none: as the telemetry says.
+    pub unit: Option<String>,
+    /// What readings are multiplied with.
+    pub factor: f64,
+}
+
+/// Where alerts go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkConfig {
+    /// Standard output, a line each.
+    Stdout,
+    /// `alerts.jsonl` in the view folder.
+    File(PathBuf),
+    /// An HTTP address.
+    Webhook {
+        /// The address.
+        url: String,
+        /// File with the secret that signs.
+        secret_file: Option<PathBuf>,
+    },
+}
+
+impl SinkConfig {
+    /// Its name in records and settings.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::File(_) => "file",
+            Self::Webhook { .. } => "webhook",
+        }
+    }
+}
+
+/// When reports are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reports {
+    /// Every cycle.
+    Every,
+    /// When the status changes or an alert is made.
+    Changes,
+    /// On FAIL.
+    Failures,
+    /// Never.
+    None,
+}
+
+impl Config {
+    /// The watch of that name.
+    #[must_use]
+    pub fn watch(&self, name: &str) -> Option<&WatchConfig> {
+        self.watches.iter().find(|watch| watch.settings.name.as_str() == name)
+    }
+}
