@@ -4,8 +4,10 @@
 //! in `conformance`, and every backend is held to it.
 
 pub mod atomic;
+pub mod baselines;
 pub mod conformance;
 pub mod journal;
 pub mod lease;
 pub mod port;
 pub mod reader;
+pub mod views;

@@ -84,6 +84,12 @@ impl Fault {
         self.errno == Some(libc::ENOENT)
     }
 
+    /// A file where a folder was expected.
+    #[must_use]
+    pub fn not_a_folder(&self) -> bool {
+        self.errno == Some(libc::ENOTDIR)
+    }
+
     /// The name is taken.
     #[must_use]
     pub fn already_exists(&self) -> bool {

@@ -10,6 +10,7 @@ mod steps;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +47,8 @@ pub const READ_MAX: u64 = 256 << 20;
 /// Age after which somebody's temporary file is taken for a leftover.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
+/// Block of a file system, in bytes.
+const BLOCK: u64 = 4096;
 const TEMP_PREFIX: &str = ".hb-";
 const TEMP_SUFFIX: &str = ".tmp";
 
@@ -201,6 +204,14 @@ impl Disk {
         self.sync_dir(parent)
     }
 
+    /// Creates a folder and those above it that are missing; power loss may take them back.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn create_view_dirs(&self, dir: &Path) -> Result<(), Fault> {
+        self.step(Op::CreateDir, dir, || fs::create_dir_all(dir))
+    }
+
     /// A file's bytes; nothing when there is no such file.
     ///
     /// # Errors
@@ -229,6 +240,59 @@ impl Disk {
     /// [`Fault`] when it cannot be told.
     pub fn stands(&self, path: &Path) -> Result<bool, Fault> {
         self.step(Op::Look, path, || path.try_exists())
+    }
+
+    /// Appends one whole line to a file that only one process writes, creating it when it is missing.
+    ///
+    /// # Errors
+    /// [`Fault`]; part of the line may then stand in the file.
+    pub fn append(&self, path: &Path, line: &[u8]) -> Result<(), Fault> {
+        let mut file = self.step(Op::Create, path, || OpenOptions::new().append(true).create(true).open(path))?;
+        self.step(Op::Write, path, || file.write_all(line))
+    }
+
+    /// Renames a file within its folder, over whatever has the new name.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), Fault> {
+        self.step(Op::Rename, to, || fs::rename(from, to))
+    }
+
+    /// Removes an empty folder; `false` when there was none.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn remove_dir(&self, dir: &Path) -> Result<bool, Fault> {
+        match self.step(Op::Unlink, dir, || fs::remove_dir(dir)) {
+            Ok(()) => Ok(true),
+            Err(fault) if fault.not_found() => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Bytes that a file takes up on disk, by whole blocks; zero when there is no such file.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn footprint(&self, path: &Path) -> Result<u64, Fault> {
+        match self.step(Op::Look, path, || fs::symlink_metadata(path)) {
+            // A file just written may not have been given its blocks yet.
+            Ok(meta) => Ok(meta.blocks().saturating_mul(512).max(meta.len().next_multiple_of(BLOCK))),
+            Err(fault) if fault.not_found() => Ok(0),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Tries to write into a folder, and leaves nothing there.
+    ///
+    /// # Errors
+    /// [`Fault`] when it is full, read-only, or not ours to write.
+    pub fn probe(&self, dir: &Path) -> Result<(), Fault> {
+        let block = vec![0_u8; usize::try_from(BLOCK).unwrap_or(0)];
+        let temp = self.write_beside(dir, &block, Durability::View)?;
+        self.discard(&temp);
+        Ok(())
     }
 
     /// The names in a folder, in no order; none when there is no such folder. Names that are not UTF-8 come with
@@ -285,7 +349,7 @@ mod tests {
         assert!(matches!(disk.publish_new(dir.path(), "a", b"one"), Publish::Done));
         match disk.publish_new(dir.path(), "a", b"two") {
             Publish::Taken(there) => assert_eq!(there, b"one"),
-            other => panic!("{other:?}"),
+            other @ (Publish::Done | Publish::NotDone(_) | Publish::Perhaps(_)) => panic!("{other:?}"),
         }
         assert_eq!(disk.names(dir.path()).unwrap(), ["a"]);
     }

@@ -24,12 +24,8 @@ pub fn one_writer_wins(open: Open<'_>) {
                 for round in 0..ROUNDS {
                     start.wait();
                     let record = sample(name, Seq(round), &format!("w{writer}"), Hash::ZERO);
-                    match journal.append(name, Seq(round), &record.bytes) {
-                        Appended::Committed => wins.lock().expect("no writer panics").push((round, record.bytes)),
-                        Appended::Refused(Standing::Taken(there)) => assert_ne!(there, record.bytes, "J2"),
-                        other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Failed(_)) => {
-                            panic!("J1: round {round}: {other:?}")
-                        }
+                    if wins_number(&mut *journal, name, Seq(round), &record.bytes) {
+                        wins.lock().expect("no writer panics").push((round, record.bytes));
                     }
                     start.wait();
                 }
@@ -41,6 +37,19 @@ pub fn one_writer_wins(open: Open<'_>) {
     assert_eq!(wins.iter().map(|(round, _)| *round).collect::<Vec<_>>(), (0..ROUNDS).collect::<Vec<_>>(), "J1");
     let stored = open().read(&name, Seq(0), wins.len()).expect("J1");
     assert_eq!(stored, wins.into_iter().map(|(round, bytes)| (Seq(round), bytes)).collect::<Vec<_>>(), "J1");
+}
+
+fn wins_number(journal: &mut dyn Journal, name: &StreamName, seq: Seq, bytes: &[u8]) -> bool {
+    match journal.append(name, seq, bytes) {
+        Appended::Committed => true,
+        Appended::Refused(Standing::Taken(there)) => {
+            assert_ne!(there, bytes, "J2");
+            false
+        }
+        other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Failed(_)) => {
+            panic!("J1: record {seq}: {other:?}")
+        }
+    }
 }
 
 /// J6: late writers append below a rising floor; no number below it is ever committed with other bytes than it had.

@@ -2,4 +2,4 @@
 
 pub mod dir;
 pub mod memory;
-mod names;
+pub(crate) mod names;

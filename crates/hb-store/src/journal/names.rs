@@ -33,7 +33,8 @@ pub(crate) fn stream_of(kind: &str, name: &str) -> Option<StreamName> {
     (stream_dir(&stream) == PathBuf::from(kind).join(name)).then_some(stream)
 }
 
-fn encode(text: &str) -> String {
+/// A name as one part of a path.
+pub(crate) fn encode(text: &str) -> String {
     if text.is_empty() {
         return NO_KIND.to_owned();
     }

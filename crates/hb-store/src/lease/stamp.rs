@@ -53,9 +53,15 @@ pub(super) fn look(disk: &Disk, dir: &Path) -> Result<Seen, Fault> {
 
 /// Writes the stamp.
 pub(super) fn show(disk: &Disk, dir: &Path, stamp: &Stamp) -> Result<(), Fault> {
-    let mut bytes = serde_json::to_vec(stamp).expect("a stamp is plain data with string keys");
-    bytes.push(b'\n');
-    disk.replace(dir, STAMP_FILE, &bytes, Durability::View)
+    disk.replace(dir, STAMP_FILE, &stamp.to_bytes(), Durability::View)
+}
+
+impl Stamp {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("a stamp is plain data with string keys");
+        bytes.push(b'\n');
+        bytes
+    }
 }
 
 /// Time on this node's clock that runs through suspend.

@@ -1,0 +1,279 @@
+//! `runs.db`: runs, metrics, drivers, baselines, approvals, for SQL.
+//!
+//! **Invariants.** How far each stream has been applied stands in the same transaction as the rows, so applying again adds
+//! nothing and a crash loses nothing. A database that cannot be used is never deleted or emptied: the error says what to
+//! do. One process writes at a time; the others wait for it, up to a bound.
+
+mod check;
+mod rows;
+mod schema;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hb_core::ids::{Seq, StreamName};
+use hb_core::node::fact::Sealed;
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, statfs};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use super::ViewError;
+use crate::atomic::Disk;
+use crate::port::Journal;
+use crate::reader::read_sound;
+use rows::{int, natural};
+
+/// How long a write waits for another process that holds the database.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Records that catching up applies in one transaction.
+const BATCH: usize = 64;
+/// CIFS and SMB2, which the standard names do not cover.
+const CIFS_MAGIC: i64 = 0xFF53_4D42;
+const SMB2_MAGIC: i64 = 0xFE53_4D42;
+
+/// Bounds of the tables (B1); the oldest runs go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DbSettings {
+    /// Runs kept.
+    pub max_runs: u64,
+    /// Rows of `metrics` kept, over all runs; the newest run always stays.
+    pub max_metric_rows: u64,
+}
+
+impl Default for DbSettings {
+    fn default() -> Self {
+        Self { max_runs: 100_000, max_metric_rows: 2_000_000 }
+    }
+}
+
+/// What catching up came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CaughtUp {
+    /// Records applied.
+    pub applied: u64,
+    /// Records that had been trimmed before they were applied.
+    pub lost: u64,
+}
+
+/// The database.
+#[derive(Debug)]
+pub struct RunsDb {
+    path: PathBuf,
+    connection: Connection,
+    settings: DbSettings,
+    runs: u64,
+    metric_rows: u64,
+    /// Device and inode as opened: a file put in its place is noticed.
+    identity: Option<(u64, u64)>,
+}
+
+impl RunsDb {
+    /// Opens the database, making it when it is missing and bringing older ones up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be used; names it and says what to do.
+    pub fn open(path: &Path, settings: DbSettings) -> Result<Self, ViewError> {
+        let folder = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Disk::new().create_dirs(folder).map_err(|fault| ViewError::new("view.db", fault))?;
+        // An empty file is what a crash leaves between creating and filling it.
+        if std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
+            check::look_at_bytes(path)?;
+        }
+        let explained = |error: rusqlite::Error| check::explain(path, &error);
+        let mut connection = Connection::open(path).map_err(explained)?;
+        prepare(&mut connection, path, folder)?;
+        let runs = connection.query_row("SELECT count(*) FROM runs", [], |row| natural(row, 0)).map_err(explained)?;
+        let metric_rows =
+            connection.query_row("SELECT count(*) FROM metrics", [], |row| natural(row, 0)).map_err(explained)?;
+        Ok(Self { path: path.to_path_buf(), connection, settings, runs, metric_rows, identity: identity(path) })
+    }
+
+    /// Newest record of a stream that is in the tables.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn applied(&self, stream: &StreamName) -> Result<Option<Seq>, ViewError> {
+        Ok(self.position(stream)?.map(|(seq, _)| seq))
+    }
+
+    fn position(&self, stream: &StreamName) -> Result<Option<(Seq, String)>, ViewError> {
+        let read = |row: &rusqlite::Row<'_>| Ok((Seq(natural(row, 0)?), row.get(1)?));
+        let found = self
+            .connection
+            .prepare_cached("SELECT seq, hash FROM applied WHERE stream = ?1")
+            .and_then(|mut query| query.query_row([stream.as_str()], read).optional());
+        found.map_err(|error| check::explain(&self.path, &error))
+    }
+
+    /// Applies the record that follows; one that is in the tables already changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be written, or records before it are not in the tables: catch up first.
+    pub fn apply(&mut self, sealed: &Sealed) -> Result<(), ViewError> {
+        let record = &sealed.record;
+        let expected = self.applied(&record.stream)?.map_or(Seq(0), Seq::next);
+        if record.seq < expected {
+            return Ok(());
+        }
+        if record.seq > expected {
+            let what = format!(
+                "{}: record {} of {} cannot be applied before {expected}; it is caught up from the journal",
+                self.path.display(),
+                record.seq,
+                record.stream
+            );
+            return Err(ViewError::new("view.db", what));
+        }
+        self.write(std::slice::from_ref(sealed))
+    }
+
+    /// Applies everything of a stream that is in the journal and not in the tables.
+    ///
+    /// # Errors
+    /// When either cannot be used, or they tell different histories.
+    pub fn catch_up(&mut self, journal: &mut dyn Journal, stream: &StreamName) -> Result<CaughtUp, ViewError> {
+        let mut done = CaughtUp::default();
+        let unread = |error: crate::port::JournalError| ViewError::new("view.db", format!("not caught up: {error}"));
+        if let Some((seq, hash)) = self.position(stream)? {
+            let stands = read_sound(journal, stream, seq, 1).map_err(unread)?;
+            let floor = journal.floor(stream).map_err(unread)?;
+            let same = stands.first().is_some_and(|found| found.record.seq == seq && found.hash.to_string() == hash);
+            if !same && seq >= floor {
+                return Err(self.another_history(stream, seq));
+            }
+        }
+        loop {
+            let next = self.applied(stream)?.map_or(Seq(0), Seq::next);
+            let records = read_sound(journal, stream, next, BATCH).map_err(unread)?;
+            let Some(first) = records.first() else { return Ok(done) };
+            done.lost = done.lost.saturating_add(first.record.seq.0.saturating_sub(next.0));
+            self.write(&records)?;
+            done.applied = done.applied.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
+        }
+    }
+
+    fn another_history(&self, stream: &StreamName, seq: Seq) -> ViewError {
+        let what = format!(
+            "{} was filled from another journal: record {seq} of {stream} is not the one in it; move the file aside \
+             and start hb: it is rebuilt from this journal",
+            self.path.display()
+        );
+        ViewError::new("view.db", what)
+    }
+
+    fn write(&mut self, records: &[Sealed]) -> Result<(), ViewError> {
+        let counts = self.write_rows(records).map_err(|error| check::explain(&self.path, &error))?;
+        (self.runs, self.metric_rows) = counts;
+        Ok(())
+    }
+
+    fn write_rows(&mut self, records: &[Sealed]) -> rusqlite::Result<(u64, u64)> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let (mut runs, mut metric_rows) = (self.runs, self.metric_rows);
+        for sealed in records {
+            // Another process may have applied it between our look and our lock.
+            let applied = tx
+                .prepare_cached("SELECT seq FROM applied WHERE stream = ?1")?
+                .query_row([sealed.record.stream.as_str()], |row| row.get::<_, i64>(0))
+                .optional()?;
+            if applied.is_some_and(|applied| applied >= int(sealed.record.seq.0)) {
+                continue;
+            }
+            metric_rows = metric_rows.saturating_add(rows::insert(&tx, sealed)?);
+            runs = runs.saturating_add(u64::from(sealed.record.body.kind() == "cycle_decided"));
+        }
+        while runs > 1 && (runs > self.settings.max_runs || metric_rows > self.settings.max_metric_rows) {
+            let oldest: Option<i64> = tx.query_row("SELECT min(id) FROM runs", [], |row| row.get(0))?;
+            let Some(oldest) = oldest else { break };
+            let gone = tx.execute("DELETE FROM metrics WHERE run = ?1", [oldest])?;
+            tx.execute("DELETE FROM drivers WHERE run = ?1", [oldest])?;
+            tx.execute("DELETE FROM runs WHERE id = ?1", params![oldest])?;
+            metric_rows = metric_rows.saturating_sub(u64::try_from(gone).unwrap_or(u64::MAX));
+            runs = runs.saturating_sub(1);
+        }
+        tx.commit()?;
+        Ok((runs, metric_rows))
+    }
+
+    /// Whether the database can be used, by really reading it and taking its write lock: for readiness.
+    ///
+    /// # Errors
+    /// What is wrong, with the file and what to do.
+    pub fn check(&self) -> Result<(), ViewError> {
+        check::look(&self.path)?;
+        if identity(&self.path) != self.identity {
+            let what = format!("{} was replaced while hb had it open; restart hb", self.path.display());
+            return Err(ViewError::new("view.db", what));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a database can be used, from outside: nothing is made or changed.
+///
+/// # Errors
+/// What is wrong, with the file and what to do.
+pub fn check(path: &Path) -> Result<(), ViewError> {
+    check::look(path)
+}
+
+/// Everything that SQLite itself finds wrong with a database; nothing when it is sound. Reads all of it.
+///
+/// # Errors
+/// When it cannot be read at all.
+pub fn integrity(path: &Path) -> Result<Vec<String>, ViewError> {
+    check::look(path)?;
+    let explained = |error: rusqlite::Error| check::explain(path, &error);
+    let connection = Connection::open(path).map_err(explained)?;
+    let mut query = connection.prepare("PRAGMA integrity_check(20)").map_err(explained)?;
+    let found = query.query_map([], |row| row.get::<_, String>(0)).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    Ok(found.map_err(explained)?.into_iter().filter(|line| line != "ok").collect())
+}
+
+/// Newest record per stream that is in a database, with its hash.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn positions(path: &Path) -> Result<Vec<(StreamName, Seq, String)>, ViewError> {
+    let explained = |error: rusqlite::Error| check::explain(path, &error);
+    let connection = Connection::open(path).map_err(explained)?;
+    let mut query = connection.prepare("SELECT stream, seq, hash FROM applied ORDER BY stream").map_err(explained)?;
+    let read =
+        |row: &rusqlite::Row<'_>| Ok((StreamName::from(row.get::<_, String>(0)?), Seq(natural(row, 1)?), row.get(2)?));
+    query.query_map([], read).and_then(Iterator::collect).map_err(explained)
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+fn prepare(connection: &mut Connection, path: &Path, folder: &Path) -> Result<(), ViewError> {
+    let explained = |error: rusqlite::Error| check::explain(path, &error);
+    connection.busy_timeout(PATIENCE).map_err(explained)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    let version = schema::version(connection).map_err(explained)?;
+    if !matches!(version, schema::Version::Empty) {
+        check::accept(path, connection)?;
+    }
+    let mode = if on_network(folder)? {
+        tracing::info!(db = %path.display(), "on a network file system: WAL is refused there, rollback journal instead");
+        "DELETE"
+    } else {
+        "WAL"
+    };
+    connection.pragma_update(None, "journal_mode", mode).map_err(explained)?;
+    // A view: what power loss takes is applied again from the journal.
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(explained)?;
+    connection.pragma_update(None, "foreign_keys", "OFF").map_err(explained)?;
+    schema::migrate(connection).map_err(explained)
+}
+
+/// Whether a folder is on a network file system, where WAL (shared memory) does not work.
+fn on_network(folder: &Path) -> Result<bool, ViewError> {
+    let found = statfs(folder).map_err(|errno| {
+        ViewError::new("view.db", format!("cannot look at the file system of {}: {errno}", folder.display()))
+    })?;
+    let kind = found.filesystem_type();
+    let named = [NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, FUSE_SUPER_MAGIC].contains(&kind);
+    Ok(named || kind.0 == CIFS_MAGIC || kind.0 == SMB2_MAGIC)
+}
