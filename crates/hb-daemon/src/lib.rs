@@ -1,1 +1,22 @@
-//! Being built.
+//! Turns the crank: every thread, clock and channel of a running node.
+//!
+//! One thread works ([`turn`]): it owns the node, the journal and the lease. Each source has a thread that feeds it
+//! ([`feeder`]), each alert sink one that delivers ([`doer`]), and one thread keeps the views ([`viewer`]). They talk over
+//! bounded channels ([`inbox`]); onlookers read a picture ([`shared`]) and are never waited for.
+
+pub mod clock;
+mod committer;
+mod doer;
+mod feeder;
+pub mod inbox;
+pub mod parts;
+pub mod shared;
+mod standby;
+mod tags;
+mod turn;
+mod viewer;
+mod warm;
+
+pub use inbox::{Control, Remote};
+pub use parts::{Bounds, Mode, Parts, SinkParts, ViewFault, Views, WatchParts};
+pub use turn::{Ended, start};

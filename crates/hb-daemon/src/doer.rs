@@ -1,0 +1,177 @@
+//! Delivers alerts: one thread per sink, so that a slow one holds up nobody else (W6).
+//!
+//! The outbox is the journal: an alert is under way from its cycle's record until an `AlertDelivered` record, whatever
+//! happens in between. What waits here is only this process's work on it, at most [`WAITING_MAX`] per sink (B1); beyond that
+//! alerts stay in the journal's list and are taken up again when there is room.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use hb_actuators::{AlertSink, Backoff, Delivery};
+use hb_core::ids::WatchName;
+use hb_core::watch::alert::Alert;
+
+use crate::clock;
+use crate::inbox::Control;
+use crate::parts::SinkParts;
+use crate::shared::Shared;
+
+/// Most alerts waiting at one sink.
+const WAITING_MAX: usize = 256;
+
+/// The loop's handle on a sink.
+#[derive(Debug)]
+pub(crate) struct Doer {
+    name: String,
+    out: Option<Sender<Alert>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Doer {
+    pub(crate) fn start(
+        watch: &WatchName,
+        parts: SinkParts,
+        back: Sender<Control>,
+        shared: Arc<Shared>,
+    ) -> std::io::Result<Self> {
+        let (out, inbox) = bounded(WAITING_MAX);
+        let name = parts.name.clone();
+        let seed = clock::moment().0;
+        let worker = Worker {
+            watch: watch.clone(),
+            name: parts.name,
+            sink: parts.sink,
+            tries_max: parts.tries_max.max(1),
+            inbox,
+            back,
+            shared,
+            seed,
+        };
+        let thread = thread::Builder::new().name(format!("tell-{name}")).spawn(move || worker.run())?;
+        Ok(Self { name, out: Some(out), thread: Some(thread) })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Hands an alert over; gives whether there was room.
+    pub(crate) fn deliver(&self, alert: Alert) -> bool {
+        match self.out.as_ref().map(|out| out.try_send(alert)) {
+            Some(Ok(())) => true,
+            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
+        }
+    }
+
+    /// Ends the thread once its present try is over; a sink that hangs is left behind after a second.
+    pub(crate) fn quit(mut self) {
+        self.out = None;
+        let Some(thread) = self.thread.take() else { return };
+        let until = Instant::now() + Duration::from_secs(1);
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+        if thread.is_finished() && thread.join().is_err() {
+            tracing::error!("the thread of a sink panicked; please report it");
+        }
+    }
+}
+
+struct Worker {
+    watch: WatchName,
+    name: String,
+    sink: Box<dyn AlertSink>,
+    tries_max: u32,
+    inbox: Receiver<Alert>,
+    back: Sender<Control>,
+    shared: Arc<Shared>,
+    seed: u64,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut waiting: VecDeque<Alert> = VecDeque::new();
+        loop {
+            let alert = match waiting.pop_front() {
+                Some(alert) => alert,
+                None => match self.inbox.recv() {
+                    Ok(alert) => alert,
+                    Err(_) => return,
+                },
+            };
+            if !self.deliver(&alert, &mut waiting) {
+                return;
+            }
+        }
+    }
+
+    /// Tries until it is taken or given up. Gives whether the thread goes on.
+    fn deliver(&mut self, alert: &Alert, waiting: &mut VecDeque<Alert>) -> bool {
+        self.seed = self.seed.wrapping_add(1);
+        let mut backoff = Backoff::new(self.seed);
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let (why, after) = match self.sink.deliver(alert, None) {
+                Delivery::Done => return self.report(alert, tries, None),
+                Delivery::GiveUp { why } => return self.report(alert, tries, Some(why)),
+                Delivery::Retry { why, after } => (why, after),
+            };
+            self.note("retried");
+            if tries >= self.tries_max {
+                return self.report(alert, tries, Some(format!("given up after {tries} tries: {why}")));
+            }
+            let wait = backoff.wait(after);
+            self.shared.check(&self.check_name(), Err(format!("{why}; tried again in {:.1} s", wait.as_secs_f64())));
+            if !self.rest(wait, waiting) {
+                return false;
+            }
+        }
+    }
+
+    /// Waits, taking in what comes, and stops waiting when the node ends.
+    fn rest(&self, wait: Duration, waiting: &mut VecDeque<Alert>) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || waiting.len() >= WAITING_MAX {
+                // Full: wait without taking in, a little at a time.
+                if left.is_zero() {
+                    return true;
+                }
+                thread::sleep(left.min(Duration::from_millis(100)));
+                continue;
+            }
+            match self.inbox.recv_timeout(left) {
+                Ok(alert) => waiting.push_back(alert),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn check_name(&self) -> String {
+        format!("sink.{}", self.name)
+    }
+
+    fn note(&self, outcome: &'static str) {
+        self.shared.count(|stats| *stats.deliveries.entry((self.name.clone(), outcome)).or_insert(0) += 1);
+    }
+
+    fn report(&self, alert: &Alert, tries: u32, given_up: Option<String>) -> bool {
+        self.note(if given_up.is_some() { "given_up" } else { "delivered" });
+        let state = given_up.clone().map_or(Ok(()), Err);
+        self.shared.check(&self.check_name(), state);
+        let control = Control::Delivered {
+            watch: self.watch.clone(),
+            cycle: alert.cycle,
+            sink: self.name.clone(),
+            tries,
+            given_up,
+        };
+        self.back.send(control).is_ok()
+    }
+}

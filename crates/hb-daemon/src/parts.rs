@@ -1,0 +1,150 @@
+//! What a node is built from. The binary picks the backends; nobody here knows their names.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hb_actuators::AlertSink;
+use hb_core::ids::{NodeName, WatchName};
+use hb_core::journal::Hash;
+use hb_core::node::fact::Sealed;
+use hb_core::node::view::View;
+use hb_core::watch::baseline::Baseline;
+use hb_core::watch::settings::WatchSettings;
+use hb_sources::{Source, SourceError};
+use hb_store::port::{Journal, Lease};
+
+/// Opens a source anew.
+pub type OpenSource = Box<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send>;
+
+/// How long a node works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Until it is told to stop.
+    Serve,
+    /// Until every source is complete, decided, shown and told.
+    Once,
+}
+
+/// Bounds and rhythms of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// How long a holder may show no progress.
+    pub lease_ttl: Duration,
+    /// How often a standby looks for new records.
+    pub follow_every: Duration,
+    /// How long a source may not answer before it counts as failed.
+    pub source_stall: Duration,
+    /// How long a stop may take before it is forced.
+    pub drain_max: Duration,
+    /// Most records of a watch that stay in its journal …
+    pub journal_records: u64,
+    /// … and about how many bytes.
+    pub journal_bytes: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            lease_ttl: Duration::from_secs(3),
+            follow_every: Duration::from_millis(200),
+            source_stall: Duration::from_secs(10),
+            drain_max: Duration::from_secs(20),
+            journal_records: 10_000,
+            journal_bytes: 1 << 30,
+        }
+    }
+}
+
+/// One alert sink of a watch.
+pub struct SinkParts {
+    /// Its name, as in the watch's settings.
+    pub name: String,
+    /// The sink.
+    pub sink: Box<dyn AlertSink>,
+    /// Tries before an alert is given up.
+    pub tries_max: u32,
+}
+
+impl fmt::Debug for SinkParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SinkParts({})", self.name)
+    }
+}
+
+/// One watch.
+pub struct WatchParts {
+    /// What it decides by.
+    pub settings: Arc<WatchSettings>,
+    /// Where its telemetry comes from.
+    pub source: OpenSource,
+    /// Where its alerts go.
+    pub sinks: Vec<SinkParts>,
+}
+
+impl fmt::Debug for WatchParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WatchParts({})", self.settings.name)
+    }
+}
+
+/// A view that could not be brought up to date. It stays readable as it was and is caught up from the journal later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ViewFault {
+    /// Which view: `checkpoint`, `history`, `report`, `db`.
+    pub view: String,
+    /// What is wrong and what to do.
+    pub what: String,
+}
+
+/// What people look at, built from records. Called by one thread only.
+pub trait Views: Send {
+    /// Brings what is behind or damaged up to date from the stream's records; called when this node becomes active.
+    fn catch_up(&mut self, watch: &WatchName) -> Vec<ViewFault>;
+    /// Shows a decided cycle. Records come in order; a gap means that `catch_up` is called first.
+    fn show(&mut self, watch: &WatchName, sealed: &Sealed, baseline: Option<&Baseline>) -> Vec<ViewFault>;
+    /// Notes what this node is.
+    fn node(&mut self, view: &View);
+    /// Whether every view could be written now; called every few seconds.
+    fn check(&mut self) -> Vec<(String, Result<(), String>)>;
+}
+
+/// Where baseline documents are kept, by hash.
+pub trait Documents: Send {
+    /// Makes a document durable.
+    ///
+    /// # Errors
+    /// What went wrong and what to do.
+    fn put(&mut self, hash: Hash, bytes: &[u8]) -> Result<(), String>;
+    /// Reads a document and checks its hash.
+    ///
+    /// # Errors
+    /// What is wrong with it and what to do.
+    fn get(&mut self, hash: Hash) -> Result<Vec<u8>, String>;
+}
+
+/// Everything that a node is built from.
+pub struct Parts {
+    /// Its name.
+    pub node: NodeName,
+    /// Its watches.
+    pub watches: Vec<WatchParts>,
+    /// Where decisions stand.
+    pub journal: Box<dyn Journal>,
+    /// The right to try.
+    pub lease: Box<dyn Lease>,
+    /// Where baseline documents stand.
+    pub documents: Box<dyn Documents>,
+    /// What people look at.
+    pub views: Box<dyn Views>,
+    /// How long it works.
+    pub mode: Mode,
+    /// Bounds and rhythms.
+    pub bounds: Bounds,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parts({}, {:?}, {:?})", self.node, self.mode, self.watches)
+    }
+}

@@ -1,0 +1,201 @@
+//! The picture that onlookers read. The work loop replaces it; nobody who looks can hold the loop up.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hb_core::ids::WatchName;
+use hb_core::node::view::{Role, View};
+use hb_core::time::Moment;
+use hb_core::watch::decision::Status;
+
+use crate::clock;
+
+/// Cycles kept per watch for the page.
+pub const RECENT_MAX: usize = 200;
+
+/// One past cycle, for the page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recent {
+    /// Its number.
+    pub cycle: u64,
+    /// Its status.
+    pub status: Status,
+    /// Its end.
+    pub end: hb_core::time::Stamp,
+    /// Samples in it.
+    pub samples: u64,
+    /// Its headline.
+    pub headline: String,
+    /// Epoch under which it was decided.
+    pub epoch: u64,
+    /// Node that decided it.
+    pub node: String,
+}
+
+/// Counters and timings since the process started.
+#[derive(Debug, Clone, Default)]
+pub struct Stats {
+    /// Decided cycles by watch and status.
+    pub cycles: BTreeMap<(WatchName, &'static str), u64>,
+    /// Dropped items by watch and reason.
+    pub dropped: BTreeMap<(WatchName, &'static str), u64>,
+    /// Epochs that this node opened.
+    pub takeovers: u64,
+    /// From the lease to the last open epoch, for the newest takeover, in seconds.
+    pub takeover_seconds: f64,
+    /// Appends by what became of them.
+    pub appends: BTreeMap<&'static str, u64>,
+    /// How long appends took, in seconds: buckets of [`LATENCY_BOUNDS`], then the rest.
+    pub commit_latency: Latency,
+    /// How long the turns took that decided a cycle, in seconds.
+    pub decide_latency: Latency,
+    /// Deliveries by sink and outcome.
+    pub deliveries: BTreeMap<(String, &'static str), u64>,
+    /// Faults of views by view.
+    pub view_errors: BTreeMap<String, u64>,
+    /// Records trimmed from the journal.
+    pub trimmed: u64,
+    /// Batches taken from sources.
+    pub batches: u64,
+    /// Cycles for the page, newest last.
+    pub recent: BTreeMap<WatchName, Vec<Recent>>,
+}
+
+/// Upper bounds of the latency buckets, in seconds.
+pub const LATENCY_BOUNDS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0];
+
+/// A histogram of latencies.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Latency {
+    /// Count per bucket; the last one is beyond all bounds.
+    pub buckets: [u64; 11],
+    /// Sum in seconds.
+    pub sum: f64,
+    /// Number.
+    pub count: u64,
+}
+
+impl Latency {
+    /// Counts one.
+    pub fn observe(&mut self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = LATENCY_BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(LATENCY_BOUNDS.len());
+        if let Some(count) = self.buckets.get_mut(bucket) {
+            *count = count.saturating_add(1);
+        }
+        self.sum += seconds;
+        self.count = self.count.saturating_add(1);
+    }
+}
+
+/// A check of readiness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckState {
+    /// Whether it holds.
+    pub ok: bool,
+    /// What is wrong, or `ok`.
+    pub what: String,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Shared {
+    view: Mutex<Arc<View>>,
+    checks: Mutex<BTreeMap<String, CheckState>>,
+    stats: Mutex<Stats>,
+    progress: AtomicU64,
+    depth: AtomicU64,
+    hang_bound: Duration,
+}
+
+/// Whether the work loop makes progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    /// Time since its last turn.
+    pub since: Duration,
+    /// How long that may be.
+    pub bound: Duration,
+}
+
+impl Shared {
+    pub(crate) fn new(hang_bound: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            view: Mutex::new(Arc::new(View::default())),
+            checks: Mutex::new(BTreeMap::new()),
+            stats: Mutex::new(Stats::default()),
+            progress: AtomicU64::new(clock::moment().0),
+            depth: AtomicU64::new(0),
+            hang_bound,
+        })
+    }
+
+    /// The newest picture.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The role in the newest picture.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.view().role
+    }
+
+    /// The checks of readiness, by name.
+    #[must_use]
+    pub fn checks(&self) -> BTreeMap<String, CheckState> {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The newest cycles of a watch, oldest first.
+    #[must_use]
+    pub fn recent(&self, watch: &WatchName, most: usize) -> Vec<Recent> {
+        let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(all) = stats.recent.get(watch) else { return Vec::new() };
+        all.iter().skip(all.len().saturating_sub(most)).cloned().collect()
+    }
+
+    /// Data events waiting for the loop.
+    #[must_use]
+    pub fn depth(&self) -> u64 {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// Whether the loop makes progress.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        let last = Moment(self.progress.load(Ordering::Acquire));
+        Pulse { since: Duration::from_nanos(clock::moment().since_ns(last)), bound: self.hang_bound }
+    }
+
+    pub(crate) fn beat(&self, at: Moment, depth: usize) {
+        self.progress.store(at.0, Ordering::Release);
+        self.depth.store(depth as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn show(&self, view: View) {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    }
+
+    /// Notes how a check stands.
+    pub fn check(&self, name: &str, state: Result<(), String>) {
+        let (ok, what) = match state {
+            Ok(()) => (true, "ok".to_owned()),
+            Err(what) => (false, what),
+        };
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        checks.insert(name.to_owned(), CheckState { ok, what });
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
+        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

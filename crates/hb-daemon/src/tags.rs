@@ -1,0 +1,123 @@
+//! The streams in which the versions behind a watch's baseline tag stand: read along for promotions, and told of what the
+//! watch learned by itself.
+//!
+//! These streams have many writers and no reign: each appends by compare-and-set and reads on when somebody was quicker (J2).
+
+use hb_core::ids::{Epoch, NodeName, Seq, StreamName, WatchName};
+use hb_core::journal::{FORMAT, Hash, Head, seal};
+use hb_core::node::fact::{BaselineEvent, Body, Record, Sealed};
+use hb_core::node::step::Learned;
+use hb_core::watch::decision::BaselineRef;
+use hb_store::port::{Appended, Journal, JournalError};
+use hb_store::reader::Follower;
+
+use crate::clock;
+
+/// Most tries at an append while others are quicker (B1).
+const RACES_MAX: usize = 64;
+
+/// One tag's stream.
+#[derive(Debug)]
+pub(crate) struct Tag {
+    pub(crate) watch: WatchName,
+    stream: StreamName,
+    follower: Follower,
+    head: Option<Head>,
+    /// The newest version made.
+    pub(crate) newest: u32,
+    /// The newest promotion, with who and why.
+    pub(crate) promoted: Option<(BaselineRef, String)>,
+    known: Vec<Hash>,
+}
+
+impl Tag {
+    pub(crate) fn new(watch: &WatchName, tag: &str) -> Self {
+        let stream = StreamName::baseline(watch, tag);
+        Self {
+            watch: watch.clone(),
+            follower: Follower::new(stream.clone(), Seq(0)),
+            stream,
+            head: None,
+            newest: 0,
+            promoted: None,
+            known: Vec::new(),
+        }
+    }
+
+    /// Reads what has come since; gives whether there was a promotion among it.
+    pub(crate) fn poll(&mut self, journal: &mut dyn Journal) -> Result<bool, JournalError> {
+        let mut fresh = false;
+        loop {
+            let records = self.follower.poll(journal)?;
+            if records.is_empty() {
+                return Ok(fresh);
+            }
+            for sealed in &records {
+                fresh |= self.take(sealed);
+            }
+        }
+    }
+
+    fn take(&mut self, sealed: &Sealed) -> bool {
+        self.head = Some(sealed.head());
+        let Body::BaselineEvent(event) = &sealed.record.body else { return false };
+        match event {
+            BaselineEvent::Learned { baseline, .. } => {
+                self.newest = self.newest.max(baseline.version);
+                self.known.push(baseline.hash);
+                false
+            }
+            BaselineEvent::Requested { .. } | BaselineEvent::Approved { .. } => false,
+            BaselineEvent::Promoted { baseline, by, reason, .. } => {
+                self.promoted = Some((baseline.clone(), format!("promoted by {by}: {reason}")));
+                true
+            }
+        }
+    }
+
+    /// Notes a baseline that the watch learned by itself and has adopted; done already when its hash is known.
+    pub(crate) fn note(&mut self, learned: &Learned, node: &NodeName, journal: &mut dyn Journal) -> Result<(), String> {
+        let made = BaselineEvent::Learned {
+            baseline: learned.reference.clone(),
+            provenance: learned.provenance.clone(),
+            series: learned.series,
+            gates: learned.gates.clone(),
+        };
+        let promoted = BaselineEvent::Promoted {
+            baseline: learned.reference.clone(),
+            by: "auto".into(),
+            reason: learned.reason.clone(),
+            forced: Vec::new(),
+        };
+        for _ in 0..RACES_MAX {
+            self.poll(journal).map_err(|error| error.to_string())?;
+            let event = if !self.known.contains(&learned.reference.hash) {
+                made.clone()
+            } else if self.promoted.as_ref().is_none_or(|(reference, _)| *reference != learned.reference) {
+                promoted.clone()
+            } else {
+                return Ok(());
+            };
+            let sealed = self.next(event, node);
+            match journal.append(&self.stream, sealed.record.seq, &sealed.bytes) {
+                // The poll of the next round reads it back, or what somebody else wrote.
+                Appended::Committed | Appended::Refused(_) | Appended::Unknown(_) => {}
+                Appended::Failed(why) => return Err(why),
+            }
+        }
+        Err(format!("{} could not be appended to in {RACES_MAX} tries: others are always quicker", self.stream))
+    }
+
+    fn next(&self, event: BaselineEvent, node: &NodeName) -> Sealed {
+        seal(Record {
+            format: FORMAT,
+            stream: self.stream.clone(),
+            seq: self.head.map_or(Seq(0), |head| head.seq.next()),
+            epoch: Epoch(0),
+            at: clock::wall(),
+            node: node.clone(),
+            prev: self.head.map_or(Hash::ZERO, |head| head.hash),
+            body: Body::BaselineEvent(event),
+        })
+    }
+}

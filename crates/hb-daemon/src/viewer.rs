@@ -1,0 +1,135 @@
+//! Keeps the views on a thread of its own, so that a slow disk, report or database delays no cycle.
+//!
+//! Bound (B1): [`SHOWING_MAX`] decided cycles wait. A serving node that reaches it leaves the rest to a later catch-up from the
+//! journal, which is counted; a node that only reads a recording to its end waits instead.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use hb_core::ids::WatchName;
+use hb_core::node::fact::Sealed;
+use hb_core::node::view::View;
+use hb_core::watch::baseline::Baseline;
+
+use crate::parts::{Mode, ViewFault, Views};
+use crate::shared::Shared;
+
+/// Most decided cycles waiting to be shown.
+const SHOWING_MAX: usize = 64;
+/// How often the views are checked.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+enum Task {
+    CatchUp(WatchName),
+    Show(WatchName, Arc<Sealed>, Option<Arc<Baseline>>),
+    Node(Arc<View>),
+}
+
+/// The loop's handle on the views.
+#[derive(Debug)]
+pub(crate) struct Viewer {
+    tasks: Option<Sender<Task>>,
+    thread: Option<JoinHandle<()>>,
+    mode: Mode,
+    behind: bool,
+    shared: Arc<Shared>,
+}
+
+impl Viewer {
+    pub(crate) fn start(views: Box<dyn Views>, mode: Mode, shared: &Arc<Shared>) -> std::io::Result<Self> {
+        let (tasks, inbox) = bounded(SHOWING_MAX);
+        let worker = Worker { views, inbox, shared: Arc::clone(shared) };
+        let thread = thread::Builder::new().name("views".into()).spawn(move || worker.run())?;
+        let shared = Arc::clone(shared);
+        Ok(Self { tasks: Some(tasks), thread: Some(thread), mode, behind: false, shared })
+    }
+
+    fn send(&mut self, task: Task) -> bool {
+        let Some(tasks) = &self.tasks else { return false };
+        match self.mode {
+            Mode::Once => tasks.send(task).is_ok(),
+            Mode::Serve => match tasks.try_send(task) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+            },
+        }
+    }
+
+    pub(crate) fn catch_up(&mut self, watch: &WatchName) {
+        self.behind = !self.send(Task::CatchUp(watch.clone()));
+    }
+
+    pub(crate) fn show(&mut self, watch: &WatchName, sealed: Arc<Sealed>, baseline: Option<Arc<Baseline>>) {
+        if self.behind {
+            self.catch_up(watch);
+        }
+        if !self.behind && !self.send(Task::Show(watch.clone(), sealed, baseline)) {
+            self.behind = true;
+            self.shared.count(|stats| *stats.view_errors.entry("behind".into()).or_insert(0) += 1);
+        }
+    }
+
+    pub(crate) fn node(&mut self, view: Arc<View>) {
+        // Onlookers get the next one.
+        self.send(Task::Node(view));
+    }
+
+    /// Ends the thread once everything that waits is shown, at most within `patience`.
+    pub(crate) fn quit(mut self, patience: Duration) {
+        self.tasks = None;
+        let Some(thread) = self.thread.take() else { return };
+        let until = Instant::now() + patience;
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+        if !thread.is_finished() {
+            tracing::error!("the views could not be brought up to date in time; they are caught up at the next start");
+        } else if thread.join().is_err() {
+            tracing::error!("the thread of the views panicked; please report it");
+        }
+    }
+}
+
+struct Worker {
+    views: Box<dyn Views>,
+    inbox: Receiver<Task>,
+    shared: Arc<Shared>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut check_at = Instant::now();
+        loop {
+            let left = check_at.saturating_duration_since(Instant::now());
+            match self.inbox.recv_timeout(left) {
+                Ok(task) => self.work(task),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if Instant::now() >= check_at {
+                for (name, state) in self.views.check() {
+                    self.shared.check(&name, state);
+                }
+                check_at = Instant::now() + CHECK_EVERY;
+            }
+        }
+    }
+
+    fn work(&mut self, task: Task) {
+        let faults = match task {
+            Task::CatchUp(watch) => self.views.catch_up(&watch),
+            Task::Show(watch, sealed, baseline) => self.views.show(&watch, &sealed, baseline.as_deref()),
+            Task::Node(view) => {
+                self.views.node(&view);
+                return;
+            }
+        };
+        for ViewFault { view, what } in faults {
+            tracing::warn!("view {view}: {what}");
+            self.shared.count(|stats| *stats.view_errors.entry(view.clone()).or_insert(0) += 1);
+        }
+    }
+}
