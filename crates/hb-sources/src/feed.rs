@@ -78,6 +78,11 @@ impl Feed {
         self.position = position;
     }
 
+    /// Keeps what is buffered, but counts on from `position`.
+    pub(crate) fn move_to(&mut self, position: u64) {
+        self.position = position;
+    }
+
     /// Start of the first line not yet handed on.
     pub(crate) fn position(&self) -> u64 {
         self.position

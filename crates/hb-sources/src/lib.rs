@@ -10,14 +10,21 @@
 //! 4. Memory is bounded whatever the input is: names ([`Limits::names_max`]), line length ([`Limits::line_bytes_max`]).
 //! 5. [`Polled::Idle`] means that everything up to `mark` had been delivered at the time `looked_at`, taken before looking.
 
+pub mod command;
 pub mod file;
 pub mod format;
+pub mod host;
+pub mod replay;
 pub mod spec;
+pub mod stdin;
 
 mod feed;
 mod items;
 mod names;
+mod stream;
 mod wall;
+
+pub use spec::{SourceSpec, open};
 
 use std::time::Duration;
 

@@ -1,13 +1,26 @@
 //! What a configuration can say of a source, and how it is opened.
 
+use crate::command::{CommandSource, CommandSpec};
 use crate::file::{FileSource, FileSpec, Follow};
+use crate::format::Format;
+use crate::host::{HostSource, HostSpec};
+use crate::replay::{ReplaySource, ReplaySpec, Speed};
+use crate::stdin::StdinSource;
 use crate::{Limits, Source, SourceError};
 
 /// Where telemetry is to come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceSpec {
-    /// A file.
+    /// A file, growing or complete.
     File(FileSpec),
+    /// Standard input. It cannot be read again, so [`crate::format::NoTime::Arrival`] costs nothing there.
+    Stdin(Format),
+    /// This machine.
+    Host(HostSpec),
+    /// A recorded file at a speed.
+    Replay(ReplaySpec),
+    /// What a program prints.
+    Command(CommandSpec),
 }
 
 impl SourceSpec {
@@ -22,16 +35,38 @@ impl SourceSpec {
                 };
                 format!("file {} ({follow})", file.path.display())
             }
+            Self::Stdin(_) => "standard input".to_owned(),
+            #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+            Self::Host(host) => format!("this host, every {} s", host.step_ns as f64 / 1e9),
+            Self::Replay(replay) => {
+                let speed = match replay.speed {
+                    Speed::Own => "at its own speed".to_owned(),
+                    Speed::Factor(factor) => format!("{factor} times as fast"),
+                    Speed::Unpaced => "as fast as it goes".to_owned(),
+                };
+                format!("replay of {} {speed}", replay.path.display())
+            }
+            Self::Command(command) => format!("command {}", command.argv.join(" ")),
         }
     }
 }
 
-/// Opens a source at the place where a new watch begins. What is not there yet is told by [`Source::next`].
+/// Opens a source at the place where a new watch begins. What is only missing for now is told by [`Source::next`].
 ///
 /// # Errors
 /// [`SourceError::Invalid`] when it can never be read.
 pub fn open(spec: &SourceSpec, limits: Limits) -> Result<Box<dyn Source>, SourceError> {
-    match spec {
-        SourceSpec::File(file) => Ok(Box::new(FileSource::new(file.clone(), limits))),
-    }
+    Ok(match spec {
+        SourceSpec::File(file) => Box::new(FileSource::new(file.clone(), limits)),
+        SourceSpec::Stdin(format) => Box::new(
+            StdinSource::new(*format, limits)
+                .map_err(|error| SourceError::Invalid(format!("cannot use standard input: {error}")))?,
+        ),
+        SourceSpec::Host(host) => Box::new(HostSource::new(host.clone(), limits)?),
+        SourceSpec::Replay(replay) => Box::new(ReplaySource::new(replay.clone(), limits)?),
+        SourceSpec::Command(command) if command.argv.is_empty() => {
+            return Err(SourceError::Invalid("a command source needs a program: argv is empty".to_owned()));
+        }
+        SourceSpec::Command(command) => Box::new(CommandSource::new(command.clone(), limits)),
+    })
 }
