@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::baseline::Baseline;
-use super::decision::{BaselineRef, Counts, DataFault, Decision, Status};
+use super::decision::{BaselineRef, Counts, DataFault, Decision, Driver, NAMED_MAX, Rule, Severity, Status};
+use super::detect::finding::{Finding, Strength};
+use super::detect::hysteresis::{Pace, Seen, Track};
+use super::detect::{discovery, student, trend};
+use super::judge::{Judge, Line, Lines};
 use super::settings::WatchSettings;
 use super::summary::SeriesTable;
+use super::{notes, wording};
 use crate::ids::CycleNo;
 use crate::journal::Hash;
-use crate::time::Span;
+use crate::time::{SECOND_NS, Span};
 
 /// Everything that a decision depends on.
 #[derive(Debug)]
@@ -34,37 +39,259 @@ pub struct Case<'a> {
 }
 
 /// What detectors carry from cycle to cycle. Bounded by series; in every cycle's record, so that the newest one is enough.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Carry {
-    /// Placeholder for the detectors' state.
+    /// Baseline that the tracks and sums were made against; another one starts them afresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Hash>,
+    /// Rules that are broken or were until lately, by series, in order of rules.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub series: BTreeMap<String, String>,
+    pub series: BTreeMap<String, Vec<Track>>,
+    /// Sums of the trend, upwards and downwards, in the order of the baseline's series; empty where none is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trend: Vec<trend::Sums>,
 }
 
 /// Decides a cycle.
 #[must_use]
 pub fn decide(case: Case<'_>, carry: &Carry) -> (Decision, Carry) {
-    let status = if case.counts.window.samples == 0 {
-        Status::NoData
-    } else if case.baseline.is_none() {
-        Status::NoBaseline
+    let baseline = case.baseline.as_ref().map(|(baseline, _)| *baseline).filter(|baseline| !baseline.series.is_empty());
+    let hash = case.baseline.as_ref().map(|(_, reference)| reference.hash);
+    let fresh;
+    let carry = if carry.baseline == hash {
+        carry
     } else {
-        Status::Pass
+        fresh = carried_over(carry, hash);
+        &fresh
     };
+    let silent = case.series.rows.is_empty();
+    let usable = case.series.rows.iter().any(|row| row.n > 0);
+    let (drivers, next) =
+        if silent { (wording::all_silent(&case), carry.clone()) } else { Cycle::of(&case, baseline, carry).run(carry) };
+    let status = status(&drivers, usable, baseline.is_some());
+    let stale_after = case.settings.0.learn.stale_after_ns;
+    let age = case.baseline.as_ref().map(|(baseline, _)| baseline.age_ns(case.span.end));
+    let stale =
+        age.filter(|age| stale_after > 0 && *age > stale_after).and_then(|age| u64::try_from(age / SECOND_NS).ok());
+    let faults = notes::faults(&case, baseline);
+    let headline = wording::headline(&case, status, &drivers);
+    let unnamed = drivers.len().saturating_sub(NAMED_MAX);
     let decision = Decision {
         cycle: case.cycle,
         span: case.span,
         status,
-        headline: status.to_string(),
-        drivers: Vec::new(),
-        drivers_unnamed: 0,
-        faults: case.faults,
+        headline,
+        drivers: drivers.into_iter().take(NAMED_MAX).collect(),
+        drivers_unnamed: u32::try_from(unnamed).unwrap_or(u32::MAX),
+        faults,
         counts: case.counts,
         baseline: case.baseline.map(|(_, reference)| reference),
-        baseline_stale_sec: None,
+        baseline_stale_sec: stale,
         learning_left: case.learning_left,
         settings: case.settings.1,
         series: case.series,
     };
-    (decision, carry.clone())
+    (decision, next)
+}
+
+/// Under another baseline, episodes against the old one are over; those against fixed limits go on.
+fn carried_over(carry: &Carry, baseline: Option<Hash>) -> Carry {
+    let mut series = BTreeMap::new();
+    for (name, tracks) in &carry.series {
+        let kept: Vec<Track> = tracks.iter().filter(|track| is_fixed(track.rule)).cloned().collect();
+        if !kept.is_empty() {
+            series.insert(name.clone(), kept);
+        }
+    }
+    Carry { baseline, series, trend: Vec::new() }
+}
+
+/// Whether a rule needs no baseline.
+fn is_fixed(rule: Rule) -> bool {
+    severity(rule) == Severity::Fail || rule == Rule::DataFault
+}
+
+/// What a rule makes of the cycle.
+pub(super) fn severity(rule: Rule) -> Severity {
+    match rule {
+        Rule::InvariantEq | Rule::InvariantMin | Rule::InvariantMax | Rule::FailThreshold | Rule::CriticalSilent => {
+            Severity::Fail
+        }
+        Rule::Trend => Severity::Notice,
+        Rule::Silent
+        | Rule::DataFault
+        | Rule::DriftThreshold
+        | Rule::DriftPercent
+        | Rule::Level
+        | Rule::Spread
+        | Rule::Rate
+        | Rule::Distribution => Severity::Drift,
+    }
+}
+
+fn status(drivers: &[Driver], usable: bool, has_baseline: bool) -> Status {
+    let worst = drivers.iter().map(|driver| driver.severity).max();
+    if worst == Some(Severity::Fail) {
+        Status::Fail
+    } else if !usable {
+        Status::NoData
+    } else if !has_baseline {
+        Status::NoBaseline
+    } else if worst == Some(Severity::Drift) {
+        Status::PassWithDrift
+    } else {
+        Status::Pass
+    }
+}
+
+/// One cycle being decided.
+struct Cycle<'a> {
+    case: &'a Case<'a>,
+    judge: Judge<'a>,
+    baseline: Option<&'a Baseline>,
+    /// Lines with something to them, and where their findings start.
+    busy: Vec<(Line<'a>, usize)>,
+    findings: Vec<Finding>,
+    tests: usize,
+    /// Series of the baseline that were heard.
+    heard: usize,
+}
+
+impl<'a> Cycle<'a> {
+    fn of(case: &'a Case<'a>, baseline: Option<&'a Baseline>, carry: &'a Carry) -> Self {
+        let settings = case.settings.0;
+        let window_ns = baseline.map_or(0, |baseline| baseline.provenance.window_ns);
+        let judge = Judge {
+            drift: &settings.drift,
+            stretch: stretch(case.span, window_ns),
+            // A little below the critical value of the normal distribution, which is below that of every t.
+            sieve: student::critical(settings.drift.fdr_q, 1000.0) * 0.99,
+            windows: baseline.map_or(0, |baseline| baseline.provenance.windows),
+        };
+        let mut cycle = Self { case, judge, baseline, busy: Vec::new(), findings: Vec::new(), tests: 0, heard: 0 };
+        cycle.look(carry);
+        cycle
+    }
+
+    /// Tests every series; keeps the few that something was found in.
+    fn look(&mut self, carry: &'a Carry) {
+        let case = self.case;
+        for line in Lines::of(&case.series.rows, self.baseline, &case.settings.0.registry.metrics, &carry.series) {
+            let start = self.findings.len();
+            let findings = &mut self.findings;
+            let (tests, t) = self.judge.judge(&line, |finding| findings.push(finding));
+            self.tests += tests;
+            let _t = t;
+            self.heard += usize::from(line.base.is_some() && line.usable().is_some());
+            if self.findings.len() > start || !line.tracks.is_empty() {
+                self.busy.push((line, start));
+            }
+        }
+    }
+
+    /// Discoveries, then tracks, then drivers.
+    fn run(mut self, carry: &Carry) -> (Vec<Driver>, Carry) {
+        let drift = &self.case.settings.0.drift;
+        let mut small: Vec<f64> =
+            self.findings.iter().filter_map(|finding| finding.p).filter(|p| *p <= drift.fdr_q).collect();
+        let threshold = discovery::threshold(&mut small, self.tests, drift.fdr_q);
+        for finding in &mut self.findings {
+            if finding.strength == Strength::IfDiscovered {
+                let discovered = threshold.is_some_and(|threshold| finding.p.is_some_and(|p| p <= threshold));
+                finding.strength = if discovered { Strength::Broken } else { Strength::Lingering };
+            }
+        }
+        let mut next = Carry { baseline: carry.baseline, series: BTreeMap::new(), trend: carry.trend.clone() };
+        let mut drivers = Vec::new();
+        let ends = self.busy.iter().skip(1).map(|(_, start)| *start).chain([self.findings.len()]);
+        for ((line, start), end) in self.busy.iter().zip(ends) {
+            let findings = self.findings.get(*start..end).unwrap_or_default();
+            let tracks = self.step(line, findings);
+            for track in tracks.iter().filter(|track| track.raised) {
+                let finding = findings.iter().find(|finding| finding.rule == track.rule);
+                drivers.push(wording::driver(self.case, line, track, finding));
+            }
+            if !tracks.is_empty() {
+                next.series.insert(line.name.to_owned(), tracks);
+            }
+        }
+        drivers.sort_by(wording::worst_first);
+        (drivers, next)
+    }
+
+    /// The tracks of one series after this cycle.
+    fn step(&self, line: &Line<'_>, findings: &[Finding]) -> Vec<Track> {
+        let now = (self.case.cycle, self.case.span.start);
+        let mut tracks: Vec<Track> = Vec::new();
+        for track in line.tracks {
+            let finding = findings.iter().find(|finding| finding.rule == track.rule);
+            let seen = match finding.map(|finding| (finding.strength, finding.direction)) {
+                Some((Strength::Broken | Strength::IfDiscovered, direction)) => Seen::Broken(direction),
+                Some((Strength::Lingering, _)) => Seen::Lingering,
+                Some((Strength::Clean, _)) => Seen::Clean,
+                None if can_tell(line, track.rule) => Seen::Clean,
+                None => Seen::Held,
+            };
+            tracks.extend(track.clone().step(seen, self.pace(line, track.rule), now));
+        }
+        for finding in findings.iter().filter(|finding| finding.strength == Strength::Broken) {
+            if line.tracks.iter().any(|track| track.rule == finding.rule) {
+                continue;
+            }
+            let track = Track::open(finding.rule, now.0, now.1);
+            tracks.extend(track.step(Seen::Broken(finding.direction), self.pace(line, finding.rule), now));
+        }
+        tracks.sort_by_key(|track| track.rule);
+        tracks
+    }
+
+    /// How fast a rule raises and clears.
+    fn pace(&self, line: &Line<'_>, rule: Rule) -> Pace {
+        let drift = &self.case.settings.0.drift;
+        let usual = Pace { raise_m: drift.raise_m, raise_of: drift.raise_of, clear_after: drift.clear_after };
+        let own = line.metric.and_then(|metric| metric.drift_persistence);
+        match rule {
+            Rule::DriftThreshold | Rule::DriftPercent => match own {
+                Some(n) => Pace { raise_m: n, raise_of: n, ..usual },
+                None => usual,
+            },
+            // With not one series of the baseline heard there is nothing left to judge by: that is told at once.
+            Rule::Silent if self.heard == 0 => Pace::AT_ONCE,
+            Rule::Silent | Rule::Level | Rule::Spread | Rule::Rate | Rule::Distribution => usual,
+            Rule::InvariantEq
+            | Rule::InvariantMin
+            | Rule::InvariantMax
+            | Rule::FailThreshold
+            | Rule::CriticalSilent
+            | Rule::DataFault
+            | Rule::Trend => Pace::AT_ONCE,
+        }
+    }
+}
+
+/// Whether a cycle without a finding for a rule says that the rule is kept.
+fn can_tell(line: &Line<'_>, rule: Rule) -> bool {
+    match rule {
+        Rule::Silent => line.row.is_some(),
+        Rule::InvariantEq
+        | Rule::InvariantMin
+        | Rule::InvariantMax
+        | Rule::FailThreshold
+        | Rule::CriticalSilent
+        | Rule::DataFault
+        | Rule::DriftThreshold
+        | Rule::DriftPercent
+        | Rule::Level
+        | Rule::Spread
+        | Rule::Rate
+        | Rule::Distribution
+        | Rule::Trend => line.usable().is_some(),
+    }
+}
+
+/// Length of a cycle as a share of that of the baseline's windows; 1 where either is not known.
+fn stretch(span: Span, window_ns: i64) -> f64 {
+    let window = Span { start: crate::time::Stamp(0), end: crate::time::Stamp(window_ns) }.seconds();
+    let ratio = span.seconds() / window;
+    if ratio.is_finite() && ratio > 0.0 { ratio } else { 1.0 }
 }

@@ -89,12 +89,11 @@ impl SeriesSummary {
         (self.n > 1 && seconds > 0.0).then(|| held(self.increase / seconds))
     }
 
-    /// Logarithm of the standard deviation, from four readings on. A window without any spread counts as one with a
-    /// spread at the edge of what a float can tell from its mean.
+    /// Logarithm of the standard deviation, from four readings on. A window without any spread counts as one with
+    /// the smallest spread that there is.
     #[must_use]
     pub fn ln_spread(&self) -> Option<f64> {
-        let resolution = (self.mean.abs() * f64::EPSILON).max(f64::MIN_POSITIVE);
-        (self.n >= SPREAD_READINGS_MIN).then(|| self.sd.max(resolution).ln())
+        (self.n >= SPREAD_READINGS_MIN).then(|| self.sd.max(f64::MIN_POSITIVE).ln())
     }
 
     /// The figure that the limits of a metric look at.

@@ -1,1 +1,100 @@
-//! To come.
+//! A figure of one cycle against the same figure of the baseline's windows.
+//!
+//! The windows are as long as the cycle, so their scatter holds whatever happens within a window, autocorrelation
+//! included (batch means). A new window differs from the mean of `k` old ones by `sd * sqrt(1 + 1/k)` (prediction
+//! interval of a normal sample), which is what the distance is measured in.
+
+use super::student;
+use crate::watch::baseline::Figure;
+
+/// Fewest windows that a figure can be judged by.
+pub const WINDOWS_MIN: u32 = 8;
+
+/// Where a value stands among those of the baseline's windows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Standing {
+    /// Distance in predictive standard deviations.
+    pub t: f64,
+    /// Degrees of freedom.
+    pub df: f64,
+    /// Whether it lies outside the range that the windows had, widened.
+    pub outside: bool,
+}
+
+impl Standing {
+    /// Probability of so large a distance either way without any change.
+    #[must_use]
+    pub fn p(&self) -> f64 {
+        student::two_sided(self.t, self.df)
+    }
+}
+
+/// How a comparison is widened.
+#[derive(Debug, Clone, Copy)]
+pub struct Width {
+    /// Smallest standard deviation that is believed.
+    pub floor: f64,
+    /// Factor on the standard deviation and on the range.
+    pub factor: f64,
+    /// Factor on the range alone.
+    pub range: f64,
+}
+
+/// Where `x` stands; nothing with fewer than [`WINDOWS_MIN`] windows.
+#[must_use]
+pub fn stand(figure: &Figure, x: f64, width: Width) -> Option<Standing> {
+    if figure.k < WINDOWS_MIN {
+        return None;
+    }
+    let k = f64::from(figure.k);
+    let sd = figure.sd.max(width.floor).max(f64::MIN_POSITIVE) * width.factor;
+    let t = (x - figure.mean) / (sd * (1.0 + 1.0 / k).sqrt());
+    let centre = f64::midpoint(figure.min, figure.max);
+    let half = (figure.max - figure.min) / 2.0 * width.factor * width.range;
+    let outside = (x - centre).abs() > half + width.floor;
+    Some(Standing { t: if t.is_nan() { 0.0 } else { t.clamp(-1e12, 1e12) }, df: k - 1.0, outside })
+}
+
+/// How much wider than their number says the windows must be taken because each resembles the one before: the factor on
+/// the standard error of an AR(1) process with that correlation. What `k` independent windows show by chance (two
+/// standard errors, `2/sqrt(k)`) is taken off first.
+#[must_use]
+pub fn wander(figure: &Figure) -> f64 {
+    let chance = 2.0 / f64::from(figure.k.max(1)).sqrt();
+    let memory = (figure.memory - chance).clamp(0.0, 0.9);
+    ((1.0 + memory) / (1.0 - memory)).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Width = Width { floor: 0.0, factor: 1.0, range: 1.5 };
+
+    fn figure() -> Figure {
+        Figure { k: 25, mean: 10.0, sd: 1.0, min: 8.0, max: 12.0, memory: 0.0 }
+    }
+
+    #[test]
+    fn distances_are_those_of_a_prediction_interval() {
+        let standing = stand(&figure(), 13.5, PLAIN).unwrap();
+        assert!((standing.t - 3.5 / 1.04_f64.sqrt()).abs() < 1e-12);
+        assert!(standing.outside && !stand(&figure(), 13.0, PLAIN).unwrap().outside);
+        assert_eq!(stand(&Figure { k: 7, ..figure() }, 99.0, PLAIN), None);
+    }
+
+    #[test]
+    fn a_constant_that_changes_is_far_off_and_one_that_does_not_is_at_home() {
+        let constant = Figure { k: 30, mean: 5.0, sd: 0.0, min: 5.0, max: 5.0, memory: 0.0 };
+        assert!(stand(&constant, 5.0, PLAIN).unwrap().t.abs() < 1e-12);
+        let moved = stand(&constant, 5.1, PLAIN).unwrap();
+        assert!(moved.outside && moved.p() < 1e-100 && moved.p() > 0.0);
+    }
+
+    #[test]
+    fn a_wandering_series_is_taken_wider() {
+        assert!((wander(&figure()) - 1.0).abs() < 1e-12);
+        assert!((wander(&Figure { memory: 0.3, ..figure() }) - 1.0).abs() < 1e-12);
+        assert!(wander(&Figure { memory: 0.9, ..figure() }) > 1.7);
+    }
+}

@@ -3,6 +3,7 @@
 pub mod discovery;
 pub mod distribution;
 pub mod figure;
+pub mod finding;
 pub mod hard;
 pub mod hysteresis;
 pub mod student;
