@@ -10,4 +10,5 @@ pub mod journal;
 pub mod lease;
 pub mod port;
 pub mod reader;
+pub mod verify;
 pub mod views;

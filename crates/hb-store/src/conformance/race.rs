@@ -19,17 +19,7 @@ pub fn one_writer_wins(open: Open<'_>) {
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
             let (name, start, wins) = (&name, &start, &wins);
-            scope.spawn(move || {
-                let mut journal = open();
-                for round in 0..ROUNDS {
-                    start.wait();
-                    let record = sample(name, Seq(round), &format!("w{writer}"), Hash::ZERO);
-                    if wins_number(&mut *journal, name, Seq(round), &record.bytes) {
-                        wins.lock().expect("no writer panics").push((round, record.bytes));
-                    }
-                    start.wait();
-                }
-            });
+            scope.spawn(move || race(&mut *open(), name, writer, (start, wins)));
         }
     });
     let mut wins = wins.into_inner().expect("no writer panics");
@@ -37,6 +27,19 @@ pub fn one_writer_wins(open: Open<'_>) {
     assert_eq!(wins.iter().map(|(round, _)| *round).collect::<Vec<_>>(), (0..ROUNDS).collect::<Vec<_>>(), "J1");
     let stored = open().read(&name, Seq(0), wins.len()).expect("J1");
     assert_eq!(stored, wins.into_iter().map(|(round, bytes)| (Seq(round), bytes)).collect::<Vec<_>>(), "J1");
+}
+
+type Wins = Mutex<Vec<(u64, Vec<u8>)>>;
+
+fn race(journal: &mut dyn Journal, name: &StreamName, writer: usize, (start, wins): (&Barrier, &Wins)) {
+    for round in 0..ROUNDS {
+        start.wait();
+        let record = sample(name, Seq(round), &format!("w{writer}"), Hash::ZERO);
+        if wins_number(journal, name, Seq(round), &record.bytes) {
+            wins.lock().expect("no writer panics").push((round, record.bytes));
+        }
+        start.wait();
+    }
 }
 
 fn wins_number(journal: &mut dyn Journal, name: &StreamName, seq: Seq, bytes: &[u8]) -> bool {

@@ -345,7 +345,7 @@ enum Missing {
     Trimmed(Seq),
 }
 
-fn check_layout(root: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+pub(crate) fn check_layout(root: &Path, bytes: &[u8]) -> Result<(), JournalError> {
     let path = root.join(FORMAT_FILE);
     let text = String::from_utf8_lossy(bytes);
     let version = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse::<u32>().ok());

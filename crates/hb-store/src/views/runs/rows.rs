@@ -161,15 +161,16 @@ struct Step<'a> {
 
 fn insert_baseline(tx: &Transaction<'_>, sealed: &Sealed, event: &BaselineEvent) -> Result<()> {
     let at = sealed.record.at.to_string();
-    let tag = sealed.record.stream.as_str().trim_start_matches("baseline/");
+    let stream = sealed.record.stream.as_str();
     let plain = |version, event, person, reason| Step { version, event, person, reason, forced: String::new() };
     match event {
         BaselineEvent::Learned { baseline, provenance, series, gates } => tx
             .prepare_cached(
-                "INSERT OR REPLACE INTO baselines (tag, version, hash, origin, learned_by, start_utc, end_utc, windows,
-                 samples, series, gates, learned_utc) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
+                "INSERT OR REPLACE INTO baselines (stream, tag, version, hash, origin, learned_by, start_utc, end_utc,
+                 windows, samples, series, gates, learned_utc) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
             )?
             .execute(params![
+                stream,
                 baseline.tag,
                 baseline.version,
                 baseline.hash.to_string(),
@@ -185,33 +186,32 @@ fn insert_baseline(tx: &Transaction<'_>, sealed: &Sealed, event: &BaselineEvent)
             ])
             .map(|_| ()),
         BaselineEvent::Requested { version, by, reason } => {
-            insert_step(tx, sealed, tag, &plain(*version, "requested", by, reason))
+            insert_step(tx, sealed, &plain(*version, "requested", by, reason))
         }
         BaselineEvent::Approved { version, by, reason } => {
-            insert_step(tx, sealed, tag, &plain(*version, "approved", by, reason))
+            insert_step(tx, sealed, &plain(*version, "approved", by, reason))
         }
         BaselineEvent::Promoted { baseline, by, reason, forced } => {
             let mut step = plain(baseline.version, "promoted", by, reason);
             step.forced = forced.join(", ");
             tx.execute(
-                "UPDATE baselines SET promoted_utc = ?3 WHERE tag = ?1 AND version = ?2",
-                params![baseline.tag, baseline.version, at],
+                "UPDATE baselines SET promoted_utc = ?3 WHERE stream = ?1 AND version = ?2",
+                params![stream, baseline.version, at],
             )?;
-            insert_step(tx, sealed, &baseline.tag, &step)
+            insert_step(tx, sealed, &step)
         }
     }
 }
 
-fn insert_step(tx: &Transaction<'_>, sealed: &Sealed, tag: &str, step: &Step<'_>) -> Result<()> {
+fn insert_step(tx: &Transaction<'_>, sealed: &Sealed, step: &Step<'_>) -> Result<()> {
     let record = &sealed.record;
     tx.prepare_cached(
-        "INSERT OR REPLACE INTO approvals (stream, seq, tag, version, event, person, reason, forced, at_utc)
-         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)",
+        "INSERT OR REPLACE INTO approvals (stream, seq, version, event, person, reason, forced, at_utc)
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
     )?
     .execute(params![
         record.stream.as_str(),
         int(record.seq.0),
-        tag,
         step.version,
         step.event,
         step.person,

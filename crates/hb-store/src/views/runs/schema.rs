@@ -30,12 +30,12 @@ CREATE TABLE drivers (
   onset_cycle INTEGER NOT NULL, onset_utc TEXT NOT NULL, persistence INTEGER NOT NULL, score REAL NOT NULL,
   reason TEXT NOT NULL, next TEXT NOT NULL, PRIMARY KEY (run, place)) WITHOUT ROWID;
 CREATE TABLE baselines (
-  tag TEXT NOT NULL, version INTEGER NOT NULL, hash TEXT NOT NULL, origin TEXT NOT NULL, learned_by TEXT NOT NULL,
+  stream TEXT NOT NULL, tag TEXT NOT NULL, version INTEGER NOT NULL, hash TEXT NOT NULL, origin TEXT NOT NULL, learned_by TEXT NOT NULL,
   start_utc TEXT NOT NULL, end_utc TEXT NOT NULL, windows INTEGER NOT NULL, samples INTEGER NOT NULL,
   series INTEGER NOT NULL, gates TEXT NOT NULL, learned_utc TEXT NOT NULL, promoted_utc TEXT,
-  PRIMARY KEY (tag, version)) WITHOUT ROWID;
+  PRIMARY KEY (stream, version)) WITHOUT ROWID;
 CREATE TABLE approvals (
-  stream TEXT NOT NULL, seq INTEGER NOT NULL, tag TEXT NOT NULL, version INTEGER NOT NULL, event TEXT NOT NULL,
+  stream TEXT NOT NULL, seq INTEGER NOT NULL, version INTEGER NOT NULL, event TEXT NOT NULL,
   person TEXT NOT NULL, reason TEXT NOT NULL, forced TEXT NOT NULL, at_utc TEXT NOT NULL,
   PRIMARY KEY (stream, seq)) WITHOUT ROWID;
 CREATE TABLE deliveries (
