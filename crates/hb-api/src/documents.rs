@@ -8,8 +8,8 @@ use hb_core::node::view::{Alarm, Role, View, WatchView};
 use hb_core::time::Stamp;
 use serde::Serialize;
 
-use crate::cycle_line::CycleLine;
 use crate::onlooker::{Check, Liveness};
+use hb_core::node::cycle_line::CycleLine;
 
 /// Body of `/live`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::latency::Latency;
+use hb_core::node::latency::Latency;
 
 /// What a family measures.
 #[derive(Debug, Clone, Copy)]

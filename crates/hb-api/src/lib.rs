@@ -5,12 +5,10 @@
 //! the network is escaped where it is shown.
 
 mod connection;
-mod cycle_line;
 mod documents;
 mod exposition;
 mod figure;
 mod guard;
-mod latency;
 mod metrics;
 mod onlooker;
 mod page;
@@ -20,9 +18,9 @@ mod routes;
 mod server;
 mod svg;
 
-pub use cycle_line::CycleLine;
 pub use documents::{ActiveDoc, CyclesDoc, LiveDoc, ReadyDoc, StatusDoc, WatchDoc, status};
-pub use latency::Latency;
+pub use hb_core::node::cycle_line::CycleLine;
+pub use hb_core::node::latency::Latency;
 pub use metrics::{AlertOutcome, BuildInfo, Metrics, QueueDepth, WatchMetrics, exposition};
 pub use onlooker::{Check, Liveness, Onlooker};
 pub use routes::router;

@@ -7,8 +7,8 @@ use hb_core::node::view::{Role, View, WatchView};
 use hb_core::watch::decision::Status;
 
 use crate::exposition::{Exposition, Kind};
-use crate::latency::Latency;
 use crate::process::Process;
+use hb_core::node::latency::Latency;
 
 /// The counters of a process since it started, beside what the [`View`] says.
 #[derive(Debug, Clone, Default, PartialEq)]

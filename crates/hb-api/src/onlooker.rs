@@ -5,8 +5,8 @@ use std::sync::Arc;
 use hb_core::ids::WatchName;
 use hb_core::node::view::View;
 
-use crate::cycle_line::CycleLine;
 use crate::metrics::Metrics;
+use hb_core::node::cycle_line::CycleLine;
 
 /// The daemon as onlookers see it.
 ///

@@ -10,11 +10,11 @@ use hb_core::watch::decision::Status;
 use hb_core::watch::summary::SeriesSummary;
 
 /// Most cycles whose status is remembered.
-pub const STATUSES_MAX: usize = 200;
+const STATUSES_MAX: usize = 200;
 /// Most series whose figures are remembered.
-pub const SERIES_MAX: usize = 1_000;
+const SERIES_MAX: usize = 1_000;
 /// Most cycles whose figures are remembered, per series.
-pub const POINTS_MAX: usize = 60;
+const POINTS_MAX: usize = 60;
 
 /// A cycle gone by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub(crate) struct Point {
     pub(crate) cycle: CycleNo,
     /// Mean of the readings.
     pub(crate) mean: f64,
-    /// What it rose by per second, for counters.
-    pub(crate) rate: f64,
+    /// What it rose by per second, where it was read more than once.
+    pub(crate) speed: Option<f64>,
 }
 
 /// The newest cycles of a watch: the status of 200, the figures of at most 1,000 series over 60.
@@ -57,14 +57,13 @@ impl Trend {
         while self.past.len() > STATUSES_MAX {
             self.past.pop_front();
         }
-        let seconds = decision.span.seconds();
         let oldest = CycleNo(decision.cycle.0.saturating_sub(POINTS_MAX as u64 - 1));
         self.forget(oldest);
-        self.merge(&decision.series.rows, decision.cycle, seconds);
+        self.merge(&decision.series.rows, decision.cycle);
     }
 
     /// The remembered cycles, oldest first.
-    pub fn past(&self) -> impl ExactSizeIterator<Item = &Past> {
+    pub fn past(&self) -> impl ExactSizeIterator<Item = &Past> + Clone {
         self.past.iter()
     }
 
@@ -84,7 +83,7 @@ impl Trend {
     }
 
     /// Walks both sorted lists at once: a thousand series need no thousand searches.
-    fn merge(&mut self, series: &[SeriesSummary], cycle: CycleNo, seconds: f64) {
+    fn merge(&mut self, series: &[SeriesSummary], cycle: CycleNo) {
         let mut known = std::mem::take(&mut self.rows).into_iter().peekable();
         let kept = known.len();
         let mut room = SERIES_MAX.saturating_sub(kept);
@@ -93,8 +92,7 @@ impl Trend {
             while let Some(row) = known.next_if(|(name, _)| **name < *summary.name) {
                 rows.push(row);
             }
-            let rate = if seconds > 0.0 { summary.increase / seconds } else { 0.0 };
-            let point = (summary.n > 0).then_some(Point { cycle, mean: summary.mean, rate });
+            let point = (summary.n > 0).then_some(Point { cycle, mean: summary.mean, speed: summary.speed() });
             match (known.next_if(|(name, _)| **name == *summary.name), point) {
                 (Some((name, mut points)), point) => {
                     points.extend(point);
@@ -109,5 +107,44 @@ impl Trend {
         }
         rows.extend(known);
         self.rows = rows;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::{cycle, row};
+
+    #[test]
+    fn b1_memory_is_bounded_and_silent_series_make_room() {
+        let mut trend = Trend::default();
+        for number in 0..500 {
+            // Each cycle has 1,500 series, and every tenth cycle other ones.
+            let rows = (0..1_500).map(|index| row(&format!("s{}.{index:04}", number / 10), 1.0)).collect();
+            trend.push(&cycle(number, Status::Pass, rows));
+        }
+        assert_eq!(trend.past().len(), STATUSES_MAX);
+        assert_eq!(trend.past().next().unwrap().cycle, CycleNo(300));
+        assert!(trend.rows.len() <= SERIES_MAX && trend.rows.iter().all(|(_, points)| points.len() <= POINTS_MAX));
+        assert!(trend.rows.windows(2).all(|pair| pair[0].0 < pair[1].0), "sorted, each once");
+        assert!(trend.rows.iter().all(|(_, points)| points.back().unwrap().cycle.0 >= 440), "nothing forgotten stays");
+    }
+
+    #[test]
+    fn keeps_every_series_own_figures_through_gaps() {
+        let mut trend = Trend::default();
+        trend.push(&cycle(0, Status::Pass, vec![row("a", 1.0), row("c", 3.0)]));
+        trend.push(&cycle(1, Status::Fail, vec![row("b", 2.0), row("c", 4.0)]));
+        trend.push(&cycle(1, Status::Pass, vec![row("c", 99.0)]));
+        trend.push(&cycle(2, Status::Pass, vec![row("a", 5.0)]));
+        let means = |name| trend.points(name).map(|point| (point.cycle.0, point.mean)).collect::<Vec<_>>();
+        assert_eq!(means("a"), [(0, 1.0), (2, 5.0)]);
+        assert_eq!(means("b"), [(1, 2.0)]);
+        assert_eq!(means("c"), [(0, 3.0), (1, 4.0)]);
+        assert_eq!(means("d"), []);
+        assert_eq!(
+            trend.past().map(|past| past.status).collect::<Vec<_>>(),
+            [Status::Pass, Status::Fail, Status::Pass]
+        );
     }
 }
