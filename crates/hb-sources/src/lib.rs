@@ -14,6 +14,7 @@ pub mod command;
 pub mod file;
 pub mod format;
 pub mod host;
+pub mod inject;
 pub mod replay;
 pub mod spec;
 pub mod stdin;

@@ -7,6 +7,7 @@
 //! Quoting is that of RFC 4180, but a quoted cell cannot hold an end of line.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use hb_core::time::Stamp;
 use hb_core::watch::sample::FaultCause;
@@ -18,9 +19,9 @@ use crate::names::Names;
 /// Which column is what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Columns {
-    time: Option<usize>,
-    name: usize,
-    value: usize,
+    pub(super) time: Option<usize>,
+    pub(super) name: usize,
+    pub(super) value: usize,
     unit: Option<usize>,
     width: Width,
 }
@@ -166,6 +167,29 @@ pub(crate) fn cells(line: &str) -> Option<Vec<Cow<'_, str>>> {
         rest = after;
     }
     Some(cells)
+}
+
+/// Where the cells of a row stand, blanks around them left out.
+pub(super) fn ranges(line: &str) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    let (mut start, mut quoted) = (0, false);
+    let mut push = |start: usize, end: usize| {
+        let cell = line.get(start..end).unwrap_or_default();
+        let start = start + (cell.len() - cell.trim_ascii_start().len());
+        ranges.push(start..start + cell.trim_ascii().len());
+    };
+    for (at, byte) in line.bytes().enumerate() {
+        match byte {
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                push(start, at);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    push(start, line.len());
+    ranges
 }
 
 /// The first cell of a text and what follows its comma, if there is one.

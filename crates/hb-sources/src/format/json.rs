@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use hb_core::time::Stamp;
 use hb_core::watch::sample::FaultCause;
@@ -206,6 +207,17 @@ impl<'a> Fields<'a> {
         };
         Ok(Event { name, unit, value, at })
     }
+}
+
+/// The name in a line, where its value and where its time stand.
+pub(crate) fn spans(line: &str) -> Option<(String, Range<usize>, Option<Range<usize>>)> {
+    let fields = fields(line).ok()?;
+    let range = |raw: &RawValue| {
+        let start = raw.get().as_ptr().addr().checked_sub(line.as_ptr().addr())?;
+        Some(start..start + raw.get().len())
+    };
+    let name = text(present(&fields.names)?)?.into_owned();
+    Some((name, range(fields.value?)?, present(&fields.times).and_then(range)))
 }
 
 fn present<'a>(raws: &[Option<&'a RawValue>]) -> Option<&'a RawValue> {

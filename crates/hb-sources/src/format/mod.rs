@@ -5,8 +5,9 @@
 
 mod csv;
 mod json;
-mod number;
-mod stamp;
+pub(crate) mod locate;
+pub(crate) mod number;
+pub(crate) mod stamp;
 mod wide;
 
 use std::borrow::Cow;

@@ -22,7 +22,7 @@ pub enum TimeUnit {
 
 impl TimeUnit {
     /// How many decimal digits below it a nanosecond lies.
-    fn places(self) -> usize {
+    pub(crate) fn places(self) -> usize {
         match self {
             Self::Seconds => 9,
             Self::Millis => 6,

@@ -52,6 +52,17 @@ impl Wide {
         if fits { Ok(()) } else { Err(FaultCause::Columns) }
     }
 
+    /// The columns of series, by number and name.
+    pub(super) fn series(&self) -> impl Iterator<Item = (usize, &str)> {
+        let time = self.time;
+        self.columns.iter().enumerate().filter(move |(column, _)| *column != time).map(|(n, c)| (n, c.name.as_str()))
+    }
+
+    /// Which column is the time.
+    pub(super) fn time(&self) -> usize {
+        self.time
+    }
+
     /// Voids the slots.
     pub(crate) fn forget(&mut self) {
         for column in &mut self.columns {
