@@ -4,9 +4,15 @@
 //! the same, at first empty, journal: handles must not share state in memory, as two nodes do not.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::missing_panics_doc, reason = "a check fails by panicking")]
 
+mod crash;
+#[cfg(test)]
+mod cycles;
 mod laws;
 mod race;
 
+pub use crash::{every_crash_point_of_an_append, every_fault_of_an_append};
+#[cfg(test)]
+pub(crate) use cycles::{cycles, decided, watch};
 pub use laws::{appended_records_stand, follower_keeps_up, numbers_are_given_once, trimming_never_reopens};
 pub use race::{one_writer_wins, writers_race_with_the_floor};
 

@@ -412,8 +412,14 @@ impl Journal for DirJournal {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::conformance;
+
+    fn name() -> StreamName {
+        "watch/a".into()
+    }
 
     #[test]
     fn a_folder_obeys_every_law() {
@@ -424,5 +430,106 @@ mod tests {
             let root = root.path().join(format!("j{}", count.get()));
             move || Box::new(DirJournal::open(&root).unwrap()) as Box<dyn Journal>
         });
+    }
+
+    #[test]
+    fn j3_an_append_cut_at_any_step_is_wholly_there_or_wholly_absent() {
+        let scratch = tempfile::tempdir().unwrap();
+        let tried = conformance::every_crash_point_of_an_append(scratch.path());
+        assert!(tried > 60, "only {tried} crash points");
+    }
+
+    #[test]
+    fn j5_an_append_with_any_step_failing_answers_the_truth() {
+        let scratch = tempfile::tempdir().unwrap();
+        let tried = conformance::every_fault_of_an_append(scratch.path());
+        assert!(tried > 100, "only {tried} faults");
+    }
+
+    #[test]
+    fn an_append_costs_two_fsyncs() {
+        let counter = std::sync::Arc::new(SyncCounter::default());
+        let root = tempfile::tempdir().unwrap();
+        let steps = std::sync::Arc::<SyncCounter>::clone(&counter);
+        let mut journal = DirJournal::open_on(Disk::with_steps(steps), root.path()).unwrap();
+        conformance::fill(&mut journal, &name(), 1);
+        let first = counter.0.swap(0, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(journal.append(&name(), Seq(1), b"x"), Appended::Committed);
+        assert_eq!(counter.0.load(std::sync::atomic::Ordering::Relaxed), 2, "the first append took {first}");
+    }
+
+    #[derive(Default)]
+    struct SyncCounter(std::sync::atomic::AtomicU32);
+
+    impl crate::atomic::Steps for SyncCounter {
+        fn before(&self, op: crate::atomic::Op, _: &Path) -> crate::atomic::Verdict {
+            self.0.fetch_add(u32::from(op.is_sync()), std::sync::atomic::Ordering::Relaxed);
+            crate::atomic::Verdict::Go
+        }
+    }
+
+    #[test]
+    fn j4_a_missing_record_is_named_and_nothing_after_it_is_read_as_data() {
+        let root = tempfile::tempdir().unwrap();
+        let mut journal = DirJournal::open(root.path()).unwrap();
+        conformance::fill(&mut journal, &name(), 6);
+        fs::remove_file(root.path().join("watch/a/00000000000000000003.rec")).unwrap();
+        for handle in [&mut journal, &mut DirJournal::open(root.path()).unwrap()] {
+            let error = handle.read(&name(), Seq(1), 10).unwrap_err();
+            let JournalError::Corrupt(what) = error else { panic!("{error:?}") };
+            assert!(what.contains("00000000000000000003.rec"), "{what}");
+            assert_eq!(handle.read(&name(), Seq(4), 10).unwrap().len(), 2);
+        }
+    }
+
+    #[test]
+    fn j6_a_floor_that_rises_while_a_record_is_published_takes_the_record_back() {
+        let root = tempfile::tempdir().unwrap();
+        let mut journal = DirJournal::open(root.path()).unwrap();
+        conformance::fill(&mut journal, &name(), 10);
+        let trimmer = Trimmer(root.path().to_path_buf(), std::sync::atomic::AtomicBool::new(false));
+        let steps: std::sync::Arc<dyn crate::atomic::Steps> = std::sync::Arc::new(trimmer);
+        let mut zombie = DirJournal::open_on(Disk::with_steps(steps), root.path()).unwrap();
+        let appended = zombie.append(&name(), Seq(4), b"late");
+        assert_eq!(appended, Appended::Refused(Standing::BelowFloor(Seq(8))));
+        assert!(!root.path().join("watch/a/00000000000000000004.rec").try_exists().unwrap());
+    }
+
+    /// Another node that trims just before this one links.
+    struct Trimmer(PathBuf, std::sync::atomic::AtomicBool);
+
+    impl crate::atomic::Steps for Trimmer {
+        fn before(&self, op: crate::atomic::Op, _: &Path) -> crate::atomic::Verdict {
+            if op == crate::atomic::Op::Link && !self.1.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                DirJournal::open(&self.0).unwrap().trim(&name(), Seq(8)).unwrap();
+            }
+            crate::atomic::Verdict::Go
+        }
+    }
+
+    #[test]
+    fn newer_and_foreign_folders_are_refused_with_advice() {
+        let root = tempfile::tempdir().unwrap();
+        for (text, advice) in [("hb-journal 99\n", "newer hb"), ("something else", "no journal of hb")] {
+            fs::write(root.path().join("format"), text).unwrap();
+            let error = DirJournal::open(root.path()).unwrap_err().to_string();
+            assert!(error.contains("format") && error.contains(advice), "{error}");
+        }
+    }
+
+    #[test]
+    fn trimming_goes_in_bounded_steps() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("watch/a");
+        fs::create_dir_all(&dir).unwrap();
+        for number in 0..u64::try_from(TRIM_STEP).unwrap() + 10 {
+            fs::write(dir.join(names::record_file(Seq(number))), b"x").unwrap();
+        }
+        let mut journal = DirJournal::open(root.path()).unwrap();
+        let floor = Seq(u64::try_from(TRIM_STEP).unwrap() + 5);
+        assert_eq!(journal.trim(&name(), floor).unwrap(), 1000);
+        assert_eq!(journal.read(&name(), Seq(0), 99).unwrap().len(), 5, "what is left below the floor is not read");
+        assert_eq!(journal.trim(&name(), floor).unwrap(), 5);
+        assert_eq!(journal.trim(&name(), floor).unwrap(), 0);
     }
 }

@@ -1,5 +1,6 @@
 //! Leases: one file per backend. A lease picks who works now, and may be wrong; the journal alone is safe (H1).
 
+pub mod external;
 pub mod file;
 mod lock;
 mod stamp;

@@ -1,0 +1,44 @@
+//! Somebody else says who works: a StatefulSet of one, Pacemaker, systemd. Whoever is started has the lease; the journal still
+//! fences by epoch (H1).
+
+use std::time::Duration;
+
+use crate::port::{Holder, Lease, LeaseError, Waited};
+
+/// A lease that is always granted.
+#[derive(Debug, Default)]
+pub struct ExternalLease {
+    held: Option<Holder>,
+}
+
+impl Lease for ExternalLease {
+    fn acquire(&mut self, _patience: Duration) -> Result<Waited, LeaseError> {
+        Ok(Waited::Granted { how: "external", why: "somebody else decides who is started".into() })
+    }
+
+    fn renew(&mut self, me: &Holder) -> Result<(), LeaseError> {
+        self.held = Some(me.clone());
+        Ok(())
+    }
+
+    fn release(&mut self) -> Result<(), LeaseError> {
+        self.held = None;
+        Ok(())
+    }
+
+    fn holder(&mut self) -> Result<Option<Holder>, LeaseError> {
+        Ok(self.held.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_started_is_granted() {
+        let mut lease = ExternalLease::default();
+        assert!(matches!(lease.acquire(Duration::ZERO), Ok(Waited::Granted { how: "external", .. })));
+        assert_eq!(lease.holder(), Ok(None));
+    }
+}
