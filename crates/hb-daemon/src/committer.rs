@@ -29,7 +29,7 @@ enum Work {
 /// What became of the oldest work.
 #[derive(Debug)]
 pub(crate) enum End {
-    Committed(WatchName, Seq),
+    Committed(WatchName, Arc<Sealed>),
     Refused(WatchName, Seq),
     /// A blob is durable; nobody waits for it.
     Stored,
@@ -92,10 +92,10 @@ impl Committer {
         };
         shared.count(|stats| {
             *stats.appends.entry(end).or_insert(0) += 1;
-            stats.commit_latency.observe(took);
+            stats.commit_latency.record(took.as_secs_f64());
         });
         match appended {
-            Appended::Committed => End::Committed(watch, seq),
+            Appended::Committed => End::Committed(watch, sealed),
             Appended::Refused(standing) => {
                 tracing::warn!("record {seq} of {watch} was refused: {}", describe(&standing));
                 End::Refused(watch, seq)
@@ -115,7 +115,7 @@ impl Committer {
         let seq = sealed.record.seq;
         match journal.read(&sealed.record.stream, seq, 1) {
             Ok(found) => match found.first() {
-                Some((at, bytes)) if *at == seq && *bytes == sealed.bytes => End::Committed(watch, seq),
+                Some((at, bytes)) if *at == seq && *bytes == sealed.bytes => End::Committed(watch, sealed),
                 Some(_) => End::Refused(watch, seq),
                 None => {
                     self.queue.push_front(Work::Record(watch, sealed));

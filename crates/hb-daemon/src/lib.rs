@@ -13,7 +13,7 @@ pub mod parts;
 pub mod shared;
 mod standby;
 mod tags;
-mod turn;
+pub mod turn;
 mod viewer;
 mod warm;
 

@@ -101,7 +101,8 @@ pub struct ViewFault {
 pub trait Views: Send {
     /// Brings what is behind or damaged up to date from the stream's records; called when this node becomes active.
     fn catch_up(&mut self, watch: &WatchName) -> Vec<ViewFault>;
-    /// Shows a decided cycle. Records come in order; a gap means that `catch_up` is called first.
+    /// Shows a durable record, of whatever kind; they come in order. `baseline` is the one that a decided cycle was decided
+    /// against.
     fn show(&mut self, watch: &WatchName, sealed: &Sealed, baseline: Option<&Baseline>) -> Vec<ViewFault>;
     /// Notes what this node is.
     fn node(&mut self, view: &View);

@@ -1,38 +1,20 @@
 //! The picture that onlookers read. The work loop replaces it; nobody who looks can hold the loop up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hb_core::ids::WatchName;
+use hb_core::node::cycle_line::CycleLine;
+use hb_core::node::latency::Latency;
 use hb_core::node::view::{Role, View};
 use hb_core::time::Moment;
-use hb_core::watch::decision::Status;
 
 use crate::clock;
 
 /// Cycles kept per watch for the page.
-pub const RECENT_MAX: usize = 200;
-
-/// One past cycle, for the page.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Recent {
-    /// Its number.
-    pub cycle: u64,
-    /// Its status.
-    pub status: Status,
-    /// Its end.
-    pub end: hb_core::time::Stamp,
-    /// Samples in it.
-    pub samples: u64,
-    /// Its headline.
-    pub headline: String,
-    /// Epoch under which it was decided.
-    pub epoch: u64,
-    /// Node that decided it.
-    pub node: String,
-}
+pub const RECENT_MAX: usize = 120;
 
 /// Counters and timings since the process started.
 #[derive(Debug, Clone, Default)]
@@ -47,9 +29,9 @@ pub struct Stats {
     pub takeover_seconds: f64,
     /// Appends by what became of them.
     pub appends: BTreeMap<&'static str, u64>,
-    /// How long appends took, in seconds: buckets of [`LATENCY_BOUNDS`], then the rest.
+    /// How long appends took.
     pub commit_latency: Latency,
-    /// How long the turns took that decided a cycle, in seconds.
+    /// How long the turns took that decided a cycle.
     pub decide_latency: Latency,
     /// Deliveries by sink and outcome.
     pub deliveries: BTreeMap<(String, &'static str), u64>,
@@ -60,34 +42,7 @@ pub struct Stats {
     /// Batches taken from sources.
     pub batches: u64,
     /// Cycles for the page, newest last.
-    pub recent: BTreeMap<WatchName, Vec<Recent>>,
-}
-
-/// Upper bounds of the latency buckets, in seconds.
-pub const LATENCY_BOUNDS: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0];
-
-/// A histogram of latencies.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Latency {
-    /// Count per bucket; the last one is beyond all bounds.
-    pub buckets: [u64; 11],
-    /// Sum in seconds.
-    pub sum: f64,
-    /// Number.
-    pub count: u64,
-}
-
-impl Latency {
-    /// Counts one.
-    pub fn observe(&mut self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket = LATENCY_BOUNDS.iter().position(|bound| seconds <= *bound).unwrap_or(LATENCY_BOUNDS.len());
-        if let Some(count) = self.buckets.get_mut(bucket) {
-            *count = count.saturating_add(1);
-        }
-        self.sum += seconds;
-        self.count = self.count.saturating_add(1);
-    }
+    pub recent: BTreeMap<WatchName, VecDeque<CycleLine>>,
 }
 
 /// A check of readiness.
@@ -157,7 +112,7 @@ impl Shared {
 
     /// The newest cycles of a watch, oldest first.
     #[must_use]
-    pub fn recent(&self, watch: &WatchName, most: usize) -> Vec<Recent> {
+    pub fn recent(&self, watch: &WatchName, most: usize) -> Vec<CycleLine> {
         let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(all) = stats.recent.get(watch) else { return Vec::new() };
         all.iter().skip(all.len().saturating_sub(most)).cloned().collect()

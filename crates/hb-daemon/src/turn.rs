@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use hb_core::ids::{NodeName, Seq, WatchName};
 use hb_core::node::Node;
+use hb_core::node::cycle_line::CycleLine;
 use hb_core::node::step::{Effect, Input, Leave, Step};
 use hb_core::node::view::Role;
 use hb_core::time::Moment;
@@ -24,7 +25,7 @@ use crate::doer::Doer;
 use crate::feeder::{Feeder, Order};
 use crate::inbox::{Control, Data, Fed, Inbox, Next, Remote};
 use crate::parts::{Bounds, Documents, Mode, Parts, WatchParts};
-use crate::shared::{RECENT_MAX, Recent, Shared};
+use crate::shared::{RECENT_MAX, Shared};
 use crate::standby::Reading;
 use crate::tags::Tag;
 use crate::viewer::Viewer;
@@ -386,7 +387,7 @@ impl Loop {
             self.shared.check(&name, Ok(()));
         }
         if !step.records.is_empty() {
-            self.shared.count(|stats| stats.decide_latency.observe(begun.elapsed()));
+            self.shared.count(|stats| stats.decide_latency.record(begun.elapsed().as_secs_f64()));
         }
         self.carry_out(step);
     }
@@ -464,8 +465,10 @@ impl Loop {
             match end {
                 End::Nothing => break,
                 End::Stored => {}
-                End::Committed(watch, seq) => {
-                    let step = self.node.handle(Input::Committed(&watch, seq), clock::now());
+                End::Committed(watch, sealed) => {
+                    let step = self.node.handle(Input::Committed(&watch, sealed.record.seq), clock::now());
+                    let baseline = self.node.baseline(&watch);
+                    self.viewer.show(&watch, sealed, baseline);
                     self.carry_out_later(step);
                 }
                 End::Refused(watch, seq) => {
@@ -522,10 +525,7 @@ impl Loop {
             }
             Effect::Decided(watch, sealed) => {
                 self.note_cycle(&watch, &sealed);
-                let baseline = self.node.baseline(&watch);
-                let record_bytes = sealed.bytes.len();
-                self.viewer.show(&watch, sealed, baseline);
-                self.trim(&watch, record_bytes);
+                self.trim(&watch, sealed.bytes.len());
             }
             Effect::Deliver(watch, under_way) => {
                 let Some(work) = self.watches.get(&watch) else { return };
@@ -593,15 +593,7 @@ impl Loop {
     fn note_cycle(&self, watch: &WatchName, sealed: &hb_core::node::fact::Sealed) {
         let hb_core::node::fact::Body::CycleDecided(decided) = &sealed.record.body else { return };
         let decision = &decided.decision;
-        let recent = Recent {
-            cycle: decision.cycle.0,
-            status: decision.status,
-            end: decision.span.end,
-            samples: decision.counts.window.samples,
-            headline: decision.headline.clone(),
-            epoch: sealed.record.epoch.0,
-            node: sealed.record.node.to_string(),
-        };
+        let Some(line) = CycleLine::of(sealed) else { return };
         self.shared.count(|stats| {
             *stats.cycles.entry((watch.clone(), decision.status.as_str())).or_insert(0) += 1;
             let window = &decision.counts.window;
@@ -617,7 +609,7 @@ impl Loop {
                 *stats.dropped.entry((watch.clone(), reason)).or_insert(0) += count;
             }
             let all = stats.recent.entry(watch.clone()).or_default();
-            all.push(recent);
+            all.push_back(line);
             let excess = all.len().saturating_sub(RECENT_MAX);
             all.drain(..excess);
         });

@@ -1,6 +1,6 @@
 //! Keeps the views on a thread of its own, so that a slow disk, report or database delays no cycle.
 //!
-//! Bound (B1): [`SHOWING_MAX`] decided cycles wait. A serving node that reaches it leaves the rest to a later catch-up from the
+//! Bound (B1): [`SHOWING_MAX`] records wait. A serving node that reaches it leaves the rest to a later catch-up from the
 //! journal, which is counted; a node that only reads a recording to its end waits instead.
 
 use std::sync::Arc;
@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use hb_core::ids::WatchName;
-use hb_core::node::fact::Sealed;
+use hb_core::node::fact::{Body, Sealed};
 use hb_core::node::view::View;
 use hb_core::watch::baseline::Baseline;
+use hb_core::watch::decision::BaselineRef;
 
 use crate::parts::{Mode, ViewFault, Views};
 use crate::shared::Shared;
 
-/// Most decided cycles waiting to be shown.
+/// Most records waiting to be shown.
 const SHOWING_MAX: usize = 64;
 /// How often the views are checked.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -24,7 +25,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 enum Task {
     CatchUp(WatchName),
-    Show(WatchName, Arc<Sealed>, Option<Arc<Baseline>>),
+    Show(WatchName, Arc<Sealed>, Option<(Arc<Baseline>, BaselineRef)>),
     Node(Arc<View>),
 }
 
@@ -62,7 +63,12 @@ impl Viewer {
         self.behind = !self.send(Task::CatchUp(watch.clone()));
     }
 
-    pub(crate) fn show(&mut self, watch: &WatchName, sealed: Arc<Sealed>, baseline: Option<Arc<Baseline>>) {
+    pub(crate) fn show(
+        &mut self,
+        watch: &WatchName,
+        sealed: Arc<Sealed>,
+        baseline: Option<(Arc<Baseline>, BaselineRef)>,
+    ) {
         if self.behind {
             self.catch_up(watch);
         }
@@ -121,7 +127,19 @@ impl Worker {
     fn work(&mut self, task: Task) {
         let faults = match task {
             Task::CatchUp(watch) => self.views.catch_up(&watch),
-            Task::Show(watch, sealed, baseline) => self.views.show(&watch, &sealed, baseline.as_deref()),
+            Task::Show(watch, sealed, baseline) => {
+                // A baseline that was adopted since is not the one that was decided against.
+                let against = match &sealed.record.body {
+                    Body::CycleDecided(decided) => decided.decision.baseline.clone(),
+                    Body::EpochOpened { .. }
+                    | Body::AlertDelivered(_)
+                    | Body::BaselineAdopted(_)
+                    | Body::BaselineEvent(_)
+                    | Body::EpochClosed { .. } => None,
+                };
+                let baseline = baseline.filter(|(_, reference)| against.as_ref() == Some(reference));
+                self.views.show(&watch, &sealed, baseline.as_ref().map(|(document, _)| &**document))
+            }
             Task::Node(view) => {
                 self.views.node(&view);
                 return;

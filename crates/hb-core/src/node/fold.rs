@@ -7,7 +7,7 @@ use super::watcher::{settle, teach};
 use crate::ids::Epoch;
 use crate::journal::Head;
 use crate::watch::baseline::Learner;
-use crate::watch::decision::BaselineRef;
+use crate::watch::decision::{BaselineRef, Status};
 
 /// The state that a stream's records leave behind.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +48,12 @@ impl Fold {
     fn decided(&mut self, decided: &Arc<CycleDecided>) {
         match decided.learning {
             Some(0) | None => self.learner = Learner::default(),
-            Some(_) => teach(&mut self.learner, decided),
+            Some(seen) => {
+                if seen == 1 && decided.decision.status != Status::NoData {
+                    self.learner = Learner::default();
+                }
+                teach(&mut self.learner, decided);
+            }
         }
         self.baseline.clone_from(&decided.baseline);
         self.undelivered.clone_from(&decided.undelivered);

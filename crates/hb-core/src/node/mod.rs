@@ -5,8 +5,10 @@
 //! never panics and never passes in silence.
 
 pub mod alarms;
+pub mod cycle_line;
 pub mod fact;
 pub mod fold;
+pub mod latency;
 mod series;
 pub mod step;
 mod stream;
@@ -86,6 +88,11 @@ impl Node {
                 let baseline = (document, reference);
                 self.with(watch, now, |stream, author| stream.promoted(baseline, reason, author, &mut step));
             }
+            Input::Versions(watch, newest) => {
+                if let Some(stream) = self.streams.get_mut(watch) {
+                    stream.versions(newest);
+                }
+            }
             Input::Reload(settings) => {
                 if let Some(stream) = self.streams.get_mut(&settings.name) {
                     stream.reload(settings, now, &mut step);
@@ -137,14 +144,15 @@ impl Node {
         self.streams.get(watch).map(|stream| &stream.fold)
     }
 
-    /// The document of the baseline that a watch decides against.
+    /// The baseline that a watch decides against, with its document.
     #[must_use]
-    pub fn baseline(&self, watch: &WatchName) -> Option<Arc<Baseline>> {
+    pub fn baseline(&self, watch: &WatchName) -> Option<(Arc<Baseline>, BaselineRef)> {
         let stream = self.streams.get(watch)?;
         if let Some(watcher) = &stream.watcher {
-            return watcher.baseline().map(|(document, _)| Arc::clone(document));
+            return watcher.baseline().cloned();
         }
-        self.documents.get(&stream.fold.baseline.as_ref()?.hash).map(Arc::clone)
+        let reference = stream.fold.baseline.clone()?;
+        self.documents.get(&reference.hash).map(|document| (Arc::clone(document), reference))
     }
 
     /// A picture for onlookers.

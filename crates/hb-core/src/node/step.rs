@@ -80,6 +80,8 @@ pub enum Input<'a> {
         /// By whom and why.
         reason: String,
     },
+    /// The newest version made of a watch's baseline tag, as its stream says.
+    Versions(&'a WatchName, u32),
     /// A watch's settings have changed.
     Reload(Arc<WatchSettings>),
     /// Stop working.

@@ -38,6 +38,7 @@ pub(super) struct Stream {
     pub(super) source: SourceView,
     pub(super) opened: bool,
     name: StreamName,
+    versions: u32,
     tip: Option<Head>,
     waiting: BTreeMap<Seq, Vec<Held>>,
     reopened: Stamp,
@@ -53,6 +54,7 @@ impl Stream {
             watcher: None,
             source: SourceView::Closed,
             opened: false,
+            versions: 0,
             tip: None,
             waiting: BTreeMap::new(),
             reopened: Stamp::default(),
@@ -67,6 +69,13 @@ impl Stream {
     pub(super) fn follow(&mut self, sealed: &Sealed) {
         self.fold.push(sealed);
         self.tip = self.fold.head;
+    }
+
+    pub(super) fn versions(&mut self, newest: u32) {
+        self.versions = newest;
+        if let Some(watcher) = &mut self.watcher {
+            watcher.versions(newest);
+        }
     }
 
     fn record(&mut self, node: &NodeName, epoch: Epoch, at: Stamp, body: Body) -> Arc<Sealed> {
@@ -120,6 +129,7 @@ impl Stream {
             baseline,
             undelivered: self.fold.undelivered.clone(),
             learner: std::mem::take(&mut self.fold.learner),
+            versions: self.versions,
         };
         self.work(past, step);
     }

@@ -76,6 +76,8 @@ pub struct Past {
     pub undelivered: Vec<Undelivered>,
     /// The learner, having seen the cycles that the newest record says.
     pub learner: Learner,
+    /// The newest version made of the watch's baseline tag.
+    pub versions: u32,
 }
 
 /// One watch at work.
@@ -96,7 +98,12 @@ pub struct Watcher {
 impl Watcher {
     /// A watch that goes on from `past`; `reopened` is the wall clock at which the present reign began.
     #[must_use]
-    pub fn new(settings: Arc<WatchSettings>, past: Past, reopened: Stamp) -> Self {
+    pub fn new(settings: Arc<WatchSettings>, mut past: Past, reopened: Stamp) -> Self {
+        let taught = past.last.as_ref().and_then(|last| last.learning).unwrap_or(0);
+        if past.learner.windows() != taught {
+            // Some of its cycles have been trimmed away: to learn from fewer than the record says would be a guess.
+            past.learner = Learner::default();
+        }
         let grid = grid(&settings);
         let collector = match &past.last {
             Some(last) => {
@@ -165,6 +172,11 @@ impl Watcher {
     #[must_use]
     pub fn baseline(&self) -> Option<&(Arc<Baseline>, BaselineRef)> {
         self.past.baseline.as_ref()
+    }
+
+    /// Told of the newest version made of the watch's baseline tag.
+    pub fn versions(&mut self, newest: u32) {
+        self.past.versions = newest;
     }
 
     /// Notes that an alert reached a sink, or was given up.
@@ -381,7 +393,7 @@ impl Watcher {
             return None;
         };
         let bytes = baseline.to_bytes();
-        let reference = BaselineRef { tag: settings.baseline_tag.clone(), version: 1, hash: Hash::of(&bytes) };
+        let reference = BaselineRef { tag: settings.baseline_tag.clone(), version: self.past.versions.saturating_add(1), hash: Hash::of(&bytes) };
         let (provenance, series) = (baseline.provenance.clone(), baseline.series.len() as u64);
         let mut adopted = self.adopt(Arc::new(baseline), reference, format!("learned by itself from {from}"));
         // The cycle at hand is the one before `next_cycle` is counted on.

@@ -1,0 +1,306 @@
+//! The only place that names backends: makes a running node out of a configuration.
+
+mod demo;
+mod health;
+mod onlooker;
+mod signals;
+mod views;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hb_actuators::{Secret, SinkSpec};
+use hb_api::{ServerHandle, ServerLimits};
+use hb_core::journal::Hash;
+use hb_core::watch::baseline::Baseline;
+use hb_core::watch::decision::Status;
+use hb_daemon::parts::Documents;
+use hb_daemon::turn::Running;
+use hb_daemon::{Bounds, Control, Ended, Mode, Parts, SinkParts, WatchParts};
+use hb_store::baselines::Baselines;
+use hb_store::journal::dir::DirJournal;
+use hb_store::lease::file::FileLease;
+use hb_store::port::{Journal, JournalError, Lease};
+
+use crate::cli::Failure;
+use crate::config::checked::{LeaseBackend, Said, SinkConfig, WatchConfig};
+use crate::config::fault::Fault;
+use crate::config::{Config, Given, Loaded, load};
+use crate::exit::Exit;
+use crate::source::{self, Reading};
+
+pub use demo::demo;
+pub use health::serve_health;
+use onlooker::DaemonOnlooker;
+use views::NodeViews;
+
+/// How long a daemon runs, and what it ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DaemonMode {
+    /// Until it is told to stop.
+    Follow,
+    /// Until every source has come to its end.
+    Once(Gate),
+}
+
+/// Whether `--once` ends with the worst status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// It ends with 0 whatever was decided.
+    Open,
+    /// It ends with the number of the worst status.
+    ByStatus,
+}
+
+/// Tries of a webhook before an alert is given up: with back-off up to five minutes, about a day.
+const TRIES_MAX: u32 = 300;
+/// The same for a node that ends with its sources: about a minute.
+const TRIES_ONCE: u32 = 8;
+
+/// Runs a node. `given` is what a reload (SIGHUP) reads again.
+///
+/// # Errors
+/// Why it could not start, or ended otherwise than it was told.
+pub fn run_daemon(given: &Given, loaded: Loaded, mode: DaemonMode) -> Result<Exit, Failure> {
+    let config = loaded.config;
+    // Before any other thread, so that all of them inherit the mask.
+    let signals = signals::block()?;
+    let server = listen(&config)?;
+    let node_address = server.as_ref().and_then(|listener| listener.local_addr().ok());
+    let running = hb_daemon::start(parts(&config, mode, node_address)?)
+        .map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))?;
+    let reloads = Reloads { given: given.clone(), config: Mutex::new(config.clone()) };
+    let server = serve(server, &running, &config)?;
+    announce(&config, server.as_ref());
+    signals.attend(running.remote.clone(), Arc::clone(&running.shared), reloads);
+    let shared = Arc::clone(&running.shared);
+    let ended = running.join();
+    if let Some(server) = server {
+        server.stop();
+    }
+    if let Err(error) = crate::nodes::leave(&config.output_dir, &config.node, std::process::id()) {
+        tracing::debug!("the node's file could not be removed: {error}");
+    }
+    finish(&ended, mode, &shared)
+}
+
+fn finish(ended: &Ended, mode: DaemonMode, shared: &hb_daemon::shared::Shared) -> Result<Exit, Failure> {
+    match ended {
+        Ended::Drained => Ok(match mode {
+            DaemonMode::Once(Gate::ByStatus) => gate(shared),
+            DaemonMode::Once(Gate::Open) | DaemonMode::Follow => Exit::Ok,
+        }),
+        Ended::Fenced(what) => Err(Failure::new(Exit::Fenced, format!("fenced: {what}"))
+            .help("another node goes on; restart this one and it stands by")),
+        Ended::Corrupt(what) => Err(Failure::new(Exit::Corrupt, what.clone())
+            .help("`hb verify` lists everything that is damaged; docs/ops/repair.md says what can be done")),
+        Ended::Unfinished(what) => Err(Failure::new(Exit::CannotWrite, format!("stopped, but not everything is written: {what}"))
+            .help("nothing is lost: the next start decides from the last record on")),
+    }
+}
+
+/// The worst status of this run, as a number.
+fn gate(shared: &hb_daemon::shared::Shared) -> Exit {
+    let stats = shared.stats();
+    let seen = |status: Status| stats.cycles.iter().any(|((_, name), count)| *name == status.as_str() && *count > 0);
+    if seen(Status::Fail) {
+        Exit::GateFail
+    } else if seen(Status::NoData) {
+        Exit::GateNoData
+    } else if seen(Status::NoBaseline) && !seen(Status::Pass) && !seen(Status::PassWithDrift) {
+        // While it still learns, a run has no baseline for a while; one that never had any has decided nothing.
+        Exit::GateNoBaseline
+    } else if seen(Status::PassWithDrift) {
+        Exit::GateDrift
+    } else {
+        Exit::Ok
+    }
+}
+
+/// A listener, before anything else starts: an address that is taken is told at once.
+fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
+    let Some(address) = config.listen.address else { return Ok(None) };
+    match (TcpListener::bind(address), config.listen.said) {
+        (Ok(listener), _) => Ok(Some(listener)),
+        (Err(error), Said::Explicit) => {
+            let what = format!("cannot listen on {address}: {error}");
+            Err(Failure::new(Exit::Unavailable, what).help("name another address with --listen ADDR:PORT, or `none`"))
+        }
+        (Err(error), Said::Default) => {
+            let free = SocketAddr::new(address.ip(), 0);
+            tracing::info!("{address} is taken ({error}): health is served on a free port");
+            TcpListener::bind(free)
+                .map(Some)
+                .map_err(|error| Failure::new(Exit::Unavailable, format!("cannot listen on {free}: {error}")))
+        }
+    }
+}
+
+fn serve(listener: Option<TcpListener>, running: &Running, config: &Config) -> Result<Option<ServerHandle>, Failure> {
+    let Some(listener) = listener else { return Ok(None) };
+    let onlooker = Arc::new(DaemonOnlooker::new(Arc::clone(&running.shared), config));
+    hb_api::spawn(listener, onlooker, ServerLimits::default())
+        .map(Some)
+        .map_err(|error| Failure::new(Exit::Unavailable, format!("health cannot be served: {error}")))
+}
+
+fn announce(config: &Config, server: Option<&ServerHandle>) {
+    let page = server.map_or_else(|| "no page is served".to_owned(), |server| format!("page http://{}/", server.addr()));
+    let watches: Vec<String> =
+        config.watches.iter().map(|watch| format!("{} ({})", watch.settings.name, source::spec(&watch.source, Reading::Follow).describe())).collect();
+    tracing::info!("node {}: {}; {page}; state in {}", config.node, watches.join(", "), config.output_dir.display());
+}
+
+fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Result<Parts, Failure> {
+    let mode = match mode {
+        DaemonMode::Follow => Mode::Serve,
+        DaemonMode::Once(_) => Mode::Once,
+    };
+    let watches = config.watches.iter().map(|watch| watch_parts(watch, mode)).collect::<Result<_, _>>()?;
+    Ok(Parts {
+        node: config.node.clone(),
+        watches,
+        journal: journal(config)?,
+        lease: lease(config)?,
+        documents: Box::new(Kept(Baselines::open(&config.output_dir))),
+        views: Box::new(NodeViews::open(config, address)),
+        mode,
+        bounds: Bounds {
+            lease_ttl: config.lease.ttl,
+            journal_records: config.journal_keep_cycles,
+            ..Bounds::default()
+        },
+    })
+}
+
+fn journal(config: &Config) -> Result<Box<dyn Journal>, Failure> {
+    let opened = DirJournal::open(&config.journal_dir());
+    let told = |error: JournalError| match error {
+        JournalError::Unavailable(what) => Failure::new(Exit::CannotWrite, what),
+        JournalError::Corrupt(what) => Failure::new(Exit::Corrupt, what),
+    };
+    opened.map(|journal| Box::new(journal) as Box<dyn Journal>).map_err(told)
+}
+
+fn lease(config: &Config) -> Result<Box<dyn Lease>, Failure> {
+    match config.lease.backend {
+        LeaseBackend::File => FileLease::open(&config.output_dir, &config.node, config.lease.ttl)
+            .map(|lease| Box::new(lease) as Box<dyn Lease>)
+            .map_err(|error| Failure::new(Exit::CannotWrite, error.to_string())),
+        LeaseBackend::External => Ok(Box::new(hb_store::lease::external::ExternalLease::default())),
+    }
+}
+
+fn watch_parts(watch: &WatchConfig, mode: Mode) -> Result<WatchParts, Failure> {
+    let (tries_max, reading) = match mode {
+        Mode::Serve => (TRIES_MAX, Reading::Follow),
+        Mode::Once => (TRIES_ONCE, Reading::ToEnd),
+    };
+    let opened = watch.clone();
+    let open = Box::new(move || source::open(&opened, reading));
+    let sinks = watch.sinks.iter().map(|sink| sink_parts(sink, tries_max)).collect::<Result<_, _>>()?;
+    Ok(WatchParts { settings: Arc::new(watch.settings.clone()), source: open, sinks })
+}
+
+fn sink_parts(sink: &SinkConfig, tries_max: u32) -> Result<SinkParts, Failure> {
+    let name = sink.name().to_owned();
+    let spec = match sink {
+        SinkConfig::Stdout => SinkSpec::Stdout,
+        SinkConfig::File(path) => SinkSpec::File { path: path.clone() },
+        SinkConfig::Webhook { url, secret_file } => SinkSpec::Webhook {
+            url: Secret::new(url.as_str()),
+            secret: secret_file.as_deref().map(secret).transpose()?,
+            timeout: Duration::from_secs(10),
+        },
+    };
+    let sink = hb_actuators::alert_sink::build(&name, &spec)
+        .map_err(|error| Failure::new(Exit::Config, format!("sink {name}: {error}")))?;
+    Ok(SinkParts { name, sink, tries_max })
+}
+
+fn secret(path: &Path) -> Result<Secret, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(Exit::Config, format!("the webhook's secret cannot be read from {}: {error}", path.display()))
+    })?;
+    Ok(Secret::new(text.trim()))
+}
+
+/// A fault of the configuration on one line.
+fn one_line(fault: &Fault) -> String {
+    let place = fault.place.map(|place| format!(":{}:{}", place.line, place.column)).unwrap_or_default();
+    format!("{}{place}: {} {}", fault.file, fault.what, fault.help)
+}
+
+/// Baseline documents of a folder.
+#[derive(Debug)]
+struct Kept(Baselines);
+
+impl Documents for Kept {
+    fn put(&mut self, hash: Hash, bytes: &[u8]) -> Result<(), String> {
+        let baseline = Baseline::from_bytes(bytes, hash)?;
+        self.0.put(&baseline).map(drop).map_err(|error| error.to_string())
+    }
+
+    fn get(&mut self, hash: Hash) -> Result<Vec<u8>, String> {
+        self.0.get(hash).map(|baseline| baseline.to_bytes()).map_err(|error| error.to_string())
+    }
+}
+
+/// Reads the configuration again when asked to.
+#[derive(Debug)]
+struct Reloads {
+    given: Given,
+    config: Mutex<Config>,
+}
+
+impl Reloads {
+    /// The control event of a reload, or why it is refused; the node works on as before then.
+    fn read(&self) -> Result<Control, String> {
+        let loaded = load(&self.given).map_err(|findings| {
+            let told: Vec<String> = findings.faults.iter().map(one_line).collect();
+            told.join("; ")
+        })?;
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let fixed = fixed_parts(&config, &loaded.config);
+        if !fixed.is_empty() {
+            return Err(format!("{} cannot be changed while running: restart to change it", fixed.join(", ")));
+        }
+        let before = config.watches.clone();
+        *config = loaded.config;
+        let changed = config.watches.iter().filter(|watch| !before.contains(watch));
+        Ok(Control::Reload(changed.map(|watch| Arc::new(watch.settings.clone())).collect()))
+    }
+}
+
+/// What a reload would change that only a restart can.
+fn fixed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
+    let names = |config: &Config| config.watches.iter().map(|watch| watch.settings.name.clone()).collect::<Vec<_>>();
+    let outside = |config: &Config| {
+        let outside = |watch: &WatchConfig| (watch.source.clone(), watch.sinks.clone(), watch.fields.clone());
+        config.watches.iter().map(outside).collect::<Vec<_>>()
+    };
+    let views = |config: &Config| {
+        let views = |watch: &WatchConfig| {
+            (watch.view_dir.clone(), watch.reports, watch.max_checkpoint_history, watch.report_bytes_max)
+        };
+        config.watches.iter().map(views).collect::<Vec<_>>()
+    };
+    let tags = |config: &Config| config.watches.iter().map(|w| w.settings.baseline_tag.clone()).collect::<Vec<_>>();
+    [
+        ("node", old.node != new.node),
+        ("listen", old.listen != new.listen),
+        ("output_dir", old.output_dir != new.output_dir),
+        ("db_path", old.db_path != new.db_path),
+        ("lease", old.lease != new.lease),
+        ("journal retention", old.journal_keep_cycles != new.journal_keep_cycles),
+        ("the set of watches", names(old) != names(new)),
+        ("source, sinks or telemetry_schema", names(old) == names(new) && outside(old) != outside(new)),
+        ("reports and histories", names(old) == names(new) && views(old) != views(new)),
+        ("baseline_tag", names(old) == names(new) && tags(old) != tags(new)),
+    ]
+    .into_iter()
+    .filter_map(|(what, changed)| changed.then_some(what))
+    .collect()
+}

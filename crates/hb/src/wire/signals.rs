@@ -1,0 +1,72 @@
+//! Signals: SIGTERM and SIGINT stop, a second one forces; SIGHUP reads the configuration again.
+
+use std::sync::Arc;
+
+use hb_daemon::shared::Shared;
+use hb_daemon::{Control, Remote};
+use nix::sys::signal::{SigSet, Signal};
+
+use super::Reloads;
+use crate::cli::Failure;
+use crate::exit::Exit;
+
+/// The signals that this process waits for, blocked in every thread.
+#[derive(Debug)]
+pub(super) struct Blocked(SigSet);
+
+/// Blocks them; to be called before any thread is started.
+pub(super) fn block() -> Result<Blocked, Failure> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        set.add(signal);
+    }
+    set.thread_block().map_err(|error| Failure::new(Exit::Error, format!("signals cannot be blocked: {error}")))?;
+    Ok(Blocked(set))
+}
+
+impl Blocked {
+    /// Waits for them on a thread that ends with the process.
+    pub(super) fn attend(self, remote: Remote, shared: Arc<Shared>, reloads: Reloads) {
+        let attend = move || {
+            let mut asked = false;
+            while let Ok(signal) = self.0.wait() {
+                if signal == Signal::SIGHUP {
+                    reload(&remote, &shared, &reloads);
+                } else if asked {
+                    tracing::warn!("{signal} again: ending at once; what was acknowledged is kept");
+                    force();
+                } else {
+                    asked = true;
+                    if !remote.send(Control::Stop { reason: signal.to_string() }) {
+                        return;
+                    }
+                }
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("signals".into()).spawn(attend) {
+            tracing::error!("signals cannot be attended to: {error}");
+        }
+    }
+}
+
+#[expect(clippy::exit, reason = "a second signal asks for exactly this; every acknowledged record is durable already")]
+fn force() -> ! {
+    std::process::exit(i32::from(Exit::Interrupted.code()))
+}
+
+fn reload(remote: &Remote, shared: &Shared, reloads: &Reloads) {
+    match reloads.read() {
+        Ok(control) => {
+            shared.check("config", Ok(()));
+            let count = if let Control::Reload(changed) = &control { changed.len() } else { 0 };
+            tracing::info!("configuration read again: {count} watch(es) changed");
+            if !remote.send(control) {
+                tracing::warn!("the node has ended; nothing to reload");
+            }
+        }
+        Err(why) => {
+            tracing::error!("configuration not taken, the old one stays in force: {why}");
+            shared.check("config", Err(format!("the configuration on disk is refused, the old one is in force: {why}")));
+        }
+    }
+}

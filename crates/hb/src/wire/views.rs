@@ -1,0 +1,269 @@
+//! The views of a node: files and reports per watch, one database for all, and the node's own file.
+//!
+//! **Invariants.** Nothing here is the truth. A view that cannot be written stays as it was, is told, and is caught up from the
+//! journal as soon as it can be.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use hb_api::report::{ReportInput, Trend, render};
+use hb_core::ids::{NodeName, StreamName, WatchName};
+use hb_core::node::fact::{Body, CycleDecided, Sealed};
+use hb_core::node::view::{Role, View};
+use hb_core::watch::baseline::Baseline;
+use hb_core::watch::decision::Status;
+use hb_daemon::{ViewFault, Views, clock};
+use hb_store::journal::dir::DirJournal;
+use hb_store::port::Journal;
+use hb_store::reader;
+use hb_store::views::runs::{self, DbSettings, RunsDb};
+use hb_store::views::{AlertFile, FileViews, Rendered, ViewError, ViewSettings};
+
+use crate::config::Config;
+use crate::config::checked::{Reports, WatchConfig};
+use crate::nodes::{self, NodeFile};
+
+/// How long a database that was taken away is waited for before it is made anew.
+const DB_MISSING_GRACE: Duration = Duration::from_secs(30);
+/// Records beside decided cycles that are read back with them.
+const MARGIN: usize = 64;
+
+#[derive(Debug)]
+struct Shown {
+    dir: PathBuf,
+    settings: ViewSettings,
+    reports: Reports,
+    files: Option<FileViews>,
+    trend: Trend,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct NodeViews {
+    output_dir: PathBuf,
+    db_path: PathBuf,
+    journal_dir: PathBuf,
+    journal: Option<DirJournal>,
+    db: Option<RunsDb>,
+    db_missing: Option<Instant>,
+    watches: BTreeMap<WatchName, Shown>,
+    node: NodeName,
+    address: Option<SocketAddr>,
+    role: Role,
+}
+
+impl NodeViews {
+    pub(super) fn open(config: &Config, address: Option<SocketAddr>) -> Self {
+        Self {
+            output_dir: config.output_dir.clone(),
+            db_path: config.db_path.clone(),
+            journal_dir: config.journal_dir(),
+            journal: None,
+            db: None,
+            db_missing: None,
+            watches: config.watches.iter().map(|watch| (watch.settings.name.clone(), shown(watch))).collect(),
+            node: config.node.clone(),
+            address,
+            role: Role::Standby,
+        }
+    }
+
+    fn journal(&mut self) -> Result<&mut DirJournal, ViewFault> {
+        if self.journal.is_none() {
+            let opened = DirJournal::open(&self.journal_dir);
+            self.journal = Some(opened.map_err(|error| fault("journal", error.to_string()))?);
+        }
+        self.journal.as_mut().ok_or_else(|| fault("journal", "the journal could not be opened".into()))
+    }
+
+    fn rebuild(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
+        let Some(most) = self.watches.get(watch).map(|shown| shown.settings.max_checkpoint_history) else {
+            return Ok(());
+        };
+        let stream = StreamName::watch(watch);
+        let most = most.saturating_mul(2).saturating_add(MARGIN);
+        let records =
+            reader::newest(self.journal()?, &stream, most).map_err(|error| fault("journal", error.to_string()))?;
+        let Some(shown) = self.watches.get_mut(watch) else { return Ok(()) };
+        for sealed in &records {
+            if let Body::CycleDecided(decided) = &sealed.record.body {
+                shown.trend.push(decided);
+            }
+        }
+        let files = shown.files()?;
+        for did in files.rebuild(&records).map_err(told)? {
+            tracing::info!("watch {watch}: {did}");
+        }
+        Ok(())
+    }
+
+    /// The database, opened anew when it could not be used before.
+    fn db(&mut self) -> Result<&mut RunsDb, ViewFault> {
+        if self.db.is_none() {
+            self.db = Some(RunsDb::open(&self.db_path, DbSettings::default()).map_err(told)?);
+        }
+        self.db.as_mut().ok_or_else(|| fault("db", "the database could not be opened".into()))
+    }
+
+    fn db_catch_up(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
+        let stream = StreamName::watch(watch);
+        let mut journal = DirJournal::open(&self.journal_dir).map_err(|error| fault("journal", error.to_string()))?;
+        let done = self.db()?.catch_up(&mut journal as &mut dyn Journal, &stream).map_err(told)?;
+        if done.lost > 0 {
+            tracing::warn!("watch {watch}: {} records had left the journal before the database took them", done.lost);
+        }
+        Ok(())
+    }
+
+    fn db_apply(&mut self, watch: &WatchName, sealed: &Sealed) -> Result<(), ViewFault> {
+        if self.db.is_some() && self.db()?.apply(sealed).is_ok() {
+            return Ok(());
+        }
+        let caught_up = self.db_catch_up(watch);
+        if caught_up.is_err() {
+            // The next record opens it anew: the file may have been put back.
+            self.db = None;
+        }
+        caught_up
+    }
+
+    /// Whether the database can be used; one that was taken away is made anew after a while.
+    fn check_db(&mut self) -> Result<(), String> {
+        let state = match &self.db {
+            Some(db) => db.check(),
+            None => runs::check(&self.db_path),
+        };
+        let missing = self.db_path.try_exists().is_ok_and(|there| !there);
+        let since = match (missing, self.db_missing) {
+            (true, None) => Some(Instant::now()),
+            (true, since) => since,
+            (false, _) => None,
+        };
+        self.db_missing = since;
+        if self.role == Role::Active && since.is_some_and(|since| since.elapsed() > DB_MISSING_GRACE) {
+            tracing::warn!("{} has been taken away: it is made anew from the journal", self.db_path.display());
+            self.db = None;
+            let names: Vec<WatchName> = self.watches.keys().cloned().collect();
+            for watch in names {
+                self.db_catch_up(&watch).map_err(|fault| fault.what)?;
+            }
+        }
+        state.map_err(|error| error.what)
+    }
+}
+
+impl Shown {
+    fn files(&mut self) -> Result<&mut FileViews, ViewFault> {
+        if self.files.is_none() {
+            self.files = Some(FileViews::open(&self.dir, self.settings).map_err(told)?);
+        }
+        self.files.as_mut().ok_or_else(|| fault("checkpoint", "the views could not be opened".into()))
+    }
+
+    fn wants_report(&self, decided: &CycleDecided) -> bool {
+        match self.reports {
+            Reports::Every => true,
+            Reports::Changes => decided.alert.is_some(),
+            Reports::Failures => decided.decision.status == Status::Fail,
+            Reports::None => false,
+        }
+    }
+
+    fn show(&mut self, sealed: &Sealed, decided: &CycleDecided, baseline: Option<&Baseline>) -> Vec<ViewFault> {
+        self.trend.push(decided);
+        let wanted = self.wants_report(decided);
+        let report = ReportInput::new(sealed, baseline, &self.trend).filter(|_| wanted).map(|input| {
+            let rendered = render(&input);
+            Rendered { html: rendered.html, json: rendered.json }
+        });
+        match self.files() {
+            Ok(files) => files.apply(sealed, report).faults.into_iter().map(told).collect(),
+            Err(fault) => vec![fault],
+        }
+    }
+}
+
+impl Views for NodeViews {
+    fn catch_up(&mut self, watch: &WatchName) -> Vec<ViewFault> {
+        let files = self.rebuild(watch).err();
+        let db = self.db_catch_up(watch).err();
+        files.into_iter().chain(db).collect()
+    }
+
+    fn show(&mut self, watch: &WatchName, sealed: &Sealed, baseline: Option<&Baseline>) -> Vec<ViewFault> {
+        let mut faults = Vec::new();
+        if let Body::CycleDecided(decided) = &sealed.record.body
+            && let Some(shown) = self.watches.get_mut(watch)
+        {
+            faults.extend(shown.show(sealed, decided, baseline));
+        }
+        faults.extend(self.db_apply(watch, sealed).err());
+        faults
+    }
+
+    fn node(&mut self, view: &View) {
+        self.role = view.role;
+        let file = NodeFile {
+            node: self.node.clone(),
+            pid: std::process::id(),
+            listen: self.address,
+            role: view.role,
+            updated: clock::wall(),
+        };
+        if let Err(error) = nodes::announce(&self.output_dir, &file) {
+            tracing::debug!("the node's file cannot be written: {error}");
+        }
+    }
+
+    fn check(&mut self) -> Vec<(String, Result<(), String>)> {
+        let mut checks = vec![("db".to_owned(), self.check_db())];
+        let mut folder = Ok(());
+        for shown in self.watches.values_mut() {
+            // A checkpoint that is not there yet, or damaged, is the active node's to write.
+            let state = if self.role == Role::Active { shown.files().and_then(|files| files.check().map_err(told)) } else { probe(&shown.dir) };
+            if let Err(fault) = state {
+                folder = Err(fault.what);
+            }
+        }
+        checks.push(("output_dir".to_owned(), folder));
+        for shown in self.watches.values_mut().filter(|_| self.role == Role::Active) {
+            if let Some(files) = &mut shown.files
+                && let Err(error) = files.flush()
+            {
+                tracing::warn!("view {}: {}", error.view, error.what);
+            }
+        }
+        checks
+    }
+}
+
+/// Whether a folder can be written to.
+fn probe(dir: &std::path::Path) -> Result<(), ViewFault> {
+    let disk = hb_store::atomic::Disk::new();
+    disk.create_dirs(dir).and_then(|()| disk.probe(dir)).map_err(|error| fault("output_dir", error.to_string()))
+}
+
+fn shown(watch: &WatchConfig) -> Shown {
+    Shown {
+        dir: watch.view_dir.clone(),
+        settings: ViewSettings {
+            max_checkpoint_history: watch.max_checkpoint_history,
+            max_report_dir_bytes: watch.report_bytes_max.unwrap_or(u64::MAX),
+            // The alert file is a sink's, not a view's.
+            alerts: AlertFile::Off,
+        },
+        reports: watch.reports,
+        files: None,
+        trend: Trend::default(),
+    }
+}
+
+fn fault(view: &str, what: String) -> ViewFault {
+    ViewFault { view: view.into(), what }
+}
+
+fn told(error: ViewError) -> ViewFault {
+    fault(error.view, error.what)
+}
