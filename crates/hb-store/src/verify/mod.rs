@@ -26,6 +26,8 @@ pub struct Places {
     pub journal: PathBuf,
     /// Folders with views of a watch.
     pub output_dirs: Vec<PathBuf>,
+    /// The folder that the baseline documents stand below, if they are looked at; watches share them.
+    pub documents: Option<PathBuf>,
     /// The database, if there is one.
     pub db: Option<PathBuf>,
 }
@@ -195,9 +197,7 @@ pub fn verify(places: &Places) -> Result<VerifyReport, JournalError> {
     for seen in seen {
         report.views.extend(views::judge(seen, &known));
     }
-    for dir in &places.output_dirs {
-        report.views.push(views::baselines(dir, &known));
-    }
+    report.views.extend(places.documents.as_deref().map(|dir| views::baselines(dir, &known)));
     report.views.extend(positions.map(|positions| views::judge_db(positions, &known)));
     Ok(report)
 }
