@@ -54,6 +54,10 @@ fn is_zero(value: &f64) -> bool {
     *value == 0.0
 }
 
+fn is_empty(text: &Arc<str>) -> bool {
+    text.is_empty()
+}
+
 /// What a series was found to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -73,6 +77,9 @@ pub enum LearnedKind {
 pub struct BaselineSeries {
     /// What it was found to be.
     pub kind: LearnedKind,
+    /// Unit of its figures; empty where none is known.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub unit: Arc<str>,
     /// Samples behind it.
     pub samples: u64,
     /// Standard deviation of the readings themselves, pooled over the windows.

@@ -10,7 +10,7 @@ use super::detect::finding::{Finding, Strength};
 use super::detect::hysteresis::{Pace, Seen, Track};
 use super::detect::{discovery, student, trend};
 use super::judge::{Judge, Line, Lines};
-use super::settings::WatchSettings;
+use super::settings::{DriftSettings, WatchSettings};
 use super::summary::SeriesTable;
 use super::{notes, wording};
 use crate::ids::CycleNo;
@@ -155,6 +155,8 @@ struct Cycle<'a> {
     tests: usize,
     /// Series of the baseline that were heard.
     heard: usize,
+    /// Sums of the trend; empty where none is kept.
+    sums: Vec<trend::Sums>,
 }
 
 impl<'a> Cycle<'a> {
@@ -168,7 +170,9 @@ impl<'a> Cycle<'a> {
             sieve: student::critical(settings.drift.fdr_q, 1000.0) * 0.99,
             windows: baseline.map_or(0, |baseline| baseline.provenance.windows),
         };
-        let mut cycle = Self { case, judge, baseline, busy: Vec::new(), findings: Vec::new(), tests: 0, heard: 0 };
+        let sums = sums(baseline, &settings.drift, carry);
+        let (busy, findings) = (Vec::new(), Vec::new());
+        let mut cycle = Self { case, judge, baseline, busy, findings, tests: 0, heard: 0, sums };
         cycle.look(carry);
         cycle
     }
@@ -181,7 +185,12 @@ impl<'a> Cycle<'a> {
             let findings = &mut self.findings;
             let (tests, t) = self.judge.judge(&line, |finding| findings.push(finding));
             self.tests += tests;
-            let _t = t;
+            let sums = line.base.and_then(|(place, _)| self.sums.get_mut(place));
+            if let Some((sums, t)) = sums.zip(t) {
+                let (stepped, warning) = trend::step(*sums, t);
+                *sums = stepped;
+                self.findings.extend(warning);
+            }
             self.heard += usize::from(line.base.is_some() && line.usable().is_some());
             if self.findings.len() > start || !line.tracks.is_empty() {
                 self.busy.push((line, start));
@@ -201,13 +210,15 @@ impl<'a> Cycle<'a> {
                 finding.strength = if discovered { Strength::Broken } else { Strength::Lingering };
             }
         }
-        let mut next = Carry { baseline: carry.baseline, series: BTreeMap::new(), trend: carry.trend.clone() };
+        let mut next = Carry { baseline: carry.baseline, series: BTreeMap::new(), trend: std::mem::take(&mut self.sums) };
         let mut drivers = Vec::new();
         let ends = self.busy.iter().skip(1).map(|(_, start)| *start).chain([self.findings.len()]);
         for ((line, start), end) in self.busy.iter().zip(ends) {
             let findings = self.findings.get(*start..end).unwrap_or_default();
             let tracks = self.step(line, findings);
-            for track in tracks.iter().filter(|track| track.raised) {
+            let level = tracks.iter().any(|track| track.raised && track.rule == Rule::Level);
+            // An early warning is of no use once the level itself is told.
+            for track in tracks.iter().filter(|track| track.raised && !(level && track.rule == Rule::Trend)) {
                 let finding = findings.iter().find(|finding| finding.rule == track.rule);
                 drivers.push(wording::driver(self.case, line, track, finding));
             }
@@ -267,6 +278,15 @@ impl<'a> Cycle<'a> {
             | Rule::Trend => Pace::AT_ONCE,
         }
     }
+}
+
+/// The sums to go on from: those carried, or none yet, where the baseline is good enough for a trend.
+fn sums(baseline: Option<&Baseline>, drift: &DriftSettings, carry: &Carry) -> Vec<trend::Sums> {
+    let good = |baseline: &&Baseline| drift.statistics && drift.trend && baseline.provenance.windows >= trend::WINDOWS_MIN;
+    let Some(baseline) = baseline.filter(good) else { return Vec::new() };
+    let mut sums = carry.trend.clone();
+    sums.resize(baseline.series.len(), [0, 0]);
+    sums
 }
 
 /// Whether a cycle without a finding for a rule says that the rule is kept.

@@ -15,6 +15,7 @@ use super::detect::{distribution, hard, thresholds};
 use super::registry::{DriftDirection, Metric, SeriesKind};
 use super::settings::DriftSettings;
 use super::summary::SeriesSummary;
+use super::units::{self, Conversion};
 
 /// Smallest ratio of two standard deviations that counts as another spread.
 pub const SPREAD_RATIO_MIN: f64 = 1.2;
@@ -152,6 +153,10 @@ impl Judge<'_> {
             hard::test(row, metric, &mut keep);
         }
         let Some((_, base)) = line.base else { return (0, None) };
+        if !same_unit(&row.unit, &base.unit) {
+            keep(Finding { current: Some(0.0), ..Finding::plain(Rule::DataFault, Strength::Broken) });
+            return (0, None);
+        }
         if let Some(metric) = line.metric {
             let by_speed = base.by_speed(metric.kind);
             let current = if by_speed { row.speed() } else { Some(row.aggregate(metric.aggregate)) };
@@ -280,6 +285,14 @@ impl Judge<'_> {
         let effect = [1.0, 0.9].map(|share| current > floor * share && beyond_own_floor(metric, moved / share));
         Some((standing, Test { rule: Rule::Distribution, current, expected: distances.mean, effect, sd: distances.sd }))
     }
+}
+
+/// Whether figures in two units can be compared as they are; an unknown unit is taken for the other.
+pub(super) fn same_unit(a: &str, b: &str) -> bool {
+    a == b
+        || a.is_empty()
+        || b.is_empty()
+        || units::conversion(a, b, &BTreeMap::new()).is_ok_and(|conversion| conversion == Conversion::IDENTITY)
 }
 
 fn beyond_own_floor(metric: Option<&Metric>, distance: f64) -> bool {

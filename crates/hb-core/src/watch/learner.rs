@@ -277,6 +277,7 @@ impl Path {
 /// What is known of one series so far.
 #[derive(Debug, Clone, Default)]
 struct Lesson {
+    unit: Arc<str>,
     level: Path,
     speed: Path,
     spread: Tally,
@@ -300,6 +301,9 @@ impl Lesson {
     }
 
     fn push(&mut self, row: &SeriesSummary) {
+        if self.unit.is_empty() && !row.unit.is_empty() {
+            self.unit = Arc::clone(&row.unit);
+        }
         self.level.push(row.mean);
         self.rate.push(f64::from(row.n));
         if let Some(speed) = row.speed() {
@@ -338,6 +342,7 @@ impl Lesson {
         let upwards = self.rising > 0 && self.few_falls();
         BaselineSeries {
             kind,
+            unit: Arc::clone(&self.unit),
             samples: self.samples,
             sd_within,
             level: self.level.figure(),

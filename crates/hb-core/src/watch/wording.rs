@@ -54,7 +54,9 @@ pub(super) fn driver(case: &Case<'_>, line: &Line<'_>, track: &Track, finding: O
 }
 
 fn unit(line: &Line<'_>, rule: Rule) -> String {
-    let own = line.metric.and_then(|metric| metric.unit.clone()).unwrap_or_default();
+    let heard = || line.row.map(|row| row.unit.to_string()).filter(|unit| !unit.is_empty());
+    let learned = || line.base.map(|(_, base)| base.unit.to_string());
+    let own = line.metric.and_then(|metric| metric.unit.clone()).or_else(heard).or_else(learned).unwrap_or_default();
     let by_speed = line.base.is_some_and(|(_, base)| base.by_speed(line.said()));
     match rule {
         Rule::Rate | Rule::Silent | Rule::CriticalSilent | Rule::DataFault => "readings".to_owned(),
@@ -105,7 +107,10 @@ fn reason(driver: &Driver, line: &Line<'_>) -> String {
         Rule::FailThreshold => format!("{subject} {current} is above fail_threshold {limit}"),
         Rule::CriticalSilent => format!("a critical series sent nothing usable{}", unusable(line)),
         Rule::Silent => format!("nothing heard, where the baseline's windows had {baseline}"),
-        Rule::DataFault => format!("no usable reading{}", unusable(line)),
+        Rule::DataFault => match (line.usable(), line.base) {
+            (Some(row), Some((_, base))) => format!("its readings are in `{}`, the baseline's in `{}`", row.unit, base.unit),
+            _ => format!("no usable reading{}", unusable(line)),
+        },
         Rule::DriftThreshold => {
             format!("{subject} {current} is {} the baseline's {baseline}, drift_threshold is {limit}", away(driver))
         }
