@@ -89,6 +89,7 @@ fn baseline(series: u64) -> Baseline {
             |mean: f64, sd: f64| Figure { k: 30, mean, sd, min: mean - 2.1 * sd, max: mean + 2.2 * sd, memory: 0.0 };
         let known = BaselineSeries {
             kind: LearnedKind::Gauge,
+            unit: "".into(),
             samples: 3_000,
             sd_within: level * 0.01,
             level: figure(level, level * 0.0025),

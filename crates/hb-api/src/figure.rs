@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use hb_core::time::Stamp;
+use maud::{Markup, html};
+
 /// Appends `value` with five significant digits, thousands below 10^7 written out, trailing zeros left off.
 pub(crate) fn push(out: &mut String, value: f64) {
     let size = value.abs();
@@ -99,6 +102,17 @@ pub(crate) fn duration(seconds: f64) -> String {
     let (_, unit, name) = step.copied().unwrap_or((0.0, 1.0, "s"));
     let shown = seconds / unit;
     if shown.abs() < 10.0 { format!("{shown:.1} {name}") } else { format!("{shown:.0} {name}") }
+}
+
+/// A probability: two digits, however small.
+pub(crate) fn probability(value: f64) -> String {
+    if (1e-3..=1.0).contains(&value) { format!("{value:.2}") } else { format!("{value:.1e}") }
+}
+
+/// A time as people read it, with its exact form for programs.
+pub(crate) fn moment(stamp: Stamp) -> Markup {
+    let exact = stamp.to_string();
+    html! { time datetime=(exact) { (exact.replace('T', " ").replace('Z', "\u{a0}UTC")) } }
 }
 
 #[cfg(test)]

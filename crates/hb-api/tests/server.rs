@@ -173,7 +173,7 @@ fn answers_have_a_fixed_form() {
         assert_eq!(code(&get(addr, &format!("{path}?{bad}")).0), 400, "{bad}");
     }
     assert_eq!(code(&get(addr, "/v1/watches/other/cycles").0), 404);
-    let (head, body) = get(addr, "/nowhere<script>");
+    let (head, body) = get(addr, "/nowhere%3Cscript%3E");
     assert_eq!(code(&head), 404);
     assert!(json(&body)["error"].as_str().unwrap().contains("/v1/status"));
     let (head, _) =

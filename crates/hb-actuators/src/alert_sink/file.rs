@@ -195,3 +195,104 @@ pub(super) fn check(path: &Path) -> Result<(), String> {
         Err(fault) => Err(told(fault)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::tests::alert;
+    use super::*;
+
+    fn sink(folder: &Path) -> FileSink {
+        FileSink::new("file", &folder.join("alerts.jsonl")).unwrap()
+    }
+
+    fn keys(path: &Path) -> Vec<String> {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<KeyOnly<'_>>(line).ok())
+            .map(|found| found.key.into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn w6_a_repeated_alert_is_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.jsonl");
+        for cycle in [1, 2, 2, 1, 3] {
+            // Another sink each time: what a new holder knows of the file is the file.
+            assert_eq!(sink(folder.path()).deliver(&alert(cycle), Some("/r")), Delivery::Done);
+        }
+        assert_eq!(keys(&path), ["bench/1", "bench/2", "bench/3"]);
+    }
+
+    #[test]
+    fn j3_a_torn_line_is_closed_and_written_again_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.jsonl");
+        assert_eq!(sink(folder.path()).deliver(&alert(1), None), Delivery::Done);
+        let whole = fs::read(&path).unwrap();
+        assert_eq!(sink(folder.path()).deliver(&alert(2), None), Delivery::Done);
+        let both = fs::read(&path).unwrap();
+        // Wherever a crash cuts the second line, its alert ends up whole once, and the first stays as it was.
+        for cut in whole.len()..both.len() {
+            fs::write(&path, &both[..cut]).unwrap();
+            assert_eq!(sink(folder.path()).deliver(&alert(2), None), Delivery::Done);
+            let after = fs::read(&path).unwrap();
+            assert!(after.starts_with(&whole) && after.ends_with(b"}\n"), "cut at {cut}");
+            // A cut that leaves all but the line end leaves a line that parses once it is closed; twice is allowed there.
+            let found = keys(&path);
+            assert_eq!(found.first().map(String::as_str), Some("bench/1"));
+            let repeated = found.iter().filter(|key| *key == "bench/2").count();
+            assert!(repeated == 1 || (repeated == 2 && cut == both.len() - 1), "cut at {cut}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn b1_files_are_bounded_and_a_repetition_across_rotation_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.jsonl");
+        let mut sink = sink(folder.path());
+        sink.bytes_max = 2_000;
+        for cycle in 0..100 {
+            assert_eq!(sink.deliver(&alert(cycle), None), Delivery::Done);
+            assert_eq!(sink.deliver(&alert(cycle), None), Delivery::Done);
+        }
+        let mut found = Vec::new();
+        let names = ["alerts.jsonl.3", "alerts.jsonl.2", "alerts.jsonl.1", "alerts.jsonl"];
+        for name in names {
+            let path = folder.path().join(name);
+            assert!(fs::metadata(&path).unwrap().len() < 2_500, "{name}");
+            found.extend(keys(&path));
+        }
+        let newest: Vec<String> = (100 - found.len()..100).map(|cycle| format!("bench/{cycle}")).collect();
+        assert_eq!(found, newest, "the newest, in order, each once");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), names.len());
+        // The newest alert of the file put aside is known in the empty file after it.
+        fs::rename(&path, folder.path().join("alerts.jsonl.1")).unwrap();
+        assert_eq!(sink.deliver(&alert(99), None), Delivery::Done);
+        assert_eq!(keys(&path), [""; 0]);
+    }
+
+    #[test]
+    fn foreign_lines_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.jsonl");
+        fs::write(&path, b"\xff\x00 not json\n{\"key\":7}\n").unwrap();
+        assert_eq!(sink(folder.path()).deliver(&alert(1), None), Delivery::Done);
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.starts_with(b"\xff\x00 not json\n{\"key\":7}\n{\"ts\":"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_and_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("gone");
+        let Delivery::Retry { why, .. } = sink(&gone).deliver(&alert(1), None) else { panic!("delivered nowhere") };
+        assert!(why.contains("gone/alerts.jsonl"), "{why}");
+        assert!(check(&gone.join("alerts.jsonl")).unwrap_err().contains("create the folder"));
+        fs::create_dir(folder.path().join("alerts.jsonl")).unwrap();
+        assert!(matches!(sink(folder.path()).deliver(&alert(1), None), Delivery::Retry { .. }));
+        assert!(check(&folder.path().join("alerts.jsonl")).unwrap_err().contains("not a regular file"));
+        assert_eq!(check(&folder.path().join("other.jsonl")), Ok(()));
+        assert!(FileSink::new("file", Path::new("/")).is_err());
+    }
+}

@@ -144,7 +144,7 @@ fn alarms(alarms: &[Alarm], liveness: &Liveness) -> Markup {
                 @for alarm in alarms {
                     li {
                         strong class="name" { (alarm.name) } ": " (alarm.what)
-                        span class="fine" { " since " (alarm.since) @if alarm.count > 1 { ", " (alarm.count) " times" } }
+                        span class="fine" { " since " (figure::moment(alarm.since)) @if alarm.count > 1 { ", " (alarm.count) " times" } }
                     }
                 }
             }

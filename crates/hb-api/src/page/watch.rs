@@ -44,8 +44,8 @@ fn facts(watch: &WatchView, decision: Option<&Decision>) -> Markup {
     html! {
         dl class="facts" {
             @if let Some(cycle) = watch.cycle { (fact("cycle", html! { (cycle) })) }
-            @if let Some(since) = since { (fact("this status since", html! { (since) })) }
-            @if let Some(decision) = decision { (fact("decided up to", html! { (decision.span.end) })) }
+            @if let Some(since) = since { (fact("this status since", figure::moment(since))) }
+            @if let Some(decision) = decision { (fact("decided up to", figure::moment(decision.span.end))) }
             @if watch.cycle.is_some() { (fact("lag", html! { (figure::duration(watch.lag_seconds)) })) }
             (fact("source", html! { (source(&watch.source)) }))
             (fact("baseline", baseline(watch, decision)))

@@ -59,10 +59,9 @@ fn head(decided: &CycleDecided) -> Markup {
             h1 { (icon(decision.status)) }
             p class="headline" { (decision.headline) }
             p class="when" {
-                time datetime=(decision.span.start) { (decision.span.start) } " to "
-                time datetime=(decision.span.end) { (decision.span.end) }
+                (figure::moment(decision.span.start)) " to " (figure::moment(decision.span.end))
                 " · " (figure::duration(decision.span.seconds()))
-                @if decided.episode.since < decision.span.start { " · this status since " (decided.episode.since) }
+                @if decided.episode.since < decision.span.start { " · this status since " (figure::moment(decided.episode.since)) }
             }
             @if let Some(left) = decision.learning_left {
                 p class="notice" { "Learning: " (left) " more cycles with data until a baseline can be made." }
@@ -84,7 +83,7 @@ fn drivers(input: &ReportInput<'_>) -> Markup {
             h2 { "What drives it" }
             div class="drivers" {
                 @for (rank, driver) in decision.drivers.iter().enumerate() {
-                    (one_driver(input, driver, if rank < PLOTTED_MAX { Plots::Drawn } else { Plots::Left }))
+                    (one_driver(driver, plots(input, &decision.drivers, rank)))
                 }
             }
             @if decision.drivers_unnamed > 0 {
@@ -94,22 +93,34 @@ fn drivers(input: &ReportInput<'_>) -> Markup {
     }
 }
 
-/// Whether a driver gets its plots.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Plots {
-    Drawn,
-    Left,
+/// The plots of the driver at `rank`, unless it is far down or an earlier driver has drawn the same.
+fn plots(input: &ReportInput<'_>, drivers: &[Driver], rank: usize) -> Markup {
+    let Some(driver) = drivers.get(rank).filter(|_| rank < PLOTTED_MAX) else { return html! {} };
+    let before = drivers.iter().take(rank).filter(|earlier| earlier.series == driver.series);
+    let line = evidence::line(input, driver)
+        .filter(|_| before.clone().all(|earlier| evidence::line(input, earlier).is_none()));
+    let drawn = before.clone().any(|earlier| earlier.current == driver.current && earlier.limit == driver.limit);
+    let comparison = evidence::comparison(input, driver).filter(|_| !drawn);
+    html! {
+        @if comparison.is_some() || line.is_some() {
+            div class="plots" {
+                @if let Some(comparison) = comparison {
+                    figure { (compare(&comparison, &driver.unit)) figcaption { "this cycle against the baseline's windows" } }
+                }
+                @if let Some(line) = line {
+                    figure { (svg::trend(&line, &driver.unit)) figcaption { "over cycles" } }
+                }
+            }
+        }
+    }
 }
 
-fn one_driver(input: &ReportInput<'_>, driver: &Driver, plots: Plots) -> Markup {
+fn one_driver(driver: &Driver, plots: Markup) -> Markup {
     let (class, severity) = match driver.severity {
         Severity::Fail => ("fail", "FAIL"),
         Severity::Drift => ("drift", "DRIFT"),
         Severity::Notice => ("note", "NOTICE"),
     };
-    let comparison =
-        Some(plots).filter(|plots| *plots == Plots::Drawn).and_then(|_| evidence::comparison(input, driver));
-    let line = Some(plots).filter(|plots| *plots == Plots::Drawn).and_then(|_| evidence::line(input, driver));
     html! {
         article class={ "driver " (class) } {
             h3 { span class="name" { (driver.series) } " " (arrow(driver.direction)) }
@@ -122,17 +133,8 @@ fn one_driver(input: &ReportInput<'_>, driver: &Driver, plots: Plots) -> Markup 
             }
             p { (driver.reason) }
             (figures(driver))
-            @if comparison.is_some() || line.is_some() {
-                div class="plots" {
-                    @if let Some(comparison) = comparison {
-                        figure { (compare(&comparison, &driver.unit)) figcaption { "this cycle against the baseline's windows" } }
-                    }
-                    @if let Some(line) = line {
-                        figure { (svg::trend(&line, &driver.unit)) figcaption { "over cycles" } }
-                    }
-                }
-            }
-            p class="next" { strong { "Next: " } (driver.next) }
+            (plots)
+            @if !driver.next.is_empty() { p class="next" { strong { "Next: " } (driver.next) } }
         }
     }
 }
@@ -154,7 +156,6 @@ fn figures(driver: &Driver) -> Markup {
         ("difference", driver.delta, unit),
         ("in per cent", driver.percent, "%"),
         ("in σ", driver.sigmas, ""),
-        ("p", driver.p, ""),
         ("limit", driver.limit, unit),
     ];
     html! {
@@ -162,6 +163,7 @@ fn figures(driver: &Driver) -> Markup {
             @for (name, value, unit) in shown {
                 @if let Some(value) = value { div { dt { (name) } dd { (figure::text(value)) " " (unit) } } }
             }
+            @if let Some(p) = driver.p { div { dt { "by chance" } dd { "p = " (figure::probability(p)) } } }
         }
     }
 }
@@ -247,7 +249,7 @@ fn provenance(input: &ReportInput<'_>) -> Markup {
     html! {
         dl class="provenance" {
             dt { "record" } dd { (record.stream.as_str()) " " (record.seq) }
-            dt { "written" } dd { (record.at) " by node " (record.node.as_str()) ", epoch " (record.epoch) }
+            dt { "written" } dd { (figure::moment(record.at)) " by node " (record.node.as_str()) ", epoch " (record.epoch) }
             dt { "hash" } dd { code { (input.sealed.hash) } }
             dt { "digest of the decision" } dd { code { (decided.digest) } }
             dt { "settings" } dd { code { (decision.settings) } }
@@ -258,8 +260,8 @@ fn provenance(input: &ReportInput<'_>) -> Markup {
                     None => { "none" }
                 }
                 @if let Some(baseline) = input.baseline {
-                    br; "from " (baseline.provenance.from) ", " (baseline.provenance.span.start) " to "
-                    (baseline.provenance.span.end) ", " (baseline.provenance.windows) " windows, "
+                    br; "from " (baseline.provenance.from) ", " (figure::moment(baseline.provenance.span.start)) " to "
+                    (figure::moment(baseline.provenance.span.end)) ", " (baseline.provenance.windows) " windows, "
                     (figure::count(baseline.provenance.samples)) " samples, by " (baseline.provenance.by)
                 }
             }

@@ -54,7 +54,7 @@ fn push(out: &mut String, row: &SeriesSummary, level: Level) {
     } else {
         out.push_str("<td><td><td><td><td>");
     }
-    for value in [level.baseline, level.sigmas] {
+    for value in [level.baseline, level.sigmas.map(hundredths)] {
         out.push_str("<td>");
         if let Some(value) = value {
             figure::push(out, value);
@@ -63,6 +63,11 @@ fn push(out: &mut String, row: &SeriesSummary, level: Level) {
     out.push_str("<td>");
     faults(out, row);
     out.push_str("</tr>\n");
+}
+
+/// More digits of a distance in standard deviations tell nothing.
+fn hundredths(sigmas: f64) -> f64 {
+    (sigmas * 100.0).round() / 100.0
 }
 
 fn faults(out: &mut String, row: &SeriesSummary) {
@@ -101,7 +106,7 @@ pub(super) fn furthest(input: &ReportInput<'_>) -> Option<Markup> {
                 li {
                     span class="name" { (&*row.name) }
                     (spark(&points(input, &row.name, Reading::of(known)), usual(known)))
-                    span class="number" { (figure::text((sigmas * 100.0).round() / 100.0)) " σ" }
+                    span class="number" { (figure::text(hundredths(sigmas))) " σ" }
                 }
             }
         }

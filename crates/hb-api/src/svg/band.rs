@@ -76,7 +76,7 @@ pub(crate) fn band(cells: impl Iterator<Item = Cell> + Clone) -> Markup {
     #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
     let place = |cycle: u64| (cycle.saturating_sub(start).saturating_add(shift)) as f64 * 6.0;
     #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
-    let mut picture = Picture::new("band", places as f64 * 6.0, 24.0, &told(cells.clone()));
+    let mut picture = Picture::new("band", (places as f64 * 6.0, 24.0), &told(cells.clone()));
     picture.line("ground", (0.0, 23.8), (place(last.cycle.0) + 6.0, 23.8));
     for (from, to, status) in runs(cells) {
         let (top, bottom) = extent(status);

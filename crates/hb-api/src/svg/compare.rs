@@ -38,7 +38,7 @@ pub(crate) fn compare(comparison: &Comparison, unit: &str) -> Markup {
     let ends = |range: Option<Range>| range.into_iter().flat_map(|range| [range.outer.0, range.outer.1]);
     let values = ends(baseline).chain(ends(readings)).chain([current]).chain(limit);
     let scale = Scale::over(values, LEFT, RIGHT);
-    let mut picture = Picture::new("plot", WIDTH, HEIGHT, &told(comparison, unit));
+    let mut picture = Picture::new("plot", (WIDTH, HEIGHT), &told(comparison, unit));
     if let Some(limit) = limit {
         picture.line("limit", (scale.at(limit), 6.0), (scale.at(limit), 70.0));
     }

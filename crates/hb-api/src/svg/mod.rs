@@ -68,11 +68,14 @@ struct Picture {
 }
 
 impl Picture {
-    /// Begins a picture of `width` x `height` with a text for those who don't see it.
-    fn new(class: &str, width: f64, height: f64, told: &str) -> Self {
+    /// Begins a picture of `size` (width, height) with a text for those who don't see it.
+    fn new(class: &str, size: (f64, f64), told: &str) -> Self {
         let mut picture = Self { out: String::with_capacity(1_024) };
-        picture
-            .put(format_args!(r#"<svg class="{class}" viewBox="0 0 {width:.0} {height:.0}" role="img" aria-label=""#));
+        let (width, height) = size;
+        picture.put(format_args!(r#"<svg class="{class}" viewBox="0 0 {width:.0} {height:.0}" "#));
+        // Bands hold nothing but bars, which may be stretched.
+        picture.out.push_str(if class == "band" { r#"preserveAspectRatio="none" "# } else { "" });
+        picture.out.push_str(r#"role="img" aria-label=""#);
         picture.escaped(told);
         picture.out.push_str("\">");
         picture

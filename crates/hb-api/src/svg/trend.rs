@@ -18,11 +18,11 @@ pub(crate) struct Line {
     pub(crate) onset: Option<u64>,
 }
 
-const LEFT: f64 = 4.0;
+const LEFT: f64 = 52.0;
 const RIGHT: f64 = WIDTH - 8.0;
-const TOP: f64 = 16.0;
-const BOTTOM: f64 = 104.0;
-const HEIGHT: f64 = 122.0;
+const TOP: f64 = 8.0;
+const BOTTOM: f64 = 98.0;
+const HEIGHT: f64 = 118.0;
 
 /// Draws the figure over cycles against the baseline's band; a break in the line is a cycle without it.
 pub(crate) fn trend(line: &Line, unit: &str) -> Markup {
@@ -31,7 +31,7 @@ pub(crate) fn trend(line: &Line, unit: &str) -> Markup {
     };
     let (first, last) = (*first, *last);
     let told = format!("From cycle {first} to {last}; the newest is {} {unit}", crate::figure::text(*newest));
-    let mut picture = Picture::new("plot", WIDTH, HEIGHT, &told);
+    let mut picture = Picture::new("plot", (WIDTH, HEIGHT), &told);
     let band = line.baseline.into_iter().flat_map(|range| [range.outer.0, range.outer.1]);
     let y = Scale::over(line.points.iter().map(|(_, value)| *value).chain(band).chain(line.limit), BOTTOM, TOP);
     let x = across(first, last);
@@ -52,11 +52,12 @@ pub(crate) fn trend(line: &Line, unit: &str) -> Markup {
     }
     picture.mark("now", x(last), y.at(*newest));
     picture.line("axis", (LEFT, BOTTOM), (RIGHT, BOTTOM));
-    picture.text("start", LEFT, TOP - 5.0, &format!("{} {unit}", y.label(y.high)));
-    picture.text("start", LEFT, BOTTOM - 4.0, &y.label(y.low));
+    for (value, at) in [(y.high, TOP + 7.0), (y.low, BOTTOM)] {
+        picture.text("end", LEFT - 5.0, at, &y.label(value));
+    }
     picture.text("start", LEFT, HEIGHT - 4.0, &format!("cycle {first}"));
     picture.text("end", RIGHT, HEIGHT - 4.0, &last.to_string());
-    if let Some(onset) = onset.filter(|onset| (80.0..RIGHT - 70.0).contains(&x(*onset))) {
+    if let Some(onset) = onset.filter(|onset| (LEFT + 90.0..RIGHT - 60.0).contains(&x(*onset))) {
         picture.text("middle", x(onset), HEIGHT - 4.0, &format!("since {onset}"));
     }
     picture.finish()
@@ -67,7 +68,7 @@ pub(crate) fn spark(points: &[(u64, f64)], baseline: Option<Range>) -> Markup {
     let (Some((first, _)), Some((last, newest))) = (points.first(), points.last()) else {
         return maud::html! {};
     };
-    let mut picture = Picture::new("spark", 120.0, 24.0, &format!("the newest {} cycles", points.len()));
+    let mut picture = Picture::new("spark", (120.0, 24.0), &format!("the newest {} cycles", points.len()));
     let band = baseline.into_iter().flat_map(|range| [range.outer.0, range.outer.1]);
     let y = Scale::over(points.iter().map(|(_, value)| *value).chain(band), 23.0, 1.0);
     let spread = 112.0 / length(*first, *last).max(1.0);
