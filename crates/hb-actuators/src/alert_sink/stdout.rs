@@ -54,7 +54,9 @@ mod tests {
 
     impl Write for Broken {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.map_or(Ok(()), |kind| Err(kind.into()))?;
+            if let Some(kind) = self.0 {
+                return Err(kind.into());
+            }
             self.1.extend_from_slice(bytes);
             Ok(bytes.len())
         }
