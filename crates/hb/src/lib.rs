@@ -1,8 +1,13 @@
 //! The binary's parts: what was typed ([`cli`], [`config`]), what it means to a running node ([`wire`]), and with what
 //! number it ends ([`exit`]). A library only so that tests and chores can use it.
 
+pub mod ask;
 pub mod cli;
 pub mod config;
 pub mod exit;
+pub mod ledger;
 pub mod log;
+pub mod nodes;
+pub mod source;
+pub mod stored;
 pub mod wire;

@@ -1,12 +1,18 @@
 //! The command line: one file per noun. Each command takes what was typed and gives an [`Exit`] or a [`Failure`].
 
+pub mod baseline;
+pub mod checkpoint;
 pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod health;
+pub mod inject;
+pub mod journal;
 pub mod out;
 pub mod run;
 pub mod setup;
+pub mod status;
+pub mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -17,7 +23,7 @@ pub use setup::ConfigArgs;
 
 /// Watches live telemetry, compares it with what normal was, decides every cycle, and keeps deciding when its machine dies.
 #[derive(Debug, Parser)]
-#[command(name = "hb", version, about, max_term_width = 100, propagate_version = true)]
+#[command(name = "hb", version, max_term_width = 100, propagate_version = true)]
 pub struct Cli {
     /// When to use colour; NO_COLOR in the environment means never.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Everywhere")]
@@ -38,6 +44,21 @@ enum Command {
     /// Serve health from outside of the daemon.
     #[command(subcommand)]
     Health(health::Command),
+    /// Show what the nodes are, and what their watches have come to.
+    Status(status::Args),
+    /// Decided cycles, and the documents made of them.
+    #[command(subcommand)]
+    Checkpoint(checkpoint::Command),
+    /// The records of the journal as they stand.
+    #[command(subcommand)]
+    Journal(journal::Command),
+    /// Check everything that is stored; exits with 65 when something is damaged.
+    Verify(verify::Args),
+    /// Versions of what normal is: learn, list, show, diff, request, approve, promote.
+    #[command(subcommand)]
+    Baseline(baseline::Command),
+    /// Put a fault into a recording, to see what a watch makes of it.
+    Inject(inject::Args),
     /// Check a configuration, or list every key of it.
     #[command(subcommand)]
     Config(config::Command),
@@ -80,6 +101,12 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
             crate::log::start(format);
             health::run(&command, out)
         }
+        Command::Status(args) => status::run(&args, out),
+        Command::Checkpoint(command) => checkpoint::run(&command, out),
+        Command::Journal(command) => journal::run(&command, out),
+        Command::Verify(args) => verify::run(&args, out),
+        Command::Baseline(command) => baseline::run(&command, out),
+        Command::Inject(args) => inject::run(&args, out),
         Command::Config(command) => config::run(&command, out),
         Command::Demo(args) => crate::wire::demo(&args),
         Command::Completions(args) => setup::completions(&args, out),

@@ -7,6 +7,8 @@ use std::time::Duration;
 use hb_core::ids::NodeName;
 use hb_core::journal::Hash;
 use hb_core::watch::settings::WatchSettings;
+use hb_sources::file::Begin;
+use hb_sources::format::Format;
 
 /// Everything that a node runs by.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,20 +105,25 @@ pub struct WatchConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceConfig {
     /// This machine.
-    Host,
+    Host {
+        /// Time between two looks, in whole milliseconds.
+        step: Duration,
+    },
     /// A growing file; `-` is standard input.
     File {
         /// The file.
         path: PathBuf,
-        /// Its form.
-        layout: Layout,
+        /// How its lines are read.
+        format: Format,
+        /// Where a new watch begins.
+        begin: Begin,
     },
     /// A recorded file at some speed.
     Replay {
         /// The file.
         path: PathBuf,
-        /// Its form.
-        layout: Layout,
+        /// How its lines are read.
+        format: Format,
         /// 1 as recorded, 0 as fast as it can be read.
         speed: f64,
     },
@@ -124,32 +131,9 @@ pub enum SourceConfig {
     Command {
         /// Program and arguments.
         argv: Vec<String>,
-        /// The form of what it prints.
-        layout: Layout,
+        /// How its lines are read.
+        format: Format,
     },
-}
-
-/// The form of telemetry.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Layout {
-    /// Which.
-    pub format: Format,
-    /// Name of the time column of wide CSV.
-    pub time_column: Option<String>,
-}
-
-/// Which form telemetry has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// Look at the first line.
-    #[default]
-    Auto,
-    /// One JSON object a line.
-    Jsonl,
-    /// One reading a line.
-    Csv,
-    /// A time column and one column per series.
-    Wide,
 }
 
 /// One line of a telemetry schema's `field_mapping`.

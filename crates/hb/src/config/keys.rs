@@ -94,6 +94,12 @@ pub const SOURCES: &[&str] = &["host", "file", "file_replay", "replay", "command
 pub const SOURCES_ABSENT: &[&str] = &["mqtt", "syslog", "kafka"];
 /// Forms of telemetry.
 pub const FORMATS: &[&str] = &["auto", "jsonl", "csv", "wide"];
+/// Units of time.
+pub const TIME_UNITS: &[&str] = &["seconds", "millis", "micros", "nanos"];
+/// What to do with events without a time.
+pub const NO_TIME: &[&str] = &["fault", "arrival"];
+/// Where a new watch begins.
+pub const BEGINS: &[&str] = &["start", "end"];
 /// Sinks of alerts.
 pub const SINKS: &[&str] = &["stdout", "file", "webhook"];
 /// Lease backends.
@@ -156,8 +162,18 @@ pub const KEYS: &[Key] = &[
         .says("Speed of the source `replay`: 1 as recorded, 0 as fast as it can be read.", "rehearsing with old recordings"),
     key("format", Watch, Choice(FORMATS), "auto")
         .says("Form of the telemetry; `auto` looks at the first line.", "a recording that looks like another form"),
-    key("time_column", Watch, Text, "")
-        .says("Name of the time column of wide CSV; where not given, one of the usual names, else the first column.", "columns taken for time"),
+    key("step_sec", Watch, seconds(0.01, 3_600.0), "").unit("s").says(
+        "Time between two looks of the source `host`; a thirtieth of an interval, at most 1 s, where not given.",
+        "short spikes between looks",
+    ),
+    key("time_unit", Watch, Choice(TIME_UNITS), "seconds")
+        .says("What numbers mean as times: since 1970, in this unit.", "a recording in milliseconds read as seconds"),
+    key("no_time", Watch, Choice(NO_TIME), "").says(
+        "What an event without a time is: a `fault`, or read at its `arrival`; where not given: `arrival` for programs and standard input, else `fault`.",
+        "deciding differently when read again",
+    ),
+    key("begin", Watch, Choice(BEGINS), "start")
+        .says("Where a new watch of a `file` begins: at its `start`, or at its `end`.", "deciding a year of old telemetry first"),
     // cycles
     key("interval_sec", Watch, seconds(0.001, 31.0 * DAY), "300")
         .unit("s")

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::fault::{Fault, Findings, SourceFile, nearest};
-use super::keys::{self, FORMATS, KEYS, Key, SOURCES_ABSENT, Scope, Takes};
+use super::keys::{self, KEYS, Key, SOURCES_ABSENT, Scope, Takes};
 use super::raw::{Entry, Node, Null, Value, Written, at, cut};
 
 /// Reads one watch, or the top of the file.
@@ -364,12 +364,6 @@ fn advice(path: &str, level: Level) -> String {
         Some(key) => format!("did you mean `{}`?", key.path.replacen('.', ": ", 1)),
         None => "`hb config reference` lists every key".into(),
     }
-}
-
-/// What `format` may say, for messages elsewhere.
-#[must_use]
-pub fn formats() -> String {
-    FORMATS.join(", ")
 }
 
 /// A fault about an environment variable.

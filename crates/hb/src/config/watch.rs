@@ -1,10 +1,14 @@
 //! One watch: its settings, its source, where it tells and what it keeps.
 
 use std::path::Path;
+use std::time::Duration;
 
 use hb_core::watch::settings::{AlertOn, DriftSettings, LearnSettings, WatchSettings};
 
-use super::checked::{Format, Layout, Reports, SinkConfig, SourceConfig, WatchConfig};
+use hb_sources::file::Begin;
+use hb_sources::format::{Format, FormatChoice, NoTime, TimeUnit};
+
+use super::checked::{Reports, SinkConfig, SourceConfig, WatchConfig};
 use super::raw::cut;
 use super::reader::{Reader, is_name};
 use super::{Environment, Files, registry, schema};
@@ -139,7 +143,6 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
         (false, _) if path.is_some() => "file",
         (false, _) => "host",
     };
-    let layout = Layout { format: format(reader), time_column: reader.text("time_column") };
     let needs = needs(kind);
     for key in ["path", "command"] {
         if needs != Some(key)
@@ -149,6 +152,8 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
             reader.fault(entry, key, &what, "remove it, or say another `source`");
         }
     }
+    let piped = kind == "command" || path.as_deref() == Some(Path::new("-"));
+    let format = format(reader, if piped { NoTime::Arrival } else { NoTime::Fault });
     let path = path.unwrap_or_else(|| {
         if needs == Some("path") {
             let help = "say which file, or `-` for standard input";
@@ -157,16 +162,23 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
         Path::new("").to_owned()
     });
     match kind {
-        "file" | "file_replay" => SourceConfig::File { path, layout },
-        "replay" => SourceConfig::Replay { path, layout, speed: reader.number("speed").unwrap_or(1.0) },
+        "file" | "file_replay" => SourceConfig::File { path, format, begin: begin(reader) },
+        "replay" => SourceConfig::Replay { path, format, speed: reader.number("speed").unwrap_or(1.0) },
         "command" => {
             if argv.is_none() && reader.entry("command").is_none() {
                 reader.missing("command", "the source `command` needs a `command`", "say which program to run");
             }
-            SourceConfig::Command { argv: argv.unwrap_or_default(), layout }
+            SourceConfig::Command { argv: argv.unwrap_or_default(), format }
         }
-        _ => SourceConfig::Host,
+        _ => SourceConfig::Host { step: step(reader) },
     }
+}
+
+/// Time between two looks at the host, in whole milliseconds.
+fn step(reader: &mut Reader<'_>) -> Duration {
+    let interval = reader.number("interval_sec").unwrap_or(1.0);
+    let seconds = reader.number("step_sec").unwrap_or_else(|| (interval / 30.0).clamp(0.01, 1.0));
+    Duration::from_secs_f64((seconds * 1e3).round().max(1.0) / 1e3)
 }
 
 fn needs(kind: &str) -> Option<&'static str> {
@@ -177,12 +189,31 @@ fn needs(kind: &str) -> Option<&'static str> {
     }
 }
 
-fn format(reader: &mut Reader<'_>) -> Format {
-    match reader.choice("format") {
-        "jsonl" => Format::Jsonl,
-        "csv" => Format::Csv,
-        "wide" => Format::Wide,
-        _ => Format::Auto,
+fn format(reader: &mut Reader<'_>, no_time: NoTime) -> Format {
+    let choice = match reader.choice("format") {
+        "jsonl" => FormatChoice::Jsonl,
+        "csv" => FormatChoice::Csv,
+        "wide" => FormatChoice::WideCsv,
+        _ => FormatChoice::Auto,
+    };
+    let time_unit = match reader.choice("time_unit") {
+        "millis" => TimeUnit::Millis,
+        "micros" => TimeUnit::Micros,
+        "nanos" => TimeUnit::Nanos,
+        _ => TimeUnit::Seconds,
+    };
+    let no_time = match reader.choice("no_time") {
+        "fault" => NoTime::Fault,
+        "arrival" => NoTime::Arrival,
+        _ => no_time,
+    };
+    Format { choice, time_unit, no_time }
+}
+
+fn begin(reader: &mut Reader<'_>) -> Begin {
+    match reader.choice("begin") {
+        "end" => Begin::End,
+        _ => Begin::Start,
     }
 }
 

@@ -51,7 +51,8 @@ pub fn serve_health(given: &Given, args: &health::Serve) -> Result<Exit, Failure
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
     signals.add(Signal::SIGINT);
-    let failed = |what: &str, error: &dyn std::fmt::Display| Failure::new(Exit::Unavailable, format!("{what}: {error}"));
+    let failed =
+        |what: &str, error: &dyn std::fmt::Display| Failure::new(Exit::Unavailable, format!("{what}: {error}"));
     signals.thread_block().map_err(|error| failed("signals cannot be blocked", &error))?;
     let address = SocketAddr::new(args.bind, args.port);
     let listener = TcpListener::bind(address)
@@ -60,11 +61,13 @@ pub fn serve_health(given: &Given, args: &health::Serve) -> Result<Exit, Failure
     let (looker, given) = (Arc::clone(&sidecar), given.clone());
     std::thread::Builder::new()
         .name("look".into())
-        .spawn(move || loop {
-            let seen = look(&given);
-            *looker.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-            *looker.looked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-            std::thread::sleep(EVERY);
+        .spawn(move || {
+            loop {
+                let seen = look(&given);
+                *looker.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+                *looker.looked.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                std::thread::sleep(EVERY);
+            }
         })
         .map_err(|error| failed("a thread could not be started", &error))?;
     let server = hb_api::spawn(listener, sidecar, ServerLimits::default())

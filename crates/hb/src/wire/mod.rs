@@ -96,8 +96,10 @@ fn finish(ended: &Ended, mode: DaemonMode, shared: &hb_daemon::shared::Shared) -
             .help("another node goes on; restart this one and it stands by")),
         Ended::Corrupt(what) => Err(Failure::new(Exit::Corrupt, what.clone())
             .help("`hb verify` lists everything that is damaged; docs/ops/repair.md says what can be done")),
-        Ended::Unfinished(what) => Err(Failure::new(Exit::CannotWrite, format!("stopped, but not everything is written: {what}"))
-            .help("nothing is lost: the next start decides from the last record on")),
+        Ended::Unfinished(what) => {
+            Err(Failure::new(Exit::CannotWrite, format!("stopped, but not everything is written: {what}"))
+                .help("nothing is lost: the next start decides from the last record on"))
+        }
     }
 }
 
@@ -147,9 +149,13 @@ fn serve(listener: Option<TcpListener>, running: &Running, config: &Config) -> R
 }
 
 fn announce(config: &Config, server: Option<&ServerHandle>) {
-    let page = server.map_or_else(|| "no page is served".to_owned(), |server| format!("page http://{}/", server.addr()));
-    let watches: Vec<String> =
-        config.watches.iter().map(|watch| format!("{} ({})", watch.settings.name, source::spec(&watch.source, Reading::Follow).describe())).collect();
+    let page =
+        server.map_or_else(|| "no page is served".to_owned(), |server| format!("page http://{}/", server.addr()));
+    let watches: Vec<String> = config
+        .watches
+        .iter()
+        .map(|watch| format!("{} ({})", watch.settings.name, source::spec(&watch.source, Reading::Follow).describe()))
+        .collect();
     tracing::info!("node {}: {}; {page}; state in {}", config.node, watches.join(", "), config.output_dir.display());
 }
 

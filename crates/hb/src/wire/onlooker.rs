@@ -31,8 +31,12 @@ impl Onlooker for DaemonOnlooker {
     }
 
     fn checks(&self) -> Vec<Check> {
-        let mut checks: Vec<Check> =
-            self.shared.checks().into_iter().map(|(name, state)| Check { name, ok: state.ok, what: state.what }).collect();
+        let mut checks: Vec<Check> = self
+            .shared
+            .checks()
+            .into_iter()
+            .map(|(name, state)| Check { name, ok: state.ok, what: state.what })
+            .collect();
         checks.extend(self.shared.view().alarms.iter().map(|alarm| Check::failed(&alarm.name, &alarm.what)));
         checks
     }
@@ -44,7 +48,9 @@ impl Onlooker for DaemonOnlooker {
         let seconds = pulse.since.as_secs_f64();
         Liveness {
             alive,
-            reason: (!alive).then(|| format!("the work loop has made no turn for {seconds:.1} s: it hangs in the journal or the lease")),
+            reason: (!alive).then(|| {
+                format!("the work loop has made no turn for {seconds:.1} s: it hangs in the journal or the lease")
+            }),
             since_progress_ms: ms(pulse.since),
             bound_ms: ms(pulse.bound),
         }

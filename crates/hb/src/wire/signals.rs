@@ -1,6 +1,7 @@
 //! Signals: SIGTERM and SIGINT stop, a second one forces; SIGHUP reads the configuration again.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hb_daemon::shared::Shared;
 use hb_daemon::{Control, Remote};
@@ -9,6 +10,9 @@ use nix::sys::signal::{SigSet, Signal};
 use super::Reloads;
 use crate::cli::Failure;
 use crate::exit::Exit;
+
+/// Some senders signal a process and then its whole group: what comes this soon after is the same request.
+const SAME_REQUEST: Duration = Duration::from_millis(500);
 
 /// The signals that this process waits for, blocked in every thread.
 #[derive(Debug)]
@@ -28,15 +32,17 @@ impl Blocked {
     /// Waits for them on a thread that ends with the process.
     pub(super) fn attend(self, remote: Remote, shared: Arc<Shared>, reloads: Reloads) {
         let attend = move || {
-            let mut asked = false;
+            let mut asked: Option<Instant> = None;
             while let Ok(signal) = self.0.wait() {
                 if signal == Signal::SIGHUP {
                     reload(&remote, &shared, &reloads);
-                } else if asked {
-                    tracing::warn!("{signal} again: ending at once; what was acknowledged is kept");
-                    force();
+                } else if let Some(at) = asked {
+                    if at.elapsed() > SAME_REQUEST {
+                        tracing::warn!("{signal} again: ending at once; what was acknowledged is kept");
+                        force();
+                    }
                 } else {
-                    asked = true;
+                    asked = Some(Instant::now());
                     if !remote.send(Control::Stop { reason: signal.to_string() }) {
                         return;
                     }
@@ -66,7 +72,8 @@ fn reload(remote: &Remote, shared: &Shared, reloads: &Reloads) {
         }
         Err(why) => {
             tracing::error!("configuration not taken, the old one stays in force: {why}");
-            shared.check("config", Err(format!("the configuration on disk is refused, the old one is in force: {why}")));
+            shared
+                .check("config", Err(format!("the configuration on disk is refused, the old one is in force: {why}")));
         }
     }
 }

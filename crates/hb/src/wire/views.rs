@@ -222,7 +222,11 @@ impl Views for NodeViews {
         let mut folder = Ok(());
         for shown in self.watches.values_mut() {
             // A checkpoint that is not there yet, or damaged, is the active node's to write.
-            let state = if self.role == Role::Active { shown.files().and_then(|files| files.check().map_err(told)) } else { probe(&shown.dir) };
+            let state = if self.role == Role::Active {
+                shown.files().and_then(|files| files.check().map_err(told))
+            } else {
+                probe(&shown.dir)
+            };
             if let Err(fault) = state {
                 folder = Err(fault.what);
             }

@@ -1,0 +1,236 @@
+//! `hb status`: what the nodes of an `output_dir` say of themselves; where none answers, what the journal says.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hb_core::ids::{Epoch, NodeName, StreamName};
+use hb_core::node::fact::{Body, CycleDecided, Sealed};
+use hb_core::time::Stamp;
+use hb_store::port::Journal as _;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::out::{Cell, Paint};
+use super::{ConfigArgs, Failure, Out};
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::nodes::{self, NodeFile};
+use crate::{ask, stored};
+
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// `hb status`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// One JSON object: that of the active node, with `nodes` listing all.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A node and what it answered.
+#[derive(Debug, Serialize)]
+struct Asked {
+    node: NodeName,
+    role: String,
+    pid: u32,
+    listen: Option<std::net::SocketAddr>,
+    /// Why it did not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent: Option<String>,
+    #[serde(skip)]
+    document: Option<Value>,
+}
+
+/// What the journal and the lease say where no node answers.
+#[derive(Debug, Serialize)]
+struct Down {
+    node: Option<NodeName>,
+    role: &'static str,
+    epoch: Epoch,
+    watches: Vec<DownWatch>,
+    nodes: Vec<Asked>,
+}
+
+#[derive(Debug, Serialize)]
+struct DownWatch {
+    name: String,
+    cycle: Option<u64>,
+    status: Option<String>,
+    lag_seconds: Option<f64>,
+    end_utc: Option<Stamp>,
+    headline: Option<String>,
+}
+
+/// Carries it out.
+///
+/// # Errors
+/// The configuration has faults; no node answers and there is no journal.
+pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+    let config = args.config.load()?.config;
+    let asked: Vec<Asked> = nodes::list(&config.output_dir).iter().map(ask_node).collect();
+    let rank = |asked: &&Asked| match asked.role.as_str() {
+        "active" => 0,
+        "taking_over" => 1,
+        "draining" => 2,
+        "standby" => 3,
+        _ => 4,
+    };
+    let best = asked.iter().filter(|asked| asked.document.is_some()).min_by_key(rank);
+    match best.and_then(|best| best.document.clone()) {
+        Some(document) => up(document, &asked, args, out),
+        None => down(&config, asked, args, out),
+    }
+}
+
+fn ask_node(file: &NodeFile) -> Asked {
+    let answer = match file.listen {
+        None => Err("it serves nothing".to_owned()),
+        Some(address) => ask::get(address, "/v1/status", PATIENCE).and_then(|body| {
+            let document: Value = serde_json::from_slice(&body).map_err(|error| format!("{address}: {error}"))?;
+            // Another process may have the port by now.
+            match document.get("node").and_then(Value::as_str) == Some(file.node.as_str()) {
+                true => Ok(document),
+                false => Err(format!("{address}: somebody else answers there")),
+            }
+        }),
+    };
+    let (document, silent) = match answer {
+        Ok(document) => (Some(document), None),
+        Err(why) => (None, Some(why)),
+    };
+    let role = document.as_ref().and_then(|document| document.get("role")?.as_str()).unwrap_or("down").to_owned();
+    Asked { node: file.node.clone(), role, pid: file.pid, listen: file.listen, silent, document }
+}
+
+fn up(mut document: Value, asked: &[Asked], args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+    let listed = serde_json::to_value(asked)
+        .map_err(|error| Failure::new(Exit::Error, format!("the nodes cannot be put as JSON: {error}")))?;
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("nodes".into(), listed);
+    }
+    if args.json {
+        out.json(&document)?;
+        return Ok(Exit::Ok);
+    }
+    nodes_told(asked, out)?;
+    let mut rows = vec![heads()];
+    for watch in document.get("watches").and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| watch.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let cycle = watch.get("cycle").and_then(Value::as_u64);
+        let lag = watch.get("lag_seconds").and_then(Value::as_f64);
+        rows.push(row(&text("name"), cycle, &text("status"), lag, &text("headline")));
+    }
+    out.table(&rows)?;
+    for alarm in document.get("alarms").and_then(Value::as_array).into_iter().flatten() {
+        let text = |key: &str| alarm.get(key).and_then(Value::as_str).unwrap_or_default();
+        let name = out.painted(text("name"), Paint::Bad);
+        out.line(format_args!("alarm {name}: {} (since {})", text("what"), text("since")))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn nodes_told(asked: &[Asked], out: &mut Out) -> Result<(), Failure> {
+    for node in asked {
+        let listen = node.listen.map(|listen| format!(" http://{listen}/")).unwrap_or_default();
+        let paint = match node.role.as_str() {
+            "active" => Paint::Good,
+            "down" | "fenced" => Paint::Bad,
+            _ => Paint::Plain,
+        };
+        let role = out.painted(&node.role, paint);
+        let why = node.silent.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        out.line(format_args!("node {} {role} pid {}{listen}{why}", node.node, node.pid))?;
+    }
+    Ok(())
+}
+
+fn heads() -> Vec<Cell> {
+    ["watch", "cycle", "status", "lag", "what"].iter().map(|head| Cell::head(head)).collect()
+}
+
+fn row(name: &str, cycle: Option<u64>, status: &str, lag: Option<f64>, headline: &str) -> Vec<Cell> {
+    let paint = match status {
+        "PASS" => Paint::Good,
+        "PASS_WITH_DRIFT" | "NO_BASELINE" => Paint::Warn,
+        "FAIL" | "NO_DATA" => Paint::Bad,
+        _ => Paint::Faint,
+    };
+    vec![
+        Cell::text(name),
+        Cell::figure(cycle.map_or_else(|| "-".to_owned(), |cycle| cycle.to_string())),
+        Cell::text(if status.is_empty() { "nothing yet" } else { status }).painted(paint),
+        Cell::figure(lag.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s"))),
+        Cell::text(headline),
+    ]
+}
+
+fn down(config: &Config, asked: Vec<Asked>, args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+    let mut journal = stored::journal(config)?;
+    let now = now();
+    let mut epoch = Epoch(0);
+    let mut node = holder(&config.output_dir);
+    let mut watches = Vec::new();
+    for watch in &config.watches {
+        let stream = StreamName::watch(&watch.settings.name);
+        if journal.head(&stream)?.is_some() {
+            let newest = stored::newest(&mut journal, &stream, |sealed| Some(sealed.record.clone()))?;
+            if let Some(record) = newest.filter(|record| record.epoch >= epoch) {
+                epoch = record.epoch;
+                node.get_or_insert(record.node);
+            }
+        }
+        let last = stored::newest(&mut journal, &stream, decided)?;
+        watches.push(DownWatch::of(watch.settings.name.as_str(), last.as_deref(), now));
+    }
+    let down = Down { node, role: "down", epoch, watches, nodes: asked };
+    if args.json {
+        out.json(&down)?;
+        return Ok(Exit::Ok);
+    }
+    let role = out.painted("down", Paint::Bad);
+    out.line(format_args!("no node answers: {role}; this is what the journal says"))?;
+    nodes_told(&down.nodes, out)?;
+    let mut rows = vec![heads()];
+    for watch in &down.watches {
+        let (status, what) = (watch.status.as_deref().unwrap_or_default(), watch.headline.as_deref());
+        rows.push(row(&watch.name, watch.cycle, status, watch.lag_seconds, what.unwrap_or_default()));
+    }
+    out.table(&rows)?;
+    Ok(Exit::Ok)
+}
+
+fn decided(sealed: &Sealed) -> Option<std::sync::Arc<CycleDecided>> {
+    match &sealed.record.body {
+        Body::CycleDecided(decided) => Some(std::sync::Arc::clone(decided)),
+        _ => None,
+    }
+}
+
+impl DownWatch {
+    fn of(name: &str, last: Option<&CycleDecided>, now: Stamp) -> Self {
+        let decision = last.map(|last| &last.decision);
+        Self {
+            name: name.to_owned(),
+            cycle: decision.map(|decision| decision.cycle.0),
+            status: decision.map(|decision| decision.status.to_string()),
+            lag_seconds: decision.map(|decision| now.as_seconds() - decision.span.end.as_seconds()),
+            end_utc: decision.map(|decision| decision.span.end),
+            headline: decision.map(|decision| decision.headline.clone()),
+        }
+    }
+}
+
+/// Who showed progress last, by the stamp beside the lock.
+fn holder(output_dir: &Path) -> Option<NodeName> {
+    let stamp: Value = serde_json::from_slice(&std::fs::read(output_dir.join("hb.lease")).ok()?).ok()?;
+    stamp.get("node")?.as_str().map(NodeName::from)
+}
+
+/// The wall clock.
+#[must_use]
+pub fn now() -> Stamp {
+    hb_daemon::clock::wall()
+}

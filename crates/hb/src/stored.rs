@@ -1,0 +1,123 @@
+//! What a configuration keeps, opened for reading. Works while daemons run.
+
+use std::path::PathBuf;
+
+use hb_core::ids::{Seq, StreamName};
+use hb_core::node::fact::Sealed;
+use hb_store::journal::dir::DirJournal;
+use hb_store::port::{Journal as _, JournalError};
+use hb_store::reader::Follower;
+
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::exit::Exit;
+
+impl Config {
+    /// Folder of the journal.
+    #[must_use]
+    pub fn journal_dir(&self) -> PathBuf {
+        self.output_dir.join("journal")
+    }
+
+    /// Folder of the baseline documents.
+    #[must_use]
+    pub fn baselines_dir(&self) -> PathBuf {
+        self.output_dir.join("baselines")
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Corrupt(what) => Self::new(Exit::Corrupt, what)
+                .help("`hb verify` lists everything that is damaged; docs/ops/repair.md says what can be done"),
+            JournalError::Unavailable(what) => Self::new(Exit::Unavailable, what),
+        }
+    }
+}
+
+/// Opens the journal; there has to be one.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn journal(config: &Config) -> Result<DirJournal, Failure> {
+    let dir = config.journal_dir();
+    if !dir.is_dir() {
+        let what = format!("there is no journal in {}", config.output_dir.display());
+        return Err(Failure::new(Exit::Unavailable, what).help(
+            "nothing has been decided yet with this configuration, or `output_dir` is relative to another folder",
+        ));
+    }
+    Ok(DirJournal::open(&dir)?)
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// With the next record.
+    On,
+    /// Not at all.
+    Stop,
+}
+
+/// Shows every record of a stream from its floor on, oldest first, checked; memory does not grow with their number.
+///
+/// # Errors
+/// Damage, or what `show` says.
+pub fn each(
+    journal: &mut DirJournal,
+    stream: &StreamName,
+    mut show: impl FnMut(&Sealed) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let floor = journal.floor(stream)?;
+    each_from(journal, stream, floor, |sealed| show(sealed).map(|()| Next::On))
+}
+
+/// The same from a record on, until `show` has enough.
+///
+/// # Errors
+/// As [`each`].
+pub fn each_from(
+    journal: &mut DirJournal,
+    stream: &StreamName,
+    from: Seq,
+    mut show: impl FnMut(&Sealed) -> Result<Next, Failure>,
+) -> Result<(), Failure> {
+    let mut follower = Follower::new(stream.clone(), from);
+    loop {
+        let records = follower.poll(journal)?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        for sealed in &records {
+            if show(sealed)? == Next::Stop {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The newest record of a stream that `wanted` takes, looking back page by page.
+///
+/// # Errors
+/// Damage, or an unreadable journal.
+pub fn newest<T>(
+    journal: &mut DirJournal,
+    stream: &StreamName,
+    wanted: impl Fn(&Sealed) -> Option<T>,
+) -> Result<Option<T>, Failure> {
+    const PAGE: u64 = 64;
+    let Some(head) = journal.head(stream)? else { return Ok(None) };
+    let floor = journal.floor(stream)?;
+    let mut end = head.0.saturating_add(1);
+    while end > floor.0 {
+        let from = end.saturating_sub(PAGE).max(floor.0);
+        let most = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
+        let records = hb_store::reader::read_sound(journal, stream, Seq(from), most)?;
+        if let Some(found) = records.iter().rev().find_map(&wanted) {
+            return Ok(Some(found));
+        }
+        end = from;
+    }
+    Ok(None)
+}
