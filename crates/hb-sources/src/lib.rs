@@ -11,6 +11,7 @@
 //! 5. [`Polled::Idle`] means that everything up to `mark` had been delivered at the time `looked_at`, taken before looking.
 
 pub mod command;
+pub mod conformance;
 pub mod file;
 pub mod format;
 pub mod host;

@@ -82,6 +82,8 @@ struct Open {
     counted: (u64, u64),
     /// When the path was first seen to name another file.
     renamed: Option<Instant>,
+    /// Whether it has been read to its end: before more is read, its beginning is compared.
+    waited: bool,
 }
 
 /// What is to be done before reading.
@@ -137,7 +139,8 @@ impl FileSource {
             prime(&mut self.decoder, &file, offset, self.limits.line_bytes_max).map_err(|e| cannot("read", &e))?;
         }
         self.feed.restart(base + offset);
-        self.open = Some(Open { file, path, ino: meta.ino(), base, head, counted: (0, 0), renamed: None });
+        self.open =
+            Some(Open { file, path, ino: meta.ino(), base, head, counted: (0, 0), renamed: None, waited: false });
         self.todo = Todo::Ready;
         Ok(())
     }
@@ -199,6 +202,9 @@ impl FileSource {
 
     /// Fills one batch from what can be read at once.
     fn batch(&mut self) -> Result<Option<Polled>, SourceError> {
+        if let Some(polled) = self.rewritten()? {
+            return Ok(Some(polled));
+        }
         let Some(open) = &mut self.open else { return Ok(None) };
         let start = self.feed.position();
         let boundary = open.base.saturating_add(PRINT_BYTES_MAX as u64);
@@ -217,8 +223,11 @@ impl FileSource {
             self.decoder.arrival = wall::now();
             let mut handle: &File = file;
             match self.feed.fill(|room| handle.read(room)) {
-                Ok(0) => break,
-                Ok(_) => {}
+                Ok(0) => {
+                    open.waited = true;
+                    break;
+                }
+                Ok(_) => open.waited = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What has been read is delivered first; the next call meets the error again.
                 Err(_) if !items.is_empty() => break,
@@ -226,6 +235,19 @@ impl FileSource {
             }
         }
         Ok(self.close(items, start))
+    }
+
+    /// Looks whether a file that was read to its end has got another beginning since: cut, and grown again.
+    fn rewritten(&mut self) -> Result<Option<Polled>, SourceError> {
+        let Some(open) = self.open.as_ref().filter(|open| open.waited) else { return Ok(None) };
+        let now = head(&open.file).map_err(|e| Self::retry(&open.path, "read", &e))?;
+        if now.len() < open.head.len() || now.starts_with(&open.head) {
+            // A shorter one is met when its size is looked at.
+            return Ok(None);
+        }
+        let read_to = self.feed.read_to() - open.base;
+        let size = open.file.metadata().map_err(|e| Self::retry(&open.path, "look at", &e))?.len();
+        self.truncated(size, read_to).map(Some)
     }
 
     /// Makes a batch of what was found since `start`, if anything was.
@@ -303,8 +325,9 @@ impl FileSource {
         let start = self.mark();
         let path = self.open.as_ref().map_or_else(|| self.spec.path.clone(), |open| open.path.clone());
         let file = File::open(&path).map_err(|e| Self::retry(&path, "open", &e))?;
-        let why =
-            format!("truncated from {read_to} to {size} bytes; what was written and cut before it was read is lost");
+        let why = format!(
+            "truncated after {read_to} bytes had been read, now {size} bytes; what was written and cut before it was read is lost"
+        );
         self.gap(start, file, &why)
     }
 }
@@ -390,6 +413,7 @@ impl Open {
         if self.head.len() < PRINT_BYTES_MAX
             && let Ok(more) = head(&self.file)
             && more.len() > self.head.len()
+            && more.starts_with(&self.head)
         {
             self.head = more;
         }

@@ -80,16 +80,20 @@ impl Columns {
         Some(Self { time, name: name?, value: value?, unit, width: Width::Exactly(cells.len()) })
     }
 
-    /// The columns of a file without header, by its first row.
-    pub(crate) fn of_row(line: &str, unit_of_time: TimeUnit) -> Self {
-        let cells = cells(line).unwrap_or_default();
+    /// The columns of a file without header, by its first row; `None` when the row is none that could be read. A row of
+    /// numbers only is none: it would be wide CSV without its header.
+    pub(crate) fn of_row(line: &str, unit_of_time: TimeUnit) -> Option<Self> {
+        let cells = cells(line)?;
         let cell = |column: usize| cells.get(column).map_or(&b""[..], |cell| cell.as_bytes());
-        let timed = stamp::any(cell(0), unit_of_time).is_some() || number::any(cell(1)).is_none();
-        match cells.len() {
-            0..=2 => Self { time: None, name: 0, value: 1, unit: Some(2), width: Width::AtLeast(2) },
+        let is_number = |column: usize| number::any(cell(column)).is_some();
+        let timed = stamp::any(cell(0), unit_of_time).is_some() || !is_number(1);
+        let columns = match cells.len() {
+            0 | 1 => return None,
+            2 => Self { time: None, name: 0, value: 1, unit: None, width: Width::Exactly(2) },
             3 if !timed => Self { time: None, name: 0, value: 1, unit: Some(2), width: Width::AtLeast(2) },
             _ => Self { time: Some(0), name: 1, value: 2, unit: Some(3), width: Width::AtLeast(3) },
-        }
+        };
+        (is_number(columns.value) && !is_number(columns.name)).then_some(columns)
     }
 
     /// Reads a row `ts,metric,value` without quotes at the front of `bytes`, its end of line among it.

@@ -213,7 +213,11 @@ impl Decoder {
                 None if self.format.choice == FormatChoice::Auto && wide::is_header(line) => {
                     (Layout::Wide(Wide::of(line)), Header::Yes)
                 }
-                None => (Layout::Events(Columns::of_row(line, unit)), Header::No),
+                None => match Columns::of_row(line, unit) {
+                    Some(columns) => (Layout::Events(columns), Header::No),
+                    // Garbage decides nothing.
+                    None => return Header::No,
+                },
             },
         };
         self.layout = Some(layout);
