@@ -2,7 +2,7 @@
 //!
 //! `gallery report FOLDER` writes reports of each kind there, `gallery serve ADDRESS` serves the page until it is killed,
 //! `gallery time` says how long reports of 1,000 series take.
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "an example for developers")]
+#![expect(clippy::print_stdout, clippy::unwrap_used, clippy::indexing_slicing, reason = "an example for developers")]
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -53,6 +53,18 @@ fn usual(index: u64) -> f64 {
     }
 }
 
+fn unit(index: u64) -> &'static str {
+    match index {
+        0 => "V",
+        1 => "°C",
+        _ => "",
+    }
+}
+
+fn limit(rule: Rule) -> Option<f64> {
+    if rule == Rule::InvariantMax { Some(30.0) } else { (rule == Rule::FailThreshold).then_some(0.0) }
+}
+
 fn row(index: u64, cycle: u64) -> SeriesSummary {
     let level = usual(index);
     let drift =
@@ -63,7 +75,7 @@ fn row(index: u64, cycle: u64) -> SeriesSummary {
     let start = START + i64::try_from(cycle).unwrap() * INTERVAL;
     SeriesSummary {
         name: name(index).into(),
-        unit: if index == 0 { "V" } else { "" }.into(),
+        unit: unit(index).into(),
         n: 100,
         mean,
         sd,
@@ -126,18 +138,14 @@ fn driver(index: u64, cycle: u64, rule: Rule, severity: Severity) -> Driver {
         rule,
         severity,
         direction: Direction::Up,
-        unit: ["V", "°C", ""][usize::try_from(index.min(2)).unwrap()].to_owned(),
+        unit: unit(index).to_owned(),
         current: Some(now),
         baseline: Some(before),
         delta: Some(delta),
         percent: (before > 0.0).then(|| delta / before * 100.0),
         sigmas: (before > 0.0).then(|| delta / (before * 0.0025)),
         p: (rule == Rule::Level).then_some(3.1e-9),
-        limit: match rule {
-            Rule::InvariantMax => Some(30.0),
-            Rule::FailThreshold => Some(0.0),
-            _ => None,
-        },
+        limit: limit(rule),
         onset: CycleNo(72),
         onset_utc: Stamp(START + 72 * INTERVAL),
         persistence: u32::try_from(cycle.saturating_sub(71)).unwrap(),
@@ -160,6 +168,31 @@ fn status(cycle: u64) -> Status {
     }
 }
 
+fn drivers(cycle: u64) -> Vec<Driver> {
+    match status(cycle) {
+        Status::Fail => vec![
+            driver(2, cycle, Rule::FailThreshold, Severity::Fail),
+            driver(0, cycle, Rule::InvariantMax, Severity::Fail),
+            driver(0, cycle, Rule::Level, Severity::Drift),
+            driver(1, cycle, Rule::Level, Severity::Drift),
+        ],
+        Status::PassWithDrift => {
+            vec![driver(0, cycle, Rule::Level, Severity::Drift), driver(1, cycle, Rule::Trend, Severity::Notice)]
+        }
+        Status::Pass | Status::NoData | Status::NoBaseline => Vec::new(),
+    }
+}
+
+fn headline(cycle: u64, series: u64) -> String {
+    match status(cycle) {
+        Status::Pass => format!("{series} series behave as the baseline did"),
+        Status::PassWithDrift => "psu.bus_voltage has been rising since cycle 72".to_owned(),
+        Status::Fail => "dut.reset_count is above its limit of 0, psu.bus_voltage above its maximum of 30 V".to_owned(),
+        Status::NoData => "nothing has arrived for 30 s".to_owned(),
+        Status::NoBaseline => format!("learning, {} more cycles", 30 - cycle.min(30)),
+    }
+}
+
 fn decided(cycle: u64, series: u64) -> CycleDecided {
     let status = status(cycle);
     let start = START + i64::try_from(cycle).unwrap() * INTERVAL;
@@ -178,27 +211,6 @@ fn decided(cycle: u64, series: u64) -> CycleDecided {
     counts.window.samples = 100 * rows.len() as u64;
     counts.window.not_finite = 3;
     counts.faults.insert(FaultCause::Malformed, 2);
-    let drivers = match status {
-        Status::Fail => vec![
-            driver(2, cycle, Rule::FailThreshold, Severity::Fail),
-            driver(0, cycle, Rule::InvariantMax, Severity::Fail),
-            driver(0, cycle, Rule::Level, Severity::Drift),
-            driver(1, cycle, Rule::Level, Severity::Drift),
-        ],
-        Status::PassWithDrift => {
-            vec![driver(0, cycle, Rule::Level, Severity::Drift), driver(1, cycle, Rule::Trend, Severity::Notice)]
-        }
-        Status::Pass | Status::NoData | Status::NoBaseline => Vec::new(),
-    };
-    let headline = match status {
-        Status::Pass => format!("PASS: {series} series behave as the baseline did"),
-        Status::PassWithDrift => "PASS_WITH_DRIFT: psu.bus_voltage has been rising since cycle 72".to_owned(),
-        Status::Fail => {
-            "FAIL: dut.reset_count is above its limit of 0, and psu.bus_voltage above its maximum of 30 V".to_owned()
-        }
-        Status::NoData => "NO_DATA: nothing has arrived for 30 s".to_owned(),
-        Status::NoBaseline => format!("NO_BASELINE: learning, {} more cycles", 30 - cycle.min(30)),
-    };
     let faults = if status == Status::Fail {
         vec![DataFault { series: name(5), what: "1 reading was not a number".to_owned() }]
     } else {
@@ -212,8 +224,8 @@ fn decided(cycle: u64, series: u64) -> CycleDecided {
             cycle: CycleNo(cycle),
             span: Span { start: Stamp(start), end },
             status,
-            headline,
-            drivers,
+            headline: headline(cycle, series),
+            drivers: drivers(cycle),
             drivers_unnamed: 0,
             faults,
             counts,

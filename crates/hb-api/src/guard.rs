@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use crate::routes::error;
 
@@ -37,53 +37,40 @@ impl Hosts {
         let Self::Named(names) = self else { return true };
         let name = without_port(host).to_ascii_lowercase();
         let bare = name.trim_start_matches('[').trim_end_matches(']');
-        bare.parse::<IpAddr>().is_ok()
-            || name == "localhost"
-            || name.ends_with(".localhost")
-            || names.iter().any(|known| *known == name)
+        bare.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost") || names.contains(&name)
     }
 }
 
+/// `name`, `name:port`, `[v6]:port`, `[v6]` or a bare `v6`, without the port.
 fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port))
-            if port.bytes().all(|b| b.is_ascii_digit()) && !(name.contains(':') && !name.ends_with(']')) =>
-        {
-            name
-        }
-        Some(_) | None => host,
-    }
+    let Some((name, port)) = host.rsplit_once(':') else { return host };
+    let bare_v6 = name.contains(':') && !name.ends_with(']');
+    if bare_v6 || !port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { name }
 }
 
 /// Lets a request through or refuses it, and puts the security headers on every answer.
 pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    let mut response = match verdict(&hosts, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+    let mut response = match refusal(&hosts, request.headers()) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
     };
     harden(response.headers_mut());
     response
 }
 
-fn verdict(hosts: &Hosts, headers: &HeaderMap) -> Result<(), Response> {
-    let host = match headers.get(header::HOST) {
+fn refusal(hosts: &Hosts, headers: &HeaderMap) -> Option<Response> {
+    let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
         None => None,
-        Some(host) => match host.to_str() {
-            Ok(host) => Some(host),
-            Err(_) => return Err(error(StatusCode::BAD_REQUEST, "the Host header is not text")),
-        },
+        Some(Ok(host)) => Some(host),
+        Some(Err(_)) => return Some(error(StatusCode::BAD_REQUEST, "the Host header is not text")),
     };
-    if let Some(host) = host
-        && !hosts.admit(host)
-    {
-        let what = "this server does not answer to that host name: ask it by address, as localhost, or put the name into allowed_hosts";
-        return Err(error(StatusCode::MISDIRECTED_REQUEST, what));
+    if host.is_some_and(|host| !hosts.admit(host)) {
+        let what = "this server does not answer to that host name: ask it by address, as localhost, or put the name into \
+                    allowed_hosts";
+        return Some(error(StatusCode::MISDIRECTED_REQUEST, what));
     }
     let foreign = headers.get(header::ORIGIN).is_some_and(|origin| !same_origin(origin, host));
-    if foreign {
-        return Err(error(StatusCode::FORBIDDEN, "requests of another origin's pages are refused"));
-    }
-    Ok(())
+    foreign.then(|| error(StatusCode::FORBIDDEN, "requests of another origin's pages are refused"))
 }
 
 fn same_origin(origin: &HeaderValue, host: Option<&str>) -> bool {

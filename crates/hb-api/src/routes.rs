@@ -52,12 +52,13 @@ pub fn router(onlooker: Arc<dyn Onlooker>, counters: Arc<ServerCounters>, addres
 
 async fn live(State(shown): State<Shown>) -> Response {
     let liveness = shown.onlooker.liveness();
-    json(when(liveness.alive), &LiveDoc::from(liveness))
+    let code = if liveness.alive { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(code, &LiveDoc::from(liveness))
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {
     let doc = ReadyDoc::of(shown.onlooker.checks());
-    json(when(doc.ready), &doc)
+    json(if doc.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &doc)
 }
 
 async fn active(State(shown): State<Shown>) -> Response {
@@ -73,7 +74,8 @@ fn role(shown: &Shown, wanted: Role) -> Response {
     let view = shown.onlooker.view();
     let alive = shown.onlooker.liveness().alive;
     let doc = ActiveDoc { node: view.node.clone(), role: view.role, epoch: view.epoch, alive };
-    json(when(view.role == wanted && alive), &doc)
+    let wanted = view.role == wanted && alive;
+    json(if wanted { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &doc)
 }
 
 async fn show_metrics(State(shown): State<Shown>) -> Response {
@@ -122,10 +124,6 @@ async fn wrong_method() -> Response {
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "this path can only be read: use GET or HEAD");
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
-}
-
-fn when(good: bool) -> StatusCode {
-    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
 /// An answer that is an error, as JSON.

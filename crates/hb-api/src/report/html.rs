@@ -306,10 +306,8 @@ mod tests {
         decision.baseline = Some(BaselineRef { tag: EVIL.to_owned(), version: 1, hash: Hash::ZERO });
         decided.resume.mark.token = EVIL.into();
         let sealed = seal(Envelope { node: EVIL.into(), stream: EVIL.into(), ..sealed(decided).record });
-        trend.push(match &sealed.record.body {
-            Body::CycleDecided(decided) => decided,
-            other => panic!("{other:?}"),
-        });
+        let newest = ReportInput::new(&sealed, None, &Trend::default()).unwrap().decided.clone();
+        trend.push(&newest);
         let page = page(&ReportInput::new(&sealed, None, &trend).unwrap());
         assert!(page.contains("&lt;script&gt;") && page.contains("<polyline"), "the plots are drawn too");
         for tag in ["<script", "<img", "onerror=alert(1)>"] {
