@@ -22,7 +22,7 @@ pub(crate) fn watch() -> WatchName {
 /// The record of cycle `number` of watch `bench` at the same `seq`, after a record with hash `prev`. Every fifth cycle
 /// fails and makes an alert; each has two series.
 #[must_use]
-pub(crate) fn decided(number: u64, prev: Hash) -> Sealed {
+fn decided(number: u64, prev: Hash) -> Sealed {
     let watch = watch();
     let start = Stamp(1_700_000_000 * SECOND_NS).plus_ns(i64::try_from(number).unwrap_or(0).saturating_mul(SECOND_NS));
     let span = Span { start, end: start.plus_ns(SECOND_NS) };

@@ -12,7 +12,7 @@ mod race;
 
 pub use crash::{every_crash_point_of_an_append, every_fault_of_an_append};
 #[cfg(test)]
-pub(crate) use cycles::{cycles, decided, watch};
+pub(crate) use cycles::{cycles, watch};
 pub use laws::{appended_records_stand, follower_keeps_up, numbers_are_given_once, trimming_never_reopens};
 pub use race::{one_writer_wins, writers_race_with_the_floor};
 

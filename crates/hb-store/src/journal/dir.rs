@@ -3,7 +3,7 @@
 //! ```text
 //! ROOT/format                                  hb-journal 1
 //! ROOT/watch/bench/00000000000000000007.rec    record 7 of stream watch/bench
-//! ROOT/watch/bench/floors/00…05.floor          nothing below 5 stands any more
+//! ROOT/watch/bench/floors/00…05.floor          nothing below 5 stands any more; empty, its name says it
 //! ```
 //!
 //! **Invariants.** A record's file appears whole and durable or not at all, and is never changed (J1, J3). The floor is
@@ -302,8 +302,8 @@ impl DirJournal {
     /// Publishes a floor, then removes the smaller ones.
     fn raise(&mut self, stream: &Stream, floor: Seq) -> Result<(), JournalError> {
         let floors = stream.dir.join(FLOORS);
-        let text = format!("{{\"format\":{LAYOUT},\"floor\":{floor}}}\n");
-        match self.disk.publish_new(&floors, &names::floor_file(floor), text.as_bytes()) {
+        // Empty, so that a floor can be raised, and room made, on a disk that is full.
+        match self.disk.publish_new(&floors, &names::floor_file(floor), b"") {
             Publish::Done | Publish::Taken(_) => {}
             Publish::NotDone(fault) | Publish::Perhaps(fault) => {
                 return Err(JournalError::Unavailable(self.note(&fault)));

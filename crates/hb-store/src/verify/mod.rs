@@ -201,3 +201,194 @@ pub fn verify(places: &Places) -> Result<VerifyReport, JournalError> {
     report.views.extend(positions.map(|positions| views::judge_db(positions, &known)));
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::conformance::{cycles, watch};
+    use crate::journal::dir::DirJournal;
+    use crate::journal::names;
+    use crate::port::{Appended, Journal};
+    use crate::views::runs::{DbSettings, RunsDb};
+    use crate::views::{AlertFile, FileViews, ViewSettings};
+
+    struct House {
+        dir: tempfile::TempDir,
+    }
+
+    fn stream() -> StreamName {
+        StreamName::watch(&watch())
+    }
+
+    impl House {
+        fn new(count: u64) -> Self {
+            let house = Self { dir: tempfile::tempdir().unwrap() };
+            let mut journal = DirJournal::open(&house.places().journal).unwrap();
+            let settings =
+                ViewSettings { max_checkpoint_history: 50, max_report_dir_bytes: 0, alerts: AlertFile::Written };
+            let mut views = FileViews::open(house.dir.path(), settings).unwrap();
+            for sealed in cycles(count) {
+                assert_eq!(journal.append(&stream(), sealed.record.seq, &sealed.bytes), Appended::Committed);
+                assert_eq!(views.apply(&sealed, None).faults, []);
+            }
+            let mut db = RunsDb::open(&house.dir.path().join("runs.db"), DbSettings::default()).unwrap();
+            db.catch_up(&mut journal, &stream()).unwrap();
+            house
+        }
+
+        fn places(&self) -> Places {
+            let dir = self.dir.path();
+            Places {
+                journal: dir.join("journal"),
+                output_dirs: vec![dir.to_path_buf()],
+                documents: Some(dir.to_path_buf()),
+                db: Some(dir.join("runs.db")),
+            }
+        }
+
+        fn record(&self, seq: u64) -> PathBuf {
+            self.places().journal.join("watch/bench").join(names::record_file(Seq(seq)))
+        }
+
+        fn verify(&self) -> VerifyReport {
+            verify(&self.places()).unwrap()
+        }
+
+        /// The one fault, about that record, that says that.
+        fn names(&self, seq: u64, says: &str) {
+            let report = self.verify();
+            let found = report.findings().find(|finding| {
+                finding.grade == Grade::Fault && finding.seq == Some(Seq(seq)) && finding.what.contains(says)
+            });
+            let found = found.unwrap_or_else(|| panic!("{says}: {:#?}", report.findings().collect::<Vec<_>>()));
+            assert!(!found.advice.is_empty());
+            assert!(!report.sound());
+        }
+    }
+
+    #[test]
+    fn what_is_sound_is_called_sound() {
+        let house = House::new(12);
+        let report = house.verify();
+        assert!(report.sound(), "{report:#?}");
+        assert_eq!(report.findings().count(), 0, "{report:#?}");
+        let found = &report.streams[0];
+        assert_eq!((found.records, found.first, found.head), (12, Some(Seq(0)), Some(Seq(11))));
+        let name = stream();
+        DirJournal::open(&house.places().journal).unwrap().trim(&name, Seq(7)).unwrap();
+        let report = house.verify();
+        assert!(report.sound(), "{report:#?}");
+        assert_eq!(report.streams[0].first, Some(Seq(7)));
+        let empty = tempfile::tempdir().unwrap();
+        let nowhere = Places { journal: empty.path().join("none"), output_dirs: Vec::new(), documents: None, db: None };
+        assert_eq!(verify(&nowhere).unwrap(), VerifyReport::default());
+    }
+
+    #[test]
+    fn j4_every_flipped_bit_and_every_cut_of_a_stored_record_is_named() {
+        let house = House::new(6);
+        let path = house.record(3);
+        let bytes = fs::read(&path).unwrap();
+        // Every bit of a record of some kilobytes: the journal alone is read, views do not change the answer.
+        let places = Places { output_dirs: Vec::new(), documents: None, db: None, ..house.places() };
+        let told = |what: &str| {
+            let report = verify(&places).unwrap();
+            let named = report.findings().any(|finding| finding.file == path && finding.seq == Some(Seq(3)));
+            assert!(named && !report.sound(), "{what}: {report:#?}");
+            assert_eq!(report.streams[0].records, 5, "{what}: it is not read as data");
+        };
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(&path, flipped).unwrap();
+            told(&format!("bit {bit}"));
+        }
+        for cut in 0..bytes.len() {
+            fs::write(&path, &bytes[..cut]).unwrap();
+            told(&format!("cut at {cut}"));
+        }
+        fs::write(&path, &bytes).unwrap();
+        assert!(verify(&places).unwrap().sound());
+    }
+
+    #[test]
+    fn j4_missing_renamed_swapped_and_foreign_records_are_named() {
+        let house = House::new(8);
+        fs::remove_file(house.record(0)).unwrap();
+        house.names(0, "missing");
+        let house = House::new(8);
+        fs::remove_file(house.record(4)).unwrap();
+        house.names(4, "missing");
+        let house = House::new(8);
+        fs::copy(house.record(2), house.record(5)).unwrap();
+        house.names(5, "holds record 2");
+        let house = House::new(8);
+        let other = crate::conformance::sample(&stream(), Seq(5), "b", Hash::of(b"elsewhere"));
+        fs::write(house.record(5), other.bytes).unwrap();
+        house.names(5, "predecessor");
+        let house = House::new(8);
+        fs::write(house.record(6), b"{}").unwrap();
+        house.names(6, "cut short");
+        let line = br#"{"format":99}"#;
+        let newer = [line.as_slice(), b"\nblake3:", Hash::of(line).to_string().as_bytes(), b"\n"].concat();
+        fs::write(house.record(6), newer).unwrap();
+        house.names(6, "format 99");
+    }
+
+    #[test]
+    fn j4_a_lost_end_is_seen_by_the_checkpoint_the_history_and_the_database() {
+        let house = House::new(9);
+        for seq in [6, 7, 8] {
+            fs::remove_file(house.record(seq)).unwrap();
+        }
+        house.names(6, "records 6 to 8 are missing");
+        let report = house.verify();
+        for view in ["checkpoint", "history", "db"] {
+            let found = report.views.iter().find(|found| found.view == view).unwrap();
+            assert!(found.findings.faults > 0, "{view}: {report:#?}");
+        }
+        fs::remove_dir_all(house.places().journal).unwrap();
+        house.names(0, "records 0 to 8 are missing");
+    }
+
+    #[test]
+    fn leftovers_and_strays_are_noticed_but_no_fault() {
+        let house = House::new(3);
+        let journal = house.places().journal;
+        for name in [".hb-1-1-1.tmp", "watch/bench/.hb-1-1-1.tmp", "watch/bench/notes.txt", "watch/stray", "stray"] {
+            fs::write(journal.join(name), b"x").unwrap();
+        }
+        let report = house.verify();
+        assert!(report.sound(), "{report:#?}");
+        assert_eq!(report.findings().count(), 5, "{report:#?}");
+    }
+
+    #[test]
+    fn damaged_views_are_named_with_file_and_line() {
+        let house = House::new(6);
+        let dir = house.dir.path();
+        fs::write(dir.join("daemon_checkpoint.json"), b"{\"last").unwrap();
+        let history = dir.join("checkpoint_history/checkpoints.jsonl");
+        let text = fs::read_to_string(&history).unwrap().replacen("PASS", "P\"SS", 3);
+        fs::write(&history, text).unwrap();
+        fs::create_dir(dir.join("baselines")).unwrap();
+        let hash = Hash::of(b"something");
+        fs::write(dir.join(format!("baselines/{hash}.json")), b"something else").unwrap();
+        fs::write(dir.join("runs.db"), vec![0xA5; 9000]).unwrap();
+        let report = house.verify();
+        for (file, line) in [
+            ("daemon_checkpoint.json", None),
+            ("checkpoints.jsonl", Some(1)),
+            ("checkpoints.jsonl", Some(3)),
+            (".json", None),
+            ("runs.db", None),
+        ] {
+            let found = report.findings().any(|finding| {
+                finding.grade == Grade::Fault && finding.line == line && finding.file.to_string_lossy().ends_with(file)
+            });
+            assert!(found, "{file} {line:?}: {:#?}", report.findings().collect::<Vec<_>>());
+        }
+    }
+}

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use hb_core::ids::{Seq, StreamName};
 use hb_core::journal::ChainCheck;
 use hb_core::node::fact::{BaselineEvent, Body, Record, Sealed};
-use serde::Deserialize;
 
 use super::{Finding, Findings, Known, StreamReport, VerifyReport};
 use crate::atomic::{Disk, Fault, is_temp};
@@ -58,7 +57,14 @@ pub(super) fn verify(disk: &Disk, root: &Path) -> Result<(VerifyReport, BTreeMap
                 continue;
             };
             let mut reading = Reading::new(disk, dir.join(&name), stream.clone());
-            reading.run().map_err(unavailable)?;
+            match reading.run() {
+                Ok(()) => {}
+                Err(fault) if fault.not_a_folder() => {
+                    report.journal.push(Finding::notice(&dir.join(&name), STRAY));
+                    continue;
+                }
+                Err(fault) => return Err(unavailable(fault)),
+            }
             report.streams.push(reading.report);
             known.insert(stream, reading.known);
         }
@@ -209,12 +215,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The largest floor; each must say what it is called.
+    /// The largest floor; each is an empty file whose name says it.
     fn floor(&mut self) -> Result<Seq, Fault> {
-        #[derive(Deserialize)]
-        struct Floor {
-            floor: Seq,
-        }
         let dir = self.dir.join(FLOORS);
         let mut largest = Seq(0);
         for name in self.disk.names(&dir)? {
@@ -224,13 +226,13 @@ impl<'a> Reading<'a> {
                 self.note(Finding::notice(&path, text));
                 continue;
             };
-            let says = self.disk.read(&path)?.map(|bytes| serde_json::from_slice::<Floor>(&bytes));
-            match says {
+            match self.disk.read(&path)? {
                 // Replaced by a larger one meanwhile.
                 None => continue,
-                Some(Ok(says)) if says.floor == floor => {}
+                Some(bytes) if bytes.is_empty() => {}
                 Some(_) => {
-                    let text = "the floor does not say what it is called; compare it with the first record that stands";
+                    let text =
+                        "a floor is an empty file, this one is not; see whether its number is below the first record";
                     self.note(Finding::fault(&path, text));
                 }
             }

@@ -159,15 +159,17 @@ impl FileViews {
     /// Writes what was held back; called when there is nothing else to do.
     ///
     /// # Errors
-    /// When the history cannot be written.
+    /// When history or alerts cannot be written.
     pub fn flush(&mut self) -> Result<(), ViewError> {
-        self.history.flush()
+        self.history.flush()?;
+        self.alerts.as_mut().map_or(Ok(()), AlertLog::flush)
     }
 
     fn tell(&mut self, cycle: &CycleDecided) -> Result<(), ViewError> {
         match (&mut self.alerts, &cycle.alert) {
             (Some(log), Some(alert)) => log.append(alert).map(|_| ()),
-            (None, _) | (_, None) => Ok(()),
+            (Some(log), None) => log.flush(),
+            (None, _) => Ok(()),
         }
     }
 
@@ -251,5 +253,207 @@ impl FileViews {
     #[must_use]
     pub fn settings(&self) -> ViewSettings {
         self.settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::conformance::cycles;
+
+    const SETTINGS: ViewSettings =
+        ViewSettings { max_checkpoint_history: 5, max_report_dir_bytes: 0, alerts: AlertFile::Written };
+
+    fn rendered(size: usize) -> Rendered {
+        Rendered { html: "h".repeat(size), json: "{}".to_owned() }
+    }
+
+    fn show(dir: &Path, records: &[Sealed]) -> FileViews {
+        let mut views = FileViews::open(dir, SETTINGS).unwrap();
+        for sealed in records {
+            assert_eq!(views.apply(sealed, None).faults, []);
+        }
+        views.flush().unwrap();
+        views
+    }
+
+    fn files(dir: &Path) -> [String; 3] {
+        [checkpoint::FILE, "checkpoint_history/checkpoints.jsonl", alerts::FILE]
+            .map(|name| fs::read_to_string(dir.join(name)).unwrap())
+    }
+
+    #[test]
+    fn checkpoint_and_history_are_as_documented() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut views = show(dir.path(), &cycles(11));
+        let applied = views.apply(&cycles(12)[11], Some(rendered(10)));
+        views.flush().unwrap();
+        let report_dir = applied.report_dir.unwrap();
+        assert!(report_dir.is_absolute() && report_dir.join("report.html").is_file());
+        let text = fs::read_to_string(dir.path().join("daemon_checkpoint.json")).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(text.starts_with("{\n  \"last_cycle_utc\": \"2023-11-14T22:13:32.125+00:00\""), "{text}");
+        assert_eq!(document["last_status"], "PASS");
+        assert_eq!(document["last_report_dir"], report_dir.to_str().unwrap());
+        for key in ["watch", "cycle", "seq", "epoch", "node", "hash", "marks", "format"] {
+            assert!(document.get(key).is_some(), "{key}");
+        }
+        let mut views = FileViews::open(dir.path(), SETTINGS).unwrap();
+        assert_eq!(views.apply(&cycles(13)[12], None).faults, []);
+        let kept = views.checkpoint().unwrap().last_report_dir.clone();
+        assert_eq!(kept.as_deref(), report_dir.to_str(), "the report of an earlier cycle is kept");
+        drop(views);
+        let history = fs::read_to_string(dir.path().join("checkpoint_history/checkpoints.jsonl")).unwrap();
+        let cycles: Vec<u64> =
+            history.lines().map(|line| Checkpoint::parse(line.as_bytes()).unwrap().cycle.0).collect();
+        assert_eq!(cycles, [8, 9, 10, 11, 12]);
+    }
+
+    #[test]
+    fn views_that_are_missing_stale_or_damaged_are_rebuilt_and_say_so() {
+        let good = tempfile::tempdir().unwrap();
+        let records = cycles(10);
+        drop(show(good.path(), &records));
+        let wanted = files(good.path());
+        type Harm = fn(&Path);
+        let harms: [(Harm, &str); 6] = [
+            (|dir| fs::remove_file(dir.join("daemon_checkpoint.json")).unwrap(), "was missing"),
+            (|dir| fs::write(dir.join("daemon_checkpoint.json"), b"").unwrap(), "could not be read"),
+            (|dir| fs::remove_dir_all(dir.join("checkpoint_history")).unwrap(), "was missing"),
+            (
+                |dir| fs::write(dir.join("checkpoint_history/checkpoints.jsonl"), b"{\"last\n").unwrap(),
+                "damaged line 1",
+            ),
+            (|dir| fs::write(dir.join("checkpoint_history/checkpoints.jsonl"), b"").unwrap(), "not up to date"),
+            (|dir| fs::write(dir.join("alerts.jsonl"), b"").unwrap(), "lacked alert bench/4"),
+        ];
+        for (harm, said) in harms {
+            let dir = tempfile::tempdir().unwrap();
+            drop(show(dir.path(), &records));
+            harm(dir.path());
+            let did = FileViews::open(dir.path(), SETTINGS).unwrap().rebuild(&records).unwrap();
+            assert!(did.iter().any(|did| did.contains(said)), "{said}: {did:?}");
+            assert_eq!(files(dir.path()), wanted, "{said}");
+        }
+        let stale = tempfile::tempdir().unwrap();
+        drop(show(stale.path(), &records[..7]));
+        let mut views = FileViews::open(stale.path(), SETTINGS).unwrap();
+        assert_eq!(views.rebuild(&records).unwrap().len(), 3);
+        assert_eq!(views.rebuild(&records).unwrap(), Vec::<String>::new(), "nothing is left to do");
+        assert_eq!(files(stale.path()), wanted);
+    }
+
+    #[test]
+    fn alerts_stand_once_however_often_they_are_applied_and_a_cut_line_harms_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = cycles(10);
+        drop(show(dir.path(), &records));
+        let path = dir.path().join("alerts.jsonl");
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 2);
+        fs::write(&path, &text[..text.len() - 20]).unwrap();
+        drop(show(dir.path(), &records));
+        let text = fs::read_to_string(&path).unwrap();
+        let keys: Vec<String> = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .map(|alert| alert["key"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(keys, ["bench/4", "bench/9"]);
+    }
+
+    #[test]
+    fn reports_keep_their_bound_but_never_lose_the_one_that_is_pointed_at() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = ViewSettings { max_report_dir_bytes: 100_000, ..SETTINGS };
+        let records = cycles(20);
+        let mut views = FileViews::open(dir.path(), settings).unwrap();
+        fs::create_dir_all(dir.path().join("reports/bench/notes")).unwrap();
+        fs::write(dir.path().join("reports/stray.txt"), b"x").unwrap();
+        for sealed in &records[..19] {
+            assert_eq!(views.apply(sealed, Some(rendered(9_000))).faults, []);
+            assert!(views.reports.bytes() <= 100_000, "{}", views.reports.bytes());
+        }
+        // A leftover of a write that was cut counts, too.
+        fs::write(dir.path().join("reports/bench/cycle-0000000018/.hb-1-1-1.tmp"), vec![b'x'; 50_000]).unwrap();
+        let mut views = FileViews::open(dir.path(), settings).unwrap();
+        assert!(views.reports.bytes() > 100_000);
+        assert_eq!(views.apply(&records[19], None).faults, []);
+        let pointed = views.checkpoint().unwrap().last_report_dir.clone().unwrap();
+        assert!(pointed.ends_with("cycle-0000000018"), "{pointed}");
+        assert!(Path::new(&pointed).join("report.html").is_file());
+        assert!(dir.path().join("reports/bench/notes").is_dir());
+        let big = views.apply(&records[19], Some(rendered(1_000_000)));
+        assert!(big.report_dir.unwrap().join("report.html").is_file(), "the newest stays, however large");
+    }
+
+    fn look(dir: &Path) {
+        Checkpoint::parse(&fs::read(dir.join(checkpoint::FILE)).unwrap()).unwrap();
+        let history = fs::read_to_string(dir.join("checkpoint_history/checkpoints.jsonl")).unwrap();
+        assert!(history.ends_with('\n'));
+        history.lines().for_each(|line| drop(Checkpoint::parse(line.as_bytes()).unwrap()));
+    }
+
+    #[test]
+    fn a_reader_never_sees_a_broken_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = cycles(400);
+        drop(show(dir.path(), &records[..1]));
+        let path = dir.path().to_path_buf();
+        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let stopped = std::sync::Arc::clone(&stop);
+        let reader = std::thread::spawn(move || {
+            let mut looks = 0_u32;
+            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                look(&path);
+                looks += 1;
+            }
+            looks
+        });
+        let mut views = FileViews::open(dir.path(), SETTINGS).unwrap();
+        for sealed in &records[1..] {
+            assert_eq!(views.apply(sealed, None).faults, []);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let looks = reader.join().unwrap();
+        assert!(looks > 20, "only {looks} looks");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_by_view_and_the_next_cycle_shows_everything() {
+        use crate::atomic::{Op, Steps, Verdict};
+        struct Full(std::sync::atomic::AtomicBool);
+        impl Steps for Full {
+            fn before(&self, op: Op, _: &Path) -> Verdict {
+                let full = self.0.load(std::sync::atomic::Ordering::Relaxed) && op == Op::Write;
+                if full { Verdict::Fail(nix::libc::ENOSPC) } else { Verdict::Go }
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let full = std::sync::Arc::new(Full(std::sync::atomic::AtomicBool::new(false)));
+        let disk = Disk::with_steps(std::sync::Arc::<Full>::clone(&full));
+        let mut views = FileViews::open_on(disk, dir.path(), SETTINGS).unwrap();
+        let records = cycles(6);
+        for sealed in &records[..4] {
+            assert_eq!(views.apply(sealed, None).faults, []);
+        }
+        views.flush().unwrap();
+        let before = fs::read(dir.path().join(checkpoint::FILE)).unwrap();
+        full.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        let faults = views.apply(&records[4], Some(rendered(10))).faults;
+        let told: Vec<&str> = faults.iter().map(|fault| fault.view).collect();
+        assert!(told.contains(&"view.report") && told.contains(&"view.checkpoint"), "{told:?}");
+        assert!(told.contains(&"view.alerts"), "{told:?}");
+        assert!(views.check().unwrap_err().what.contains("free space"));
+        assert_eq!(fs::read(dir.path().join(checkpoint::FILE)).unwrap(), before, "the old state stays whole");
+        full.0.store(false, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(views.apply(&records[5], None).faults, []);
+        assert_eq!(views.check(), Ok(()));
+        views.flush().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        drop(show(other.path(), &records));
+        assert_eq!(files(dir.path()), files(other.path()));
     }
 }

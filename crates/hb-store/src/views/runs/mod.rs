@@ -277,3 +277,181 @@ fn on_network(folder: &Path) -> Result<bool, ViewError> {
     let named = [NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, FUSE_SUPER_MAGIC].contains(&kind);
     Ok(named || kind.0 == CIFS_MAGIC || kind.0 == SMB2_MAGIC)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::conformance::{cycles, watch};
+    use crate::journal::memory::MemoryJournal;
+
+    fn stream() -> StreamName {
+        StreamName::watch(&watch())
+    }
+
+    fn journal(records: &[Sealed]) -> MemoryJournal {
+        let mut journal = MemoryJournal::new();
+        for sealed in records {
+            journal.append(&stream(), sealed.record.seq, &sealed.bytes);
+        }
+        journal
+    }
+
+    fn count(path: &Path, sql: &str) -> i64 {
+        Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    fn dump(path: &Path) -> Vec<(String, String, i64)> {
+        let connection = Connection::open(path).unwrap();
+        let sql = "SELECT run_id, status, (SELECT count(*) FROM metrics WHERE run = id) FROM runs ORDER BY id";
+        let mut query = connection.prepare(sql).unwrap();
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn w1_rows_are_written_once_however_often_records_are_applied() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, caught) = (dir.path().join("runs.db"), dir.path().join("caught.db"));
+        let records = cycles(12);
+        let mut db = RunsDb::open(&path, DbSettings::default()).unwrap();
+        for _ in 0..2 {
+            for sealed in &records {
+                db.apply(sealed).unwrap();
+            }
+        }
+        assert_eq!(db.applied(&stream()).unwrap(), Some(Seq(11)));
+        let again = cycles(20);
+        let error = db.apply(&again[15]).unwrap_err().to_string();
+        assert!(error.contains("record 15") && error.contains("before 12"), "{error}");
+        let mut other = RunsDb::open(&caught, DbSettings::default()).unwrap();
+        let done = other.catch_up(&mut journal(&records), &stream()).unwrap();
+        assert_eq!(done, CaughtUp { applied: 12, lost: 0 });
+        assert_eq!(other.catch_up(&mut journal(&records), &stream()).unwrap(), CaughtUp::default());
+        assert_eq!(dump(&path), dump(&caught));
+        assert_eq!(dump(&path)[4], ("bench/4".to_owned(), "FAIL".to_owned(), 2));
+        assert_eq!(count(&path, "SELECT count(*) FROM drivers"), 2);
+        db.check().unwrap();
+    }
+
+    #[test]
+    fn b1_rows_are_bounded_and_the_oldest_go_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runs.db");
+        let settings = DbSettings { max_runs: 7, max_metric_rows: 10 };
+        let mut db = RunsDb::open(&path, settings).unwrap();
+        db.catch_up(&mut journal(&cycles(30)), &stream()).unwrap();
+        assert_eq!(dump(&path).len(), 5, "ten rows of metrics are five runs");
+        assert_eq!(count(&path, "SELECT min(cycle) FROM runs"), 25);
+        drop(db);
+        let mut db = RunsDb::open(&path, settings).unwrap();
+        db.catch_up(&mut journal(&cycles(31)), &stream()).unwrap();
+        assert_eq!(count(&path, "SELECT min(cycle) FROM runs"), 26);
+    }
+
+    #[test]
+    fn a_journal_that_tells_another_history_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runs.db");
+        let mut db = RunsDb::open(&path, DbSettings::default()).unwrap();
+        let records = cycles(5);
+        db.catch_up(&mut journal(&records), &stream()).unwrap();
+        let error = db.catch_up(&mut journal(&records[..3]), &stream()).unwrap_err().to_string();
+        assert!(error.contains("another journal") && error.contains("record 4"), "{error}");
+    }
+
+    #[test]
+    fn trimmed_records_are_counted_as_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = RunsDb::open(&dir.path().join("runs.db"), DbSettings::default()).unwrap();
+        let mut journal = journal(&cycles(10));
+        journal.trim(&stream(), Seq(6)).unwrap();
+        assert_eq!(db.catch_up(&mut journal, &stream()).unwrap(), CaughtUp { applied: 4, lost: 6 });
+    }
+
+    #[test]
+    fn every_unusable_database_is_told_with_file_and_advice_and_left_alone() {
+        let good = tempfile::tempdir().unwrap();
+        let path = good.path().join("runs.db");
+        let mut db = RunsDb::open(&path, DbSettings::default()).unwrap();
+        db.catch_up(&mut journal(&cycles(50)), &stream()).unwrap();
+        drop(db);
+        let bytes = fs::read(&path).unwrap();
+        let mut garbled = bytes.clone();
+        garbled[100..400].fill(0xA5);
+        let newer = {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("n.db");
+            fs::write(&path, &bytes).unwrap();
+            Connection::open(&path).unwrap().execute("INSERT INTO migrations (version) VALUES (999)", []).unwrap();
+            fs::read(&path).unwrap()
+        };
+        let foreign = {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("f.db");
+            Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a); INSERT INTO t VALUES (1)").unwrap();
+            fs::read(&path).unwrap()
+        };
+        let cases: [(&[u8], &str); 7] = [
+            (b"this is no database, but long enough to be taken for one: ".repeat(9).leak(), "not an SQLite database"),
+            (b"short", "cut short (5 bytes)"),
+            (&bytes[..bytes.len() / 2], "is cut short"),
+            (&garbled, "damaged"),
+            (&newer, "newer hb"),
+            (&foreign, "another program"),
+            (b"", "0 bytes"),
+        ];
+        for (content, told) in cases {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("runs.db");
+            fs::write(&path, content).unwrap();
+            let outside = check(&path).unwrap_err().what;
+            assert!(
+                outside.contains("runs.db") && outside.contains(told) && outside.contains("; "),
+                "{told}: {outside}"
+            );
+            if !content.is_empty() {
+                let opened = RunsDb::open(&path, DbSettings::default()).unwrap_err().what;
+                assert!(opened.contains("runs.db") && opened.contains(told), "{told}: {opened}");
+            }
+            assert_eq!(fs::read(&path).unwrap(), content, "{told}: it is left alone");
+        }
+        assert!(check(Path::new("/nonexistent/runs.db")).unwrap_err().what.contains("is missing"));
+    }
+
+    #[test]
+    fn a_database_that_goes_away_or_is_locked_while_open_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runs.db");
+        let mut db = RunsDb::open(&path, DbSettings::default()).unwrap();
+        db.catch_up(&mut journal(&cycles(3)), &stream()).unwrap();
+        db.check().unwrap();
+        fs::rename(&path, dir.path().join("aside.db")).unwrap();
+        assert!(db.check().unwrap_err().what.contains("is missing"));
+        fs::copy(dir.path().join("aside.db"), &path).unwrap();
+        let replaced = db.check().unwrap_err().what;
+        assert!(replaced.contains("replaced") || replaced.contains("no tables"), "{replaced}");
+
+        let path = dir.path().join("locked.db");
+        drop(RunsDb::open(&path, DbSettings::default()).unwrap());
+        let locker = Connection::open(&path).unwrap();
+        locker.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE x (a)").unwrap();
+        let told = check(&path).unwrap_err().what;
+        assert!(told.contains("locked by another process"), "{told}");
+    }
+
+    #[test]
+    fn two_processes_may_make_the_same_database_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("runs.db");
+        std::thread::scope(|scope| {
+            let opening: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| RunsDb::open(&path, DbSettings::default()).map(|_| ()))).collect();
+            for opened in opening {
+                opened.join().unwrap().unwrap();
+            }
+        });
+        check(&path).unwrap();
+    }
+}
