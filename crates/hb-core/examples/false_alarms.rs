@@ -22,13 +22,21 @@ fn main() {
         "{} runs x {} series x {} cycles of {} readings, baselines of {} windows, seed {seed}",
         size.runs, size.series, size.cycles, size.samples, settings.learn.cycles
     );
-    println!("\n{:<14} {:>14} {:>8} {:>10} {:>16} {:>9}", "healthy", "series-cycles", "alarms", "per 1,000", "% cycles alarmed", "notices");
+    println!(
+        "\n{:<14} {:>14} {:>8} {:>10} {:>16} {:>9}",
+        "healthy", "series-cycles", "alarms", "per 1,000", "% cycles alarmed", "notices"
+    );
     for kind in Kind::ALL {
         let sum = quiet(kind, size, seed, &settings);
         let share = sum.cycles_alarmed as f64 * 100.0 / (size.runs * size.cycles).max(1) as f64;
         println!(
             "{:<14} {:>14} {:>8} {:>10.3} {:>16.1} {:>9}",
-            kind.name(), sum.series_cycles, sum.alarms, sum.per_1000(), share, sum.notices
+            kind.name(),
+            sum.series_cycles,
+            sum.alarms,
+            sum.per_1000(),
+            share,
+            sum.notices
         );
     }
     let all = size.runs * size.series * size.cycles;

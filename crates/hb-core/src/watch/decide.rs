@@ -1,6 +1,7 @@
 //! The decision of a cycle: hard rules first, then statistics with control of false alarms, then hysteresis.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,15 @@ pub struct Carry {
 /// Decides a cycle.
 #[must_use]
 pub fn decide(case: Case<'_>, carry: &Carry) -> (Decision, Carry) {
+    decide_averages(case, carry, None)
+}
+
+/// Decides a table whose rows are averages of several windows; `averaged` says of how many.
+pub(super) fn decide_averages(
+    case: Case<'_>,
+    carry: &Carry,
+    averaged: Option<&BTreeMap<Arc<str>, u32>>,
+) -> (Decision, Carry) {
     let baseline = case.baseline.as_ref().map(|(baseline, _)| *baseline).filter(|baseline| !baseline.series.is_empty());
     let hash = case.baseline.as_ref().map(|(_, reference)| reference.hash);
     let fresh;
@@ -66,8 +76,11 @@ pub fn decide(case: Case<'_>, carry: &Carry) -> (Decision, Carry) {
     };
     let silent = case.series.rows.is_empty();
     let usable = case.series.rows.iter().any(|row| row.n > 0);
-    let (drivers, next) =
-        if silent { (wording::all_silent(&case), carry.clone()) } else { Cycle::of(&case, baseline, carry).run(carry) };
+    let (drivers, next) = if silent {
+        (wording::all_silent(&case), carry.clone())
+    } else {
+        Cycle::of(&case, baseline, averaged, carry).run(carry)
+    };
     let status = status(&drivers, usable, baseline.is_some());
     let stale_after = case.settings.0.learn.stale_after_ns;
     let age = case.baseline.as_ref().map(|(baseline, _)| baseline.age_ns(case.span.end));
@@ -160,7 +173,12 @@ struct Cycle<'a> {
 }
 
 impl<'a> Cycle<'a> {
-    fn of(case: &'a Case<'a>, baseline: Option<&'a Baseline>, carry: &'a Carry) -> Self {
+    fn of(
+        case: &'a Case<'a>,
+        baseline: Option<&'a Baseline>,
+        averaged: Option<&'a BTreeMap<Arc<str>, u32>>,
+        carry: &'a Carry,
+    ) -> Self {
         let settings = case.settings.0;
         let window_ns = baseline.map_or(0, |baseline| baseline.provenance.window_ns);
         let judge = Judge {
@@ -169,6 +187,7 @@ impl<'a> Cycle<'a> {
             // A little below the critical value of the normal distribution, which is below that of every t.
             sieve: student::critical(settings.drift.fdr_q, 1000.0) * 0.99,
             windows: baseline.map_or(0, |baseline| baseline.provenance.windows),
+            averaged,
         };
         let sums = sums(baseline, &settings.drift, carry);
         let (busy, findings) = (Vec::new(), Vec::new());
@@ -210,7 +229,8 @@ impl<'a> Cycle<'a> {
                 finding.strength = if discovered { Strength::Broken } else { Strength::Lingering };
             }
         }
-        let mut next = Carry { baseline: carry.baseline, series: BTreeMap::new(), trend: std::mem::take(&mut self.sums) };
+        let mut next =
+            Carry { baseline: carry.baseline, series: BTreeMap::new(), trend: std::mem::take(&mut self.sums) };
         let mut drivers = Vec::new();
         let ends = self.busy.iter().skip(1).map(|(_, start)| *start).chain([self.findings.len()]);
         for ((line, start), end) in self.busy.iter().zip(ends) {
@@ -282,7 +302,8 @@ impl<'a> Cycle<'a> {
 
 /// The sums to go on from: those carried, or none yet, where the baseline is good enough for a trend.
 fn sums(baseline: Option<&Baseline>, drift: &DriftSettings, carry: &Carry) -> Vec<trend::Sums> {
-    let good = |baseline: &&Baseline| drift.statistics && drift.trend && baseline.provenance.windows >= trend::WINDOWS_MIN;
+    let good =
+        |baseline: &&Baseline| drift.statistics && drift.trend && baseline.provenance.windows >= trend::WINDOWS_MIN;
     let Some(baseline) = baseline.filter(good) else { return Vec::new() };
     let mut sums = carry.trend.clone();
     sums.resize(baseline.series.len(), [0, 0]);

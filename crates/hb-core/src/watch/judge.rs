@@ -124,6 +124,8 @@ pub struct Judge<'a> {
     pub sieve: f64,
     /// Windows behind the baseline.
     pub windows: u32,
+    /// Where the rows are averages of several windows: of how many, by series.
+    pub averaged: Option<&'a BTreeMap<Arc<str>, u32>>,
 }
 
 /// What the judge needs to know of one test.
@@ -208,6 +210,11 @@ impl Judge<'_> {
         Finding { strength, p: Some(p), sigmas, score: excess(standing.t, 1.0), ..finding }
     }
 
+    fn width(&self, row: &SeriesSummary, floor: f64, factor: f64) -> Width {
+        let averaged = self.averaged.and_then(|averaged| averaged.get(&row.name)).copied().unwrap_or(1).max(1);
+        Width { floor, factor, range: self.drift.range_factor, averaged: f64::from(averaged) }
+    }
+
     fn shorter(&self) -> f64 {
         // The mean of a shorter window scatters more.
         self.stretch.recip().sqrt().max(1.0)
@@ -218,7 +225,7 @@ impl Judge<'_> {
         let by_speed = base.by_speed(line.said());
         let current = if by_speed { row.speed()? } else { row.mean };
         let floor = RESOLUTION * usual.mean.abs().max(current.abs());
-        let width = Width { floor, factor: figure::wander(usual) * self.shorter(), range: self.drift.range_factor };
+        let width = self.width(row, floor, figure::wander(usual) * self.shorter());
         let standing = figure::stand(usual, current, width)?;
         let delta = current - usual.mean;
         let direction = line.metric.map_or(DriftDirection::Both, |metric| metric.drift_direction);
@@ -237,7 +244,7 @@ impl Judge<'_> {
 
     fn spread(&self, metric: Option<&Metric>, row: &SeriesSummary, base: &BaselineSeries) -> Option<(Standing, Test)> {
         let current = row.ln_spread()?;
-        let width = Width { floor: 0.02, factor: self.shorter(), range: self.drift.range_factor };
+        let width = self.width(row, 0.02, self.shorter());
         let standing = figure::stand(&base.spread, current, width)?;
         let sd = |ln: f64| if ln <= f64::MIN_POSITIVE.ln() { 0.0 } else { ln.exp() };
         let (now, before) = (sd(current), sd(base.spread.mean));
@@ -250,7 +257,7 @@ impl Judge<'_> {
 
     fn rate(&self, row: &SeriesSummary, base: &BaselineSeries) -> Option<(Standing, Test)> {
         let readings = f64::from(row.n);
-        let width = Width { floor: 0.5, factor: self.shorter(), range: self.drift.range_factor };
+        let width = self.width(row, 0.5, self.shorter());
         let standing = figure::stand(&base.rate, readings / self.stretch, width)?;
         let expected = base.rate.mean * self.stretch;
         let effect = [1.0, CLEAR_SHARE]
@@ -271,7 +278,7 @@ impl Judge<'_> {
         }
         let distances = base.distance.as_ref()?;
         let current = distribution::distance(&row.kept, &base.kept)?;
-        let width = Width { floor: RESOLUTION, factor: 1.0, range: self.drift.range_factor };
+        let width = Width { averaged: 1.0, ..self.width(row, RESOLUTION, 1.0) };
         let mut standing = figure::stand(distances, current, width).unwrap_or(Standing {
             // Too few windows to say how far apart they are by themselves: the threshold that was asked for decides.
             t: if asked.is_some() { 1e12 } else { 0.0 },

@@ -4,6 +4,7 @@
 
 pub mod alert;
 pub mod baseline;
+pub mod compare;
 pub mod decide;
 pub mod decision;
 pub mod detect;

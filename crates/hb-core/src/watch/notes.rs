@@ -3,6 +3,7 @@
 use super::baseline::Baseline;
 use super::decide::Case;
 use super::decision::{DataFault, NAMED_MAX};
+use super::detect::figure::WINDOWS_MIN;
 use super::judge::Lines;
 use super::wording::list;
 
@@ -65,6 +66,10 @@ fn about_series(case: &Case<'_>, baseline: Option<&Baseline>) -> Vec<DataFault> 
         note(format!("{unheard_count} metrics with limits sent nothing, so these were not checked: {names}"));
     }
     if let Some(baseline) = baseline {
+        let windows = baseline.provenance.windows;
+        if windows < WINDOWS_MIN && case.settings.0.drift.statistics {
+            note(format!("the baseline has {windows} windows, statistics need {WINDOWS_MIN}: only limits were judged"));
+        }
         let (cycle, window) = (case.span.end.since_ns(case.span.start), baseline.provenance.window_ns);
         if cycle != window && !case.series.rows.is_empty() {
             let seconds = |ns: i64| std::time::Duration::from_nanos(ns.unsigned_abs()).as_secs_f64();

@@ -304,7 +304,8 @@ mod tests {
     #[test]
     fn w4_each_fate_is_counted_once() {
         let window = window(&[(5, 1.0), (5, 1.0), (5, 2.0), (3, 7.0), (6, f64::NAN), (7, f64::INFINITY)]);
-        let expected = WindowCounts { samples: 3, out_of_order: 1, not_finite: 2, repeated: 1, ..WindowCounts::default() };
+        let expected =
+            WindowCounts { samples: 3, out_of_order: 1, not_finite: 2, repeated: 1, ..WindowCounts::default() };
         assert_eq!(window.counts, expected);
         assert_eq!(window.counts.total(), 6);
         let moments = window.get(0).unwrap();

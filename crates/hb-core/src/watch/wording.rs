@@ -108,7 +108,9 @@ fn reason(driver: &Driver, line: &Line<'_>) -> String {
         Rule::CriticalSilent => format!("a critical series sent nothing usable{}", unusable(line)),
         Rule::Silent => format!("nothing heard, where the baseline's windows had {baseline}"),
         Rule::DataFault => match (line.usable(), line.base) {
-            (Some(row), Some((_, base))) => format!("its readings are in `{}`, the baseline's in `{}`", row.unit, base.unit),
+            (Some(row), Some((_, base))) => {
+                format!("its readings are in `{}`, the baseline's in `{}`", row.unit, base.unit)
+            }
             _ => format!("no usable reading{}", unusable(line)),
         },
         Rule::DriftThreshold => {

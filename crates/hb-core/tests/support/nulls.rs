@@ -185,7 +185,8 @@ const SECOND: i64 = 1_000_000_000;
 impl Bench {
     /// `series` series of a kind, with `samples` readings in each window.
     pub fn new(kind: Kind, series: u64, samples: u64, seed: u64, settings: WatchSettings) -> Self {
-        let sources = (0..series).map(|n| Source::of(kind, seed.wrapping_mul(1_000_003).wrapping_add(n * 7919))).collect();
+        let sources =
+            (0..series).map(|n| Source::of(kind, seed.wrapping_mul(1_000_003).wrapping_add(n * 7919))).collect();
         let keep = if settings.drift.distribution { Keep::Samples } else { Keep::Moments };
         let names = (0..series).map(|n| format!("series_{n:05}").into()).collect();
         Self { settings, samples, sources, names, cycle: 0, baseline: None, carry: Carry::default(), keep }
@@ -208,7 +209,9 @@ impl Bench {
                 window.push(index, span.start.plus_ns(tick * SECOND), source.next(fault, since), rule);
             }
         }
-        let summary = |(index, name): (usize, &Arc<str>)| Some(SeriesSummary::of(Arc::clone(name), "".into(), window.get(index)?));
+        let summary = |(index, name): (usize, &Arc<str>)| {
+            Some(SeriesSummary::of(Arc::clone(name), "".into(), window.get(index)?))
+        };
         SeriesTable { rows: self.names.iter().enumerate().filter_map(summary).collect() }
     }
 

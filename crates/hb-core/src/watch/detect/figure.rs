@@ -7,8 +7,9 @@
 use super::student;
 use crate::watch::baseline::Figure;
 
-/// Fewest windows that a figure can be judged by.
-pub const WINDOWS_MIN: u32 = 8;
+/// Fewest windows that a figure can be judged by. With so few the t distribution's tails are long and only gross changes
+/// are found, but nothing is claimed that does not hold.
+pub const WINDOWS_MIN: u32 = 4;
 
 /// Where a value stands among those of the baseline's windows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,6 +39,8 @@ pub struct Width {
     pub factor: f64,
     /// Factor on the range alone.
     pub range: f64,
+    /// Windows that the value is the average of; 1 for a cycle.
+    pub averaged: f64,
 }
 
 /// Where `x` stands; nothing with fewer than [`WINDOWS_MIN`] windows.
@@ -48,9 +51,11 @@ pub fn stand(figure: &Figure, x: f64, width: Width) -> Option<Standing> {
     }
     let k = f64::from(figure.k);
     let sd = figure.sd.max(width.floor).max(f64::MIN_POSITIVE) * width.factor;
-    let t = (x - figure.mean) / (sd * (1.0 + 1.0 / k).sqrt());
+    let t = (x - figure.mean) / (sd * (1.0 / width.averaged + 1.0 / k).sqrt());
+    // An average of several windows ranges less far than one.
+    let narrower = ((1.0 / width.averaged + 1.0 / k) / (1.0 + 1.0 / k)).sqrt();
     let centre = f64::midpoint(figure.min, figure.max);
-    let half = (figure.max - figure.min) / 2.0 * width.factor * width.range;
+    let half = (figure.max - figure.min) / 2.0 * width.factor * width.range * narrower;
     let outside = (x - centre).abs() > half + width.floor;
     Some(Standing { t: if t.is_nan() { 0.0 } else { t.clamp(-1e12, 1e12) }, df: k - 1.0, outside })
 }
@@ -69,7 +74,7 @@ pub fn wander(figure: &Figure) -> f64 {
 mod tests {
     use super::*;
 
-    const PLAIN: Width = Width { floor: 0.0, factor: 1.0, range: 1.5 };
+    const PLAIN: Width = Width { floor: 0.0, factor: 1.0, range: 1.5, averaged: 1.0 };
 
     fn figure() -> Figure {
         Figure { k: 25, mean: 10.0, sd: 1.0, min: 8.0, max: 12.0, memory: 0.0 }
@@ -80,7 +85,15 @@ mod tests {
         let standing = stand(&figure(), 13.5, PLAIN).unwrap();
         assert!((standing.t - 3.5 / 1.04_f64.sqrt()).abs() < 1e-12);
         assert!(standing.outside && !stand(&figure(), 13.0, PLAIN).unwrap().outside);
-        assert_eq!(stand(&Figure { k: 7, ..figure() }, 99.0, PLAIN), None);
+        assert_eq!(stand(&Figure { k: 3, ..figure() }, 99.0, PLAIN), None);
+    }
+
+    #[test]
+    fn an_average_of_many_windows_is_judged_more_closely() {
+        let single = stand(&figure(), 11.5, PLAIN).unwrap();
+        let many = stand(&figure(), 11.5, Width { averaged: 25.0, ..PLAIN }).unwrap();
+        assert!(!single.outside && many.outside);
+        assert!((many.t - 1.5 / 0.08_f64.sqrt()).abs() < 1e-12);
     }
 
     #[test]
