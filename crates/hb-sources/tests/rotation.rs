@@ -182,6 +182,23 @@ fn w4_a_file_that_is_gone_after_an_absence_is_told_as_a_gap() {
 }
 
 #[test]
+fn another_file_with_the_same_header_is_not_taken_for_the_one_read_before() {
+    let world = World::new();
+    let rows = |from: u32, to: u32| {
+        (from..to).fold("ts,metric,value\n".to_owned(), |text, n| text + &format!("{n},sensor,{n}\n"))
+    };
+    fs::write(&world.path, rows(10, 20)).unwrap();
+    let mut all = read(&mut world.source(), LIMITS, Duration::ZERO, |_| false).unwrap();
+    // Beside the old one first, so that it cannot get its inode number.
+    fs::write(world.beside(".new"), rows(20, 60)).unwrap();
+    fs::rename(world.beside(".new"), &world.path).unwrap();
+    let mut source = sought(&world, &all);
+    go_on(&mut all, &mut source);
+    assert_eq!(all.values(), (10..60).map(f64::from).collect::<Vec<_>>());
+    assert_eq!(all.causes(), [FaultCause::Gap]);
+}
+
+#[test]
 fn an_unfinished_line_of_a_renamed_file_is_read_or_told() {
     let mut world = World::new();
     world.append(2);

@@ -7,10 +7,10 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::place::{Token, head};
+use super::place::{PRINT_BYTES_MAX, Token, head};
 
 /// Most rotated files looked at; of more, the newest by name.
 const SIBLINGS_MAX: usize = 1_000;
@@ -62,17 +62,26 @@ pub(crate) fn find(path: &Path, token: &Token, offset: u64) -> io::Result<Option
     for candidate in std::iter::once(path.to_owned()).chain(rotated(path)?.into_iter().rev()) {
         let Ok(file) = File::open(&candidate) else { continue };
         let meta = file.metadata()?;
-        if !meta.is_file() || meta.len() < offset || !token.print.fits(&head(&file)?) {
+        let fits = meta.is_file() && meta.len() >= offset && token.print.fits(&head(&file)?);
+        if !fits || !at_line_start(&file, offset, meta.len())? {
             continue;
         }
         if meta.ino() == token.ino {
             return Ok(Some((candidate, file)));
         }
-        if same_content.is_none() && token.print.length > 0 {
+        // A first line alone proves nothing: it may be the header that all of them have.
+        if same_content.is_none() && usize::from(token.print.length) == PRINT_BYTES_MAX {
             same_content = Some((candidate, file));
         }
     }
     Ok(same_content)
+}
+
+/// Whether a line starts at `offset`, or the file ends there.
+fn at_line_start(file: &File, offset: u64, size: u64) -> io::Result<bool> {
+    let Some(before) = offset.checked_sub(1) else { return Ok(true) };
+    let mut byte = [0];
+    Ok(offset == size || (file.read_at(&mut byte, before)? == 1 && byte == *b"\n"))
 }
 
 /// The file that follows the one with this inode number: the next younger, or `path`. `None` when `path` is that file or is

@@ -106,7 +106,7 @@ impl Columns {
             Width::Exactly(3) | Width::AtLeast(_) => {}
             Width::Exactly(_) => return None,
         }
-        let (at, length) = stamp::plain(bytes, unit_of_time).or_else(|| stamp::rfc3339(bytes))?;
+        let (at, length) = stamp::front(bytes, unit_of_time)?;
         let [b',', rest @ ..] = bytes.get(length..)? else { return None };
         let (guess, name, rest) = cell(rest, names)?;
         let (value, length) = number::plain(rest)?;

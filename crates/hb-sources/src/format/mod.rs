@@ -3,6 +3,8 @@
 //! The first line that can be read decides the layout, unless the settings do. A line is read the same way wherever a chunk
 //! of input happens to end, and after seeking as in one go.
 
+#[cfg(test)]
+mod agreement;
 mod csv;
 mod json;
 pub(crate) mod locate;

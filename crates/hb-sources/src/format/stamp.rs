@@ -61,6 +61,12 @@ pub(crate) fn plain(bytes: &[u8], unit: TimeUnit) -> Option<(Stamp, usize)> {
     (!matches!(bytes.get(end), Some(b'e' | b'E'))).then_some((Stamp(ns), end))
 }
 
+/// A time of a usual kind at the front, number or civil, and its length.
+#[inline]
+pub(crate) fn front(bytes: &[u8], unit: TimeUnit) -> Option<(Stamp, usize)> {
+    plain(bytes, unit).filter(|(_, length)| bytes.get(*length) != Some(&b'-')).or_else(|| rfc3339(bytes))
+}
+
 /// A time as it stands in a cell or a string: a number, or a civil time.
 pub(crate) fn any(text: &[u8], unit: TimeUnit) -> Option<Stamp> {
     let text = text.trim_ascii();

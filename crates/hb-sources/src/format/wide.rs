@@ -76,7 +76,7 @@ impl Wide {
         if self.time != 0 || self.columns.len() < 2 {
             return None;
         }
-        let (at, length) = stamp::plain(bytes, unit_of_time).or_else(|| stamp::rfc3339(bytes))?;
+        let (at, length) = stamp::front(bytes, unit_of_time)?;
         let mut rest = bytes.get(length..)?;
         let before = items.samples.len();
         let read = (|| {
