@@ -108,7 +108,7 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Baseline(command) => baseline::run(&command, out),
         Command::Inject(args) => inject::run(&args, out),
         Command::Config(command) => config::run(&command, out),
-        Command::Demo(args) => crate::wire::demo(&args),
+        Command::Demo(args) => crate::wire::demo(&args, out),
         Command::Completions(args) => setup::completions(&args, out),
         Command::Man(args) => setup::man(&args, out),
     }
