@@ -21,8 +21,12 @@ pub(crate) struct Items {
 }
 
 impl Items {
-    pub(crate) fn with_room(samples: usize) -> Self {
-        Self { samples: Vec::with_capacity(samples), ..Self::default() }
+    /// Makes room at once where many samples are to come.
+    pub(crate) fn make_room(&mut self, samples_max: usize) {
+        const ROOM_MAX: usize = 16_384;
+        if self.samples.capacity() == 0 {
+            self.samples.reserve_exact(samples_max.min(ROOM_MAX));
+        }
     }
 
     /// The first items after a seek or a loss of names, when `reset` is set; it is taken.

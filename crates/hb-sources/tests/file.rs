@@ -1,4 +1,5 @@
 //! The file source on real files: formats, bad lines, growth, rotation, truncation, restarts.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

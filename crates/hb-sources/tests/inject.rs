@@ -1,4 +1,5 @@
 //! Injected faults: what is changed, what is not, and that the same seed does the same.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use hb_sources::format::Format;
 use hb_sources::inject::{InjectError, InjectReport, InjectedFault, Injection, Selection, inject};

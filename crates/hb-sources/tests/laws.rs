@@ -1,4 +1,5 @@
 //! The laws of `hb_sources`, on every source and format.
+#![expect(clippy::unwrap_used, clippy::unwrap_in_result, clippy::panic, reason = "tests")]
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -1,4 +1,5 @@
 //! Rotation, truncation, replacement and restarts of the file source, on real files.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -227,6 +228,8 @@ fn what_is_no_readable_file_is_told() {
     fs::write(folder.path().join("m.gz"), b"\x1f\x8b\x08\0abc").unwrap();
     assert!(error("m.gz").contains("m.gz is compressed (gzip)"));
     assert!(error("absent").contains("absent"));
+    nix::unistd::mkfifo(&folder.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(error("fifo").contains("fifo is no regular file"), "{}", error("fifo"));
 }
 
 #[test]

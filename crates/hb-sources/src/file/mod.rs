@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use hb_core::mark::Mark;
 use hb_core::watch::sample::FaultCause;
 
-use crate::feed::{Batching, Drained, Feed};
+use crate::feed::{Batching, CHUNK_BYTES, Drained, Feed};
 use crate::format::{Decoder, Format, NoTime};
 use crate::items::Items;
 use crate::{Limits, Polled, Rereads, Source, SourceError, wall};
@@ -130,6 +130,10 @@ impl FileSource {
         if meta.is_dir() {
             return Err(SourceError::Invalid(format!("{} is a directory: give a file", path.display())));
         }
+        if !meta.is_file() {
+            let advice = "read it as standard input or through a command source";
+            return Err(SourceError::Invalid(format!("{} is no regular file: {advice}", path.display())));
+        }
         let head = head(&file).map_err(|e| cannot("read", &e))?;
         refuse_compressed(&path, &head)?;
         let mut file = file;
@@ -151,7 +155,7 @@ impl FileSource {
         let (token, position) = match &self.todo {
             Todo::Ready => return Ok(None),
             Todo::Begin => {
-                let file = File::open(&path).map_err(|e| Self::retry(&path, "open", &e))?;
+                let file = rotation::open(&path).map_err(|e| Self::retry(&path, "open", &e))?;
                 let offset = match self.spec.begin {
                     Begin::Start => 0,
                     Begin::End => last_line_end(&file).map_err(|e| Self::retry(&path, "read", &e))?,
@@ -167,7 +171,7 @@ impl FileSource {
             self.adopt(found, file, token.base, offset)?;
             return Ok(None);
         }
-        let file = File::open(&path).map_err(|e| Self::retry(&path, "open", &e))?;
+        let file = rotation::open(&path).map_err(|e| Self::retry(&path, "open", &e))?;
         let start = Mark { position, token: token.text() };
         let why =
             format!("the file read before, up to byte {offset}, is gone; going on at the start of the one there now");
@@ -209,7 +213,7 @@ impl FileSource {
         let start = self.feed.position();
         let boundary = open.base.saturating_add(PRINT_BYTES_MAX as u64);
         let stop = if start < boundary { boundary } else { u64::MAX };
-        let mut items = Items::with_room(self.limits.batch_samples_max.min(16_384));
+        let mut items = Items::default();
         items.reset = self.reset;
         let items_max = self.limits.batch_samples_max.max(1);
         loop {
@@ -227,7 +231,12 @@ impl FileSource {
                     open.waited = true;
                     break;
                 }
-                Ok(_) => open.waited = false,
+                Ok(count) => {
+                    open.waited = false;
+                    if count == CHUNK_BYTES {
+                        items.make_room(items_max);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What has been read is delivered first; the next call meets the error again.
                 Err(_) if !items.is_empty() => break,
@@ -298,7 +307,7 @@ impl FileSource {
             open.renamed = None;
             return Ok(None);
         };
-        let file = match File::open(&next) {
+        let file = match rotation::open(&next) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Self::retry(&next, "open", &error)),
@@ -324,7 +333,7 @@ impl FileSource {
     fn truncated(&mut self, size: u64, read_to: u64) -> Result<Polled, SourceError> {
         let start = self.mark();
         let path = self.open.as_ref().map_or_else(|| self.spec.path.clone(), |open| open.path.clone());
-        let file = File::open(&path).map_err(|e| Self::retry(&path, "open", &e))?;
+        let file = rotation::open(&path).map_err(|e| Self::retry(&path, "open", &e))?;
         let why = format!(
             "truncated after {read_to} bytes had been read, now {size} bytes; what was written and cut before it was read is lost"
         );

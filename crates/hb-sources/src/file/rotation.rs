@@ -4,16 +4,23 @@
 //! out: they cannot be read.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use super::place::{PRINT_BYTES_MAX, Token, head};
 
 /// Most rotated files looked at; of more, the newest by name.
 const SIBLINGS_MAX: usize = 1_000;
+
+/// Opens a file for reading. Never waits for the other end of a pipe.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)
+}
 
 /// Oldest first.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +67,7 @@ pub(crate) fn find(path: &Path, token: &Token, offset: u64) -> io::Result<Option
     let mut same_content = None;
     // Most often it is where it was.
     for candidate in std::iter::once(path.to_owned()).chain(rotated(path)?.into_iter().rev()) {
-        let Ok(file) = File::open(&candidate) else { continue };
+        let Ok(file) = open(&candidate) else { continue };
         let meta = file.metadata()?;
         let fits = meta.is_file() && meta.len() >= offset && token.print.fits(&head(&file)?);
         if !fits || !at_line_start(&file, offset, meta.len())? {

@@ -182,8 +182,7 @@ impl Decoder {
         let event = match &mut self.layout {
             Some(Layout::Wide(wide)) if !json => {
                 return wide.row(
-                    text,
-                    offset,
+                    (text, offset),
                     (unit_of_time, self.format.no_time, self.arrival),
                     &mut self.names,
                     items,

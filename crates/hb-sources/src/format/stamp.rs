@@ -270,8 +270,8 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in "\\PC{0,40}", unit in 0..4) {
-            let unit = [TimeUnit::Seconds, TimeUnit::Millis, TimeUnit::Micros, TimeUnit::Nanos][unit as usize];
+        fn no_text_panics(text in "\\PC{0,40}", unit in 0_usize..4) {
+            let unit = [TimeUnit::Seconds, TimeUnit::Millis, TimeUnit::Micros, TimeUnit::Nanos][unit];
             any(text.as_bytes(), unit);
         }
     }

@@ -104,8 +104,7 @@ impl Wide {
     /// Reads any row: as many samples and faults as it has cells with something in them, or one fault.
     pub(crate) fn row(
         &mut self,
-        line: &str,
-        offset: u32,
+        (line, offset): (&str, u32),
         (unit_of_time, no_time, arrival): (TimeUnit, NoTime, Stamp),
         names: &mut Names,
         items: &mut Items,

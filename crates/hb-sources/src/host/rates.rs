@@ -19,22 +19,26 @@ impl Rates {
     /// Puts the rates since the last look, if there was one, and keeps this one. A counter that fell has none this time.
     pub(crate) fn put(&mut self, now: Snapshot, at: Instant, out: &mut Readings) {
         if let Some((before, since)) = &self.before {
-            let seconds = at.saturating_duration_since(*since).as_secs_f64();
-            cpus(&before.cpus, &now.cpus, out);
-            if seconds > 0.0 {
-                disks(&before.disks, &now.disks, seconds, out);
-                nets(&before.nets, &now.nets, seconds, out);
-                for (name, stall, earlier) in both(&before.stalls, &now.stalls) {
-                    if let Some(micros) = rise(*earlier, *stall) {
-                        out.put(format!("pressure.{name}.stall"), "%", micros / seconds / 10_000.0);
-                    }
-                }
-                for (name, count, earlier) in both(&before.counters, &now.counters) {
-                    per_second(out, (*name).to_owned(), "1/s", (*earlier, *count, seconds));
-                }
-            }
+            between(before, &now, at.saturating_duration_since(*since).as_secs_f64(), out);
         }
         self.before = Some((now, at));
+    }
+}
+
+fn between(before: &Snapshot, now: &Snapshot, seconds: f64, out: &mut Readings) {
+    cpus(&before.cpus, &now.cpus, out);
+    if seconds <= 0.0 {
+        return;
+    }
+    disks(&before.disks, &now.disks, seconds, out);
+    nets(&before.nets, &now.nets, seconds, out);
+    for (name, stall, earlier) in both(&before.stalls, &now.stalls) {
+        if let Some(micros) = rise(*earlier, *stall) {
+            out.put(format!("pressure.{name}.stall"), "%", micros / seconds / 10_000.0);
+        }
+    }
+    for (name, count, earlier) in both(&before.counters, &now.counters) {
+        per_second(out, (*name).to_owned(), "1/s", (*earlier, *count, seconds));
     }
 }
 

@@ -1,5 +1,5 @@
 //! Reads sources to their ends and keeps what they gave, by name and absolute position.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::fmt::Write as _;
