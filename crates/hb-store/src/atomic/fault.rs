@@ -121,7 +121,11 @@ impl Fault {
     }
 
     fn advice(&self) -> &'static str {
+        const NO_LINKS: &str =
+            "the file system cannot link files: put output_dir on one that can (ext4, xfs, btrfs, NFS)";
         match self.errno {
+            // What vfat and exfat answer.
+            Some(libc::EPERM) if self.op == Op::Link => NO_LINKS,
             Some(libc::ENOSPC | libc::EDQUOT) => {
                 "free space on that file system (or raise its quota); hb goes on by itself"
             }
@@ -135,9 +139,7 @@ impl Fault {
             }
             Some(libc::ENAMETOOLONG) => "choose a shorter name for the watch, tag or folder",
             Some(libc::EMFILE | libc::ENFILE) => "raise the limit of open files (LimitNOFILE)",
-            Some(libc::EXDEV | libc::EMLINK | libc::EOPNOTSUPP) => {
-                "the file system cannot link files: put output_dir on one that can (ext4, xfs, btrfs, NFS)"
-            }
+            Some(libc::EXDEV | libc::EMLINK | libc::EOPNOTSUPP) => NO_LINKS,
             Some(_) | None => "see the error for what to do",
         }
     }
