@@ -90,8 +90,13 @@ fn row(index: u64, cycle: u64) -> SeriesSummary {
         falls: 48,
         not_finite: u32::from(index == 5),
         unit_faults: 0,
-        kept: Vec::new(),
+        kept: spread_out(mean, sd, 1.0 + drift / (level + 1.0) * 6.0),
     }
+}
+
+/// Readings evenly spread and then pulled apart by `factor`.
+fn spread_out(mean: f64, sd: f64, factor: f64) -> Vec<f64> {
+    (0..100).map(|k| mean + sd * factor * (f64::from(k) / 33.0 - 1.5)).collect()
 }
 
 fn baseline(series: u64) -> Baseline {
@@ -110,7 +115,7 @@ fn baseline(series: u64) -> Baseline {
             rate: figure(100.0, 0.4),
             extremes: [level * 0.98, level * 1.02, level],
             distance: None,
-            kept: Vec::new(),
+            kept: spread_out(level, level * 0.01, 1.0),
             stable: true,
         };
         (name(index).into(), known)
@@ -174,7 +179,7 @@ fn drivers(cycle: u64) -> Vec<Driver> {
             driver(2, cycle, Rule::FailThreshold, Severity::Fail),
             driver(0, cycle, Rule::InvariantMax, Severity::Fail),
             driver(0, cycle, Rule::Level, Severity::Drift),
-            driver(1, cycle, Rule::Level, Severity::Drift),
+            driver(1, cycle, Rule::Distribution, Severity::Drift),
         ],
         Status::PassWithDrift => {
             vec![driver(0, cycle, Rule::Level, Severity::Drift), driver(1, cycle, Rule::Trend, Severity::Notice)]

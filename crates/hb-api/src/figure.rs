@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use hb_core::time::Stamp;
+use hb_core::watch::decision::Decision;
 use maud::{Markup, html};
 
 /// Appends `value` with five significant digits, thousands below 10^7 written out, trailing zeros left off.
@@ -107,6 +108,12 @@ pub(crate) fn duration(seconds: f64) -> String {
 /// A probability: two digits, however small.
 pub(crate) fn probability(value: f64) -> String {
     if (1e-3..=1.0).contains(&value) { format!("{value:.2}") } else { format!("{value:.1e}") }
+}
+
+/// The sentence of a decision without its status in front, for where that stands beside it.
+pub(crate) fn sentence(decision: &Decision) -> &str {
+    let rest = decision.headline.strip_prefix(decision.status.as_str());
+    rest.and_then(|rest| rest.strip_prefix(": ")).unwrap_or(&decision.headline)
 }
 
 /// A time as people read it, with its exact form for programs.

@@ -30,7 +30,7 @@ pub(super) fn card(watch: &WatchView, recent: &[CycleLine]) -> Markup {
                     None => { span class="empty" { "no cycle decided yet" } }
                 }
             }
-            @if let Some(decision) = decision { p { (decision.headline) } }
+            @if let Some(decision) = decision { p { (figure::sentence(decision)) } }
             @if let SourceView::Failed { reason } = &watch.source { p class="warning" { strong { "Source: " } (reason) } }
             (band(recent.iter().map(|line| Cell { cycle: line.cycle, status: line.status })))
             (facts(watch, decision))

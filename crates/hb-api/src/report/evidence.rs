@@ -5,8 +5,10 @@ use hb_core::watch::decision::{Driver, Rule};
 use hb_core::watch::registry::SeriesKind;
 use hb_core::watch::summary::SeriesSummary;
 
+use maud::Markup;
+
 use super::ReportInput;
-use crate::svg::{Comparison, Line, Range};
+use crate::svg::{self, Comparison, Line, Range};
 
 /// Which figure of a series a rule looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +150,33 @@ pub(super) fn line(input: &ReportInput<'_>, driver: &Driver) -> Option<Line> {
         limit: driver.limit.filter(|_| stands_on_axis(driver.rule)),
         onset: Some(driver.onset.0),
     })
+}
+
+/// Unit of what a driver's plots show. Rules that compare no values of the series name none themselves.
+pub(super) fn unit<'a>(input: &ReportInput<'a>, driver: &'a Driver) -> &'a str {
+    let row = || input.decided.decision.series.get(&driver.series);
+    match driver.rule {
+        Rule::Distribution | Rule::Trend => row().map_or("", |row| &*row.unit),
+        Rule::InvariantEq
+        | Rule::InvariantMin
+        | Rule::InvariantMax
+        | Rule::FailThreshold
+        | Rule::CriticalSilent
+        | Rule::Silent
+        | Rule::DataFault
+        | Rule::DriftThreshold
+        | Rule::DriftPercent
+        | Rule::Level
+        | Rule::Spread
+        | Rule::Rate => &driver.unit,
+    }
+}
+
+/// The readings of this cycle against the baseline's, for a driver that is about their distribution.
+pub(super) fn shape(input: &ReportInput<'_>, driver: &Driver) -> Option<Markup> {
+    let known = input.known(&driver.series).filter(|_| driver.rule == Rule::Distribution)?;
+    let row = input.decided.decision.series.get(&driver.series)?;
+    svg::shape(&row.kept, &known.kept, unit(input, driver))
 }
 
 /// Cycle and level of a series, oldest first.

@@ -57,7 +57,7 @@ fn head(decided: &CycleDecided) -> Markup {
         header {
             p class="where" { "hb · watch " strong { (decided.watch.as_str()) } " · cycle " strong { (decision.cycle) } }
             h1 { (icon(decision.status)) }
-            p class="headline" { (decision.headline) }
+            p class="headline" { (figure::sentence(decision)) }
             p class="when" {
                 (figure::moment(decision.span.start)) " to " (figure::moment(decision.span.end))
                 " · " (figure::duration(decision.span.seconds()))
@@ -101,14 +101,19 @@ fn plots(input: &ReportInput<'_>, drivers: &[Driver], rank: usize) -> Markup {
         .filter(|_| before.clone().all(|earlier| evidence::line(input, earlier).is_none()));
     let drawn = before.clone().any(|earlier| earlier.current == driver.current && earlier.limit == driver.limit);
     let comparison = evidence::comparison(input, driver).filter(|_| !drawn);
+    let shape = evidence::shape(input, driver);
+    let unit = evidence::unit(input, driver);
     html! {
-        @if comparison.is_some() || line.is_some() {
+        @if comparison.is_some() || line.is_some() || shape.is_some() {
             div class="plots" {
+                @if let Some(shape) = shape {
+                    figure { (shape) figcaption { "share of readings at or below a value; dashed: the baseline" } }
+                }
                 @if let Some(comparison) = comparison {
-                    figure { (compare(&comparison, &driver.unit)) figcaption { "this cycle against the baseline's windows" } }
+                    figure { (compare(&comparison, unit)) figcaption { "this cycle against the baseline's windows" } }
                 }
                 @if let Some(line) = line {
-                    figure { (svg::trend(&line, &driver.unit)) figcaption { "over cycles" } }
+                    figure { (svg::trend(&line, unit)) figcaption { "over cycles" @if !unit.is_empty() { ", in " (unit) } } }
                 }
             }
         }

@@ -1,10 +1,11 @@
-//! Small pictures, drawn as SVG without a library: a band of cycles, a comparison, a trend, a spark line.
+//! Small pictures, drawn as SVG without a library: a band of cycles, a comparison, two distributions, a trend, a spark line.
 //!
 //! Colours come from the style sheet by class. Every picture has a text beside it that says the same. All numbers are made
 //! finite and brought into the picture before they are written, so that no input breaks its markup.
 
 mod band;
 mod compare;
+mod shape;
 mod trend;
 
 use std::fmt::Write as _;
@@ -13,6 +14,7 @@ use maud::{Escaper, Markup, PreEscaped};
 
 pub(crate) use band::{Cell, band, icon, legend};
 pub(crate) use compare::{Comparison, Range, compare};
+pub(crate) use shape::shape;
 pub(crate) use trend::{Line, spark, trend};
 
 /// Width of plots, in their own units; on a telephone one unit is about one pixel.
