@@ -164,3 +164,69 @@ pub(crate) struct ErrorDoc {
     /// What is wrong and what to do.
     pub(crate) error: Arc<str>,
 }
+
+#[cfg(test)]
+mod tests {
+    use hb_core::node::view::{SourceView, Totals};
+    use hb_core::watch::decision::{Rule, Severity, Status};
+
+    use super::*;
+    use crate::report::tests::{cycle, driver, row, sealed};
+
+    #[test]
+    fn a_watch_tells_its_newest_cycle_and_each_driving_series_once() {
+        let mut decided = cycle(40, Status::Fail, vec![row("a", 1.0)]);
+        let names = ["b", "a", "b", "a"].into_iter().map(str::to_owned).chain((0..20).map(|index| format!("s{index}")));
+        decided.decision.drivers = names.map(|name| driver(&name, Rule::Level, Severity::Drift)).collect();
+        let view = WatchView {
+            name: "bench".into(),
+            cycle: Some(CycleNo(40)),
+            status: Some(Status::Fail),
+            last: Some(Arc::new(decided)),
+            seq: None,
+            epoch: Epoch(2),
+            lag_seconds: 0.5,
+            source: SourceView::Open,
+            baseline: None,
+            undelivered: 0,
+            totals: Totals::default(),
+        };
+        let doc = serde_json::to_value(WatchDoc::from(&view)).unwrap();
+        let names: Vec<&str> = doc["drivers"].as_array().unwrap().iter().filter_map(|name| name.as_str()).collect();
+        assert_eq!(names, ["b", "a", "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"]);
+        assert_eq!((&doc["name"], &doc["headline"]), (&"bench".into(), &"FAIL: as told".into()));
+        assert_eq!(doc["end_utc"], "2027-01-15T08:06:50Z");
+        assert_eq!(doc["source"]["state"], "open");
+    }
+
+    #[test]
+    fn a_line_is_what_its_record_says() {
+        let sealed = sealed(cycle(40, Status::Pass, vec![row("a", 1.0)]));
+        let line = CycleLine::of(&sealed).unwrap();
+        let value = serde_json::to_value(&line).unwrap();
+        let expected = [
+            "watch",
+            "cycle",
+            "seq",
+            "epoch",
+            "node",
+            "status",
+            "start_utc",
+            "end_utc",
+            "samples",
+            "late",
+            "dropped",
+            "hash",
+        ];
+        assert!(expected.iter().all(|key| value.get(key).is_some()), "{value}");
+        assert_eq!((line.seq.0, line.samples, line.hash), (41, 100, sealed.hash));
+        assert_eq!(serde_json::from_value::<CycleLine>(value).unwrap(), line);
+    }
+
+    #[test]
+    fn w5_a_check_that_failed_once_has_failed() {
+        let doc = ReadyDoc::of(vec![Check::failed("db", "locked"), Check::passed("db"), Check::passed("config")]);
+        assert!(!doc.ready && doc.checks["db"] == "locked" && doc.checks["config"] == "ok");
+        assert!(!ReadyDoc::of(Vec::new()).ready);
+    }
+}

@@ -116,6 +116,15 @@ fn json(body: &str) -> serde_json::Value {
     serde_json::from_str(body).unwrap()
 }
 
+/// Waits for what must come soon.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what} has not come");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn probes_tell_what_holds() {
     let (server, fake) = start(ServerLimits::default());
@@ -268,9 +277,7 @@ fn b1_connections_beyond_the_bound_are_told_and_counted_and_places_come_back() {
     let (server, _) = start(limits);
     let addr = server.addr();
     let held: Vec<TcpStream> = (0..4).map(|_| connect(addr)).collect();
-    while server.counters().open() < 4 {
-        std::thread::yield_now();
-    }
+    until("the fourth connection", || server.counters().open() == 4);
     let (head, body) = get(addr, "/live");
     assert_eq!(code(&head), 503);
     assert!(json(&body)["error"].as_str().unwrap().contains("too many"));
@@ -280,9 +287,7 @@ fn b1_connections_beyond_the_bound_are_told_and_counted_and_places_come_back() {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
     }
-    while server.counters().open() > 0 {
-        std::thread::yield_now();
-    }
+    until("the end of all connections", || server.counters().open() == 0);
     assert_eq!(code(&get(addr, "/live").0), 200);
     assert_eq!(server.counters().broken(), 4);
 }
@@ -297,9 +302,7 @@ fn a_client_that_takes_nothing_is_cut_off() {
     let request = format!("GET /style.css HTTP/1.1\r\nHost: {}\r\n\r\n", server.addr());
     let sent = (0..100_000).try_for_each(|_| stream.write_all(request.as_bytes()));
     assert!(sent.is_err(), "the server went on for ever");
-    while server.counters().open() > 0 {
-        std::thread::yield_now();
-    }
+    until("the end of all connections", || server.counters().open() == 0);
     assert_eq!(server.counters().broken(), 1);
 }
 
@@ -325,11 +328,60 @@ fn stops_at_once_when_idle_and_within_its_bound_when_not() {
     let addr = server.addr();
     let mut half = connect(addr);
     half.write_all(b"GET /live HTTP/1.1\r\n").unwrap();
-    while server.counters().open() < 1 {
-        std::thread::yield_now();
-    }
+    until("the connection", || server.counters().open() == 1);
     let start = Instant::now();
     server.stop();
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert!(TcpStream::connect(addr).is_err(), "nobody listens any more");
+}
+
+/// Reads one answer of a connection that stays open.
+fn answer(stream: &mut TcpStream) -> String {
+    let mut text = String::new();
+    let mut byte = [0u8; 1];
+    while !text.ends_with("}\n") {
+        stream.read_exact(&mut byte).unwrap();
+        text.push(char::from(byte[0]));
+    }
+    text
+}
+
+#[test]
+fn b1_idle_and_old_connections_end() {
+    let idle = ServerLimits { header: Duration::from_millis(300), ..ServerLimits::default() };
+    let old = ServerLimits { age: Duration::from_millis(300), ..ServerLimits::default() };
+    for limits in [idle, old] {
+        let (server, _) = start(limits);
+        let mut stream = connect(server.addr());
+        let request = format!("GET /live HTTP/1.1\r\nHost: {}\r\n\r\n", server.addr());
+        for _ in 0..2 {
+            stream.write_all(request.as_bytes()).unwrap();
+            assert!(answer(&mut stream).starts_with("HTTP/1.1 200"));
+        }
+        let start = Instant::now();
+        assert_eq!(stream.read(&mut [0u8; 1]).unwrap(), 0, "the server ends it");
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+        until("the end of the connection", || server.counters().open() == 0);
+    }
+}
+
+#[test]
+fn bodies_are_not_taken() {
+    let (server, _) = start(ServerLimits::default());
+    let mut stream = connect(server.addr());
+    let head = format!("GET /live HTTP/1.1\r\nHost: {}\r\nContent-Length: 1000000000\r\n\r\n", server.addr());
+    stream.write_all(head.as_bytes()).unwrap();
+    assert!(answer(&mut stream).starts_with("HTTP/1.1 200"));
+    let sent = (0..10_000).try_for_each(|_| stream.write_all(&[b'x'; 100_000]));
+    assert!(sent.is_err(), "a gigabyte was taken");
+    until("the end of the connection", || server.counters().open() == 0);
+}
+
+#[test]
+fn many_pages_at_once_are_all_served() {
+    let (server, _) = start(ServerLimits::default());
+    let addr = server.addr();
+    let clients: Vec<_> = (0..50).map(|_| std::thread::spawn(move || code(&get(addr, "/").0))).collect();
+    assert!(clients.into_iter().all(|client| client.join().unwrap() == 200));
+    assert_eq!(server.counters().accepted(), 50);
 }

@@ -99,9 +99,12 @@ fn plots(input: &ReportInput<'_>, drivers: &[Driver], rank: usize) -> Markup {
     let before = drivers.iter().take(rank).filter(|earlier| earlier.series == driver.series);
     let line = evidence::line(input, driver)
         .filter(|_| before.clone().all(|earlier| evidence::line(input, earlier).is_none()));
-    let drawn = before.clone().any(|earlier| earlier.current == driver.current && earlier.limit == driver.limit);
-    let comparison = evidence::comparison(input, driver).filter(|_| !drawn);
     let shape = evidence::shape(input, driver);
+    let told = |earlier: &Driver| {
+        earlier.current == driver.current && (driver.limit.is_none() || driver.limit == earlier.limit)
+    };
+    let drawn = shape.is_some() || before.clone().any(told);
+    let comparison = evidence::comparison(input, driver).filter(|_| !drawn);
     let unit = evidence::unit(input, driver);
     html! {
         @if comparison.is_some() || line.is_some() || shape.is_some() {
