@@ -1,2 +1,57 @@
-//! Being built.
-fn main() {}
+//! Every chore of the project, in Rust: `cargo xtask test | check | ci | tidy | docs | bench`.
+//!
+//! `.ci/run` does what `cargo xtask ci` does, so that what passes here passes there.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to the person who started it")]
+
+mod bench;
+mod ci;
+mod cli;
+mod docs;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask CHORE
+
+  test            all tests of the workspace
+  check           fmt, tidy, clippy, generated documents, examples
+  ci              both
+  tidy            rules that a program can check cheaply, in under two seconds
+  docs            write the generated documents again; --check only compares
+  bench [NAME …]  build release and measure; --small for a smoke test; no name: all
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test", rest @ ..] => ci::test(rest),
+        ["check"] => ci::check(),
+        ["ci"] => ci::all(),
+        ["tidy"] => tidy::run(&root()),
+        ["docs"] => docs::write(&root()),
+        ["docs", "--check"] => docs::check(&root()),
+        ["bench", rest @ ..] => bench::run(&root(), rest),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(USAGE.to_owned()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            eprintln!("{}", what.trim_end());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map_or_else(|| here.clone(), PathBuf::from)
+}
