@@ -41,6 +41,8 @@ struct State {
     steps: usize,
     stop_at: Option<usize>,
     fail: Option<(usize, Verdict)>,
+    /// A kind of fsync that does nothing, as on a disk that lies.
+    lies: Option<Op>,
     /// Names given or taken since their folder was fsynced.
     unsynced: BTreeMap<PathBuf, Op>,
     /// Files whose bytes are not fsynced.
@@ -76,13 +78,23 @@ impl Steps for Cut {
 
 impl State {
     fn note(&mut self, op: Op, path: &Path) {
+        if self.lies == Some(op) {
+            return;
+        }
         match op {
             Op::Create | Op::Write => {
                 self.unsynced.entry(path.to_path_buf()).or_insert(op);
                 self.dirty.insert(path.to_path_buf(), ());
             }
-            Op::Link | Op::Rename | Op::CreateDir => {
+            Op::CreateDir => {
                 self.unsynced.insert(path.to_path_buf(), op);
+            }
+            Op::Link | Op::Rename => {
+                self.unsynced.insert(path.to_path_buf(), op);
+                // The bytes are those of the temporary file beside: dirty if that one is.
+                if self.dirty.keys().any(|temp| temp.parent() == path.parent()) {
+                    self.dirty.insert(path.to_path_buf(), ());
+                }
             }
             Op::SyncFile => {
                 self.dirty.remove(path);
@@ -132,12 +144,16 @@ fn filled(root: &Path, before: u64) -> Hash {
 /// J3: stopped before any of its steps, by `kill -9` or by power loss, an append is afterwards wholly there or wholly
 /// absent, all that was acknowledged before stands, and the next append goes on. Gives back how many points were tried.
 pub fn every_crash_point_of_an_append(scratch: &Path) -> usize {
+    crash_points(scratch, None)
+}
+
+fn crash_points(scratch: &Path, lies: Option<Op>) -> usize {
     let mut tried = 0;
     for death in [Death::Kill, Death::Power] {
-        for before in [0, 3] {
+        for before in [0, 1] {
             for stop in 0.. {
                 let root = scratch.join(format!("{death:?}-{before}-{stop}"));
-                let finished = crash_once(&root, before, stop, death);
+                let finished = crash_once(&root, before, stop, (death, lies));
                 tried += 1;
                 if finished {
                     break;
@@ -149,12 +165,12 @@ pub fn every_crash_point_of_an_append(scratch: &Path) -> usize {
 }
 
 /// One append, stopped before step `stop`; whether it was over before that.
-fn crash_once(root: &Path, before: u64, stop: usize, death: Death) -> bool {
+fn crash_once(root: &Path, before: u64, stop: usize, (death, lies): (Death, Option<Op>)) -> bool {
     let prev = filled(root, before);
     let record = sample(&name(), Seq(before), "a", prev);
     let cut = Arc::new(Cut::default());
     let disk = Disk::with_steps(Arc::<Cut>::clone(&cut));
-    cut.with(|state| state.stop_at = Some(stop));
+    cut.with(|state| (state.stop_at, state.lies) = (Some(stop), lies));
     let appended =
         DirJournal::open_on(disk, root).map(|mut journal| journal.append(&name(), Seq(before), &record.bytes));
     let acknowledged = appended == Ok(Appended::Committed);
@@ -182,7 +198,7 @@ pub fn every_fault_of_an_append(scratch: &Path) -> usize {
     let mut tried = 0;
     let verdicts = [Verdict::Fail(ENOSPC), Verdict::Fail(EROFS), Verdict::Fail(EIO), Verdict::DoneButFail(EIO)];
     for verdict in verdicts {
-        for before in [0, 3] {
+        for before in [0, 1] {
             for at in 0.. {
                 let root = scratch.join(format!("fault-{tried}"));
                 tried += 1;
@@ -226,4 +242,18 @@ fn fault_once(root: &Path, before: u64, (at, verdict): (usize, Verdict)) -> bool
         assert_eq!(journal.append(&name(), Seq(before), &record.bytes), Appended::Committed, "{what}: again");
     }
     begun + at < ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn negative_control_a_disk_that_lies_about_fsync_is_caught() {
+        for lies in [Op::SyncFile, Op::SyncDir] {
+            let scratch = tempfile::tempdir().unwrap();
+            let caught = std::panic::catch_unwind(|| crash_points(scratch.path(), Some(lies)));
+            assert!(caught.is_err(), "the crash points do not notice a missing {lies:?}");
+        }
+    }
 }

@@ -4,6 +4,8 @@
 //! the same, at first empty, journal: handles must not share state in memory, as two nodes do not.
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::missing_panics_doc, reason = "a check fails by panicking")]
 
+#[cfg(test)]
+mod bent;
 mod crash;
 #[cfg(test)]
 mod cycles;

@@ -66,6 +66,12 @@ impl MemoryJournal {
         };
     }
 
+    /// Sets a floor as it must never be set.
+    #[cfg(test)]
+    pub(crate) fn set_floor(&self, stream: &StreamName, floor: Seq) {
+        self.lock().streams.entry(stream.clone()).or_default().floor = floor;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A test that panicked elsewhere must not hide its own message behind this one.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
