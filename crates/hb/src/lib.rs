@@ -3,11 +3,13 @@
 
 pub mod ask;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod exit;
 pub mod ledger;
 pub mod log;
 pub mod nodes;
+pub mod redecide;
 pub mod source;
 pub mod stored;
 pub mod wire;

@@ -3,6 +3,8 @@
 pub mod learn;
 mod tell;
 
+pub use tell::figure;
+
 use hb_core::ids::NodeName;
 use hb_store::baselines::Baselines;
 use hb_store::journal::dir::DirJournal;

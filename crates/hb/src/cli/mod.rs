@@ -2,6 +2,7 @@
 
 pub mod baseline;
 pub mod checkpoint;
+pub mod compare;
 pub mod config;
 pub mod daemon;
 pub mod demo;
@@ -9,6 +10,7 @@ pub mod health;
 pub mod inject;
 pub mod journal;
 pub mod out;
+pub mod replay;
 pub mod run;
 pub mod setup;
 pub mod status;
@@ -23,7 +25,7 @@ pub use setup::ConfigArgs;
 
 /// Watches live telemetry, compares it with what normal was, decides every cycle, and keeps deciding when its machine dies.
 #[derive(Debug, Parser)]
-#[command(name = "hb", version, max_term_width = 100, propagate_version = true)]
+#[command(name = "hb", version, max_term_width = 100)]
 pub struct Cli {
     /// When to use colour; NO_COLOR in the environment means never.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Everywhere")]
@@ -54,9 +56,13 @@ enum Command {
     Journal(journal::Command),
     /// Check everything that is stored; exits with 65 when something is damaged.
     Verify(verify::Args),
+    /// Decide recorded cycles again from the source, and compare: exits with 15 when one differs.
+    Replay(replay::Args),
     /// Versions of what normal is: learn, list, show, diff, request, approve, promote.
     #[command(subcommand)]
     Baseline(baseline::Command),
+    /// Compare two recordings, series by series.
+    Compare(compare::Args),
     /// Put a fault into a recording, to see what a watch makes of it.
     Inject(inject::Args),
     /// Check a configuration, or list every key of it.
@@ -105,7 +111,9 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Checkpoint(command) => checkpoint::run(&command, out),
         Command::Journal(command) => journal::run(&command, out),
         Command::Verify(args) => verify::run(&args, out),
+        Command::Replay(args) => replay::run(&args, out),
         Command::Baseline(command) => baseline::run(&command, out),
+        Command::Compare(args) => compare::run(&args, out),
         Command::Inject(args) => inject::run(&args, out),
         Command::Config(command) => config::run(&command, out),
         Command::Demo(args) => crate::wire::demo(&args, out),

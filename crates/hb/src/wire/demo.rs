@@ -73,7 +73,8 @@ impl Folder {
         };
         let failed = |error: std::io::Error| Failure::new(Exit::CannotWrite, format!("{}: {error}", path.display()));
         if path.join("hb.yaml").try_exists().map_err(failed)? {
-            return Err(Failure::new(Exit::Usage, format!("{} holds a demo already", path.display())).help("name another folder"));
+            return Err(Failure::new(Exit::Usage, format!("{} holds a demo already", path.display()))
+                .help("name another folder"));
         }
         std::fs::create_dir_all(&path).map_err(failed)?;
         let keys = format!("output_dir: {0}/state\ndb_path: {0}/state/runs.db\n", path.display());
@@ -129,7 +130,8 @@ impl Play {
     }
 
     fn start(&mut self, name: &'static str) -> Result<(), Failure> {
-        let failed = |error: std::io::Error| Failure::new(Exit::Error, format!("node {name} could not be started: {error}"));
+        let failed =
+            |error: std::io::Error| Failure::new(Exit::Error, format!("node {name} could not be started: {error}"));
         let log = std::fs::File::create(self.folder.join(format!("{name}.log"))).map_err(failed)?;
         let child = Command::new(std::env::current_exe().map_err(failed)?)
             .arg("daemon")
@@ -196,7 +198,9 @@ impl Play {
                 self.cycles.push((decided.decision.cycle.0, record.node.to_string(), record.epoch.0));
                 self.cycle(sealed, decided, out)
             }
-            Body::BaselineAdopted(adopted) => self.say(out, &format!("{}: a baseline is {}", record.node, adopted.reason)),
+            Body::BaselineAdopted(adopted) => {
+                self.say(out, &format!("{}: a baseline is {}", record.node, adopted.reason))
+            }
             Body::EpochClosed { reason } => self.say(out, &format!("{} closes its epoch: {reason}", record.node)),
             Body::AlertDelivered(_) | Body::BaselineEvent(_) => Ok(()),
         }
@@ -217,7 +221,11 @@ impl Play {
     }
 
     fn say(&self, out: &mut Out, text: &str) -> Result<(), Failure> {
-        if self.json { self.line(out, &json!({ "what": "event", "text": text })) } else { out.line(format_args!("{text}")) }
+        if self.json {
+            self.line(out, &json!({ "what": "event", "text": text }))
+        } else {
+            out.line(format_args!("{text}"))
+        }
     }
 
     fn line(&self, out: &mut Out, value: &Value) -> Result<(), Failure> {
@@ -233,7 +241,8 @@ impl Play {
         self.say(out, &format!("kill -9 {} (the active one)", node.name))?;
         out.finish()?;
         self.killed = Some(clock::wall());
-        let failed = |error: std::io::Error| Failure::new(Exit::Error, format!("{} could not be killed: {error}", node.name));
+        let failed =
+            |error: std::io::Error| Failure::new(Exit::Error, format!("{} could not be killed: {error}", node.name));
         node.child.kill().map_err(failed)?;
         node.child.wait().map_err(failed)?;
         Ok(())
@@ -266,7 +275,9 @@ impl Play {
         if !sound {
             return Err(Failure::new(Exit::Error, format!("cycles were lost or decided twice: {numbers:?}")));
         }
-        let text = format!("cycles 0 to {last}: each decided exactly once, none lost; the other node took over in {took:.1} ms");
+        let text = format!(
+            "cycles 0 to {last}: each decided exactly once, none lost; the other node took over in {took:.1} ms"
+        );
         self.say(out, &text)?;
         Ok(Exit::Ok)
     }

@@ -101,7 +101,8 @@ fn kind(series: &BaselineSeries) -> String {
 }
 
 /// A figure with four significant digits.
-pub(crate) fn figure(value: f64) -> String {
+#[must_use]
+pub fn figure(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");
     }
