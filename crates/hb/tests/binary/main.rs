@@ -1,0 +1,19 @@
+//! The real binary from outside: processes that are killed, stopped, starved and lied to. One question per module.
+//!
+//! Tests wait for conditions with generous deadlines, never for a fixed time; figures are printed, facts are asserted.
+//! Every test has folders and ports of its own, and ends only processes that it started.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test that cannot go on says so by panicking, and prints its figures"
+)]
+
+mod kill;
+mod pair;
+mod support;
