@@ -65,8 +65,7 @@ fn refusal(hosts: &Hosts, headers: &HeaderMap) -> Option<Response> {
         Some(Err(_)) => return Some(error(StatusCode::BAD_REQUEST, "the Host header is not text")),
     };
     if host.is_some_and(|host| !hosts.admit(host)) {
-        let what = "this server does not answer to that host name: ask it by address, as localhost, or put the name into \
-                    allowed_hosts";
+        let what = "this server does not answer to that host name: ask it by its address, or as localhost";
         return Some(error(StatusCode::MISDIRECTED_REQUEST, what));
     }
     let foreign = headers.get(header::ORIGIN).is_some_and(|origin| !same_origin(origin, host));

@@ -5,7 +5,7 @@
 
 mod watch;
 
-use hb_core::node::view::{Alarm, Role, View};
+use hb_core::node::view::{Alarm, Role, SourceView, View, WatchView};
 use hb_core::watch::decision::Status;
 use maud::{DOCTYPE, Markup, html};
 
@@ -152,10 +152,17 @@ fn alarms(alarms: &[Alarm], liveness: &Liveness) -> Markup {
     }
 }
 
+/// The worst first, and among equals by name: what needs somebody must not stand below the fold.
 fn watches(onlooker: &dyn Onlooker, view: &View) -> Markup {
+    let mut shown: Vec<&WatchView> = view.watches.iter().collect();
+    let urgency = |watch: &WatchView| {
+        let failed = matches!(watch.source, SourceView::Failed { .. });
+        watch.status.map_or(1, rank).max(if failed { rank(Status::NoData) } else { 0 })
+    };
+    shown.sort_by(|a, b| urgency(b).cmp(&urgency(a)).then_with(|| a.name.cmp(&b.name)));
     html! {
         @if view.watches.is_empty() { section { p class="empty" { "No watch is set up, or none has been read yet." } } }
-        @for watch in view.watches.iter().take(WATCHES_MAX) { (watch::card(watch, &onlooker.recent(&watch.name, watch::CYCLES))) }
+        @for watch in shown.into_iter().take(WATCHES_MAX) { (watch::card(watch, &onlooker.recent(&watch.name, watch::CYCLES))) }
         @if view.watches.len() > WATCHES_MAX {
             p class="warning" { "Only " (WATCHES_MAX) " of " (view.watches.len()) " watches are drawn; /v1/status lists all." }
         }
@@ -188,5 +195,103 @@ fn check(check: &Check) -> Markup {
                 span class="what" { strong { (check.name) } ": " (check.what) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hb_core::ids::{Epoch, WatchName};
+    use hb_core::node::view::Totals;
+    use hb_core::time::Stamp;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::report::tests::{cycle, row, sealed};
+    use hb_core::node::cycle_line::CycleLine;
+
+    struct Fake {
+        view: Arc<View>,
+        liveness: Liveness,
+    }
+
+    impl Onlooker for Fake {
+        fn view(&self) -> Arc<View> {
+            Arc::clone(&self.view)
+        }
+
+        fn checks(&self) -> Vec<Check> {
+            vec![Check::passed("config"), Check::failed("db", "locked by <another>")]
+        }
+
+        fn liveness(&self) -> Liveness {
+            self.liveness.clone()
+        }
+
+        fn metrics(&self) -> Metrics {
+            Metrics::default()
+        }
+
+        fn recent(&self, _watch: &WatchName, newest: usize) -> Vec<CycleLine> {
+            assert!(newest <= 200, "bounded");
+            vec![CycleLine::of(&sealed(cycle(3, Status::Pass, vec![row("a", 1.0)]))).unwrap()]
+        }
+    }
+
+    fn watch(name: &str, status: Option<Status>) -> WatchView {
+        WatchView {
+            name: name.into(),
+            cycle: None,
+            status,
+            last: None,
+            seq: None,
+            epoch: Epoch(1),
+            lag_seconds: f64::NAN,
+            source: SourceView::Open,
+            baseline: None,
+            undelivered: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    fn page(role: Role, watches: Vec<WatchView>, alive: Liveness) -> String {
+        let alarms = vec![Alarm { name: "view.db".to_owned(), what: "<full>".to_owned(), since: Stamp(0), count: 2 }];
+        let view = Arc::new(View { node: Some("a".into()), role, epoch: Epoch(7), watches, alarms });
+        render(&Fake { view, liveness: alive })
+    }
+
+    fn well() -> Liveness {
+        Liveness { alive: true, reason: None, since_progress_ms: 1, bound_ms: 2 }
+    }
+
+    #[test]
+    fn the_worst_watch_stands_first_and_in_the_title() {
+        let watches = vec![
+            watch("calm", Some(Status::Pass)),
+            watch("drifting", Some(Status::PassWithDrift)),
+            watch("broken", Some(Status::Fail)),
+            watch("young", None),
+        ];
+        let page = page(Role::Active, watches, well());
+        let order: Vec<_> =
+            ["broken", "drifting", "young", "calm"].map(|name| page.find(&format!("<h2>{name}")).unwrap()).into();
+        assert!(order.is_sorted(), "{order:?}");
+        assert!(page.contains("<title>FAIL · active · a</title>"), "{page}");
+        assert!(
+            page.contains("&lt;full&gt;") && page.contains("locked by &lt;another&gt;") && !page.contains("<full>")
+        );
+    }
+
+    #[test]
+    fn every_role_says_what_it_means_and_a_hung_node_says_so_first() {
+        for role in [Role::Standby, Role::TakingOver, Role::Draining, Role::Fenced] {
+            assert!(page(role, Vec::new(), well()).contains("class=\"notice\""), "{role:?}");
+        }
+        assert!(!page(Role::Active, Vec::new(), well()).contains("class=\"notice\""));
+        let hung =
+            Liveness { alive: false, reason: Some("the disk".to_owned()), since_progress_ms: 61_000, bound_ms: 5_000 };
+        let page = page(Role::Active, Vec::new(), hung);
+        assert!(page.contains("<title>HUNG") && page.contains("The work loop hangs: ") && page.contains("61 s"));
     }
 }

@@ -287,9 +287,10 @@ mod tests {
     use hb_core::watch::decision::{BaselineRef, DataFault, Rule, Status};
     use hb_core::watch::sample::FaultCause;
 
-    use super::super::tests::{cycle, driver, row, sealed};
+    use super::super::tests::{baseline, cycle, driver, row, sealed};
     use super::super::{ROWS_MAX, Trend};
     use super::*;
+    use hb_core::watch::baseline::Figure;
 
     const EVIL: &str = "</style><script>alert(1)</script>\"'&<img src=x onerror=alert(1)>";
 
@@ -372,5 +373,35 @@ mod tests {
             assert!(!page.contains(outside), "{outside}");
         }
         assert!(page.contains("default-src 'none'"));
+    }
+
+    #[test]
+    fn figures_of_any_size_are_drawn_without_breaking_the_picture() {
+        let sizes = [0.0, -0.0, 1e-300, -1e300, f64::MAX, f64::MIN, f64::EPSILON, 1e9 + 0.5];
+        for (index, size) in sizes.into_iter().enumerate() {
+            let mut trend = Trend::default();
+            for number in 0..5 {
+                trend.push(&cycle(
+                    number,
+                    Status::Pass,
+                    vec![row("a", size * f64::from(u32::try_from(number).unwrap()))],
+                ));
+            }
+            let mut decided = cycle(5, Status::Fail, vec![row("a", size)]);
+            for rule in [Rule::InvariantMax, Rule::Spread, Rule::Rate, Rule::Level, Rule::Distribution] {
+                let mut one = driver("a", rule, Severity::Fail);
+                one.current = Some(size);
+                one.limit = sizes.get(index + 1).copied();
+                decided.decision.drivers.push(one);
+            }
+            let figure = Figure { k: 3, mean: size, sd: size.abs(), min: f64::MIN, max: f64::MAX, ..Figure::default() };
+            let baseline = baseline("a", figure);
+            let sealed = sealed(decided);
+            let page = page(&ReportInput::new(&sealed, Some(&baseline), &trend).unwrap());
+            assert!(page.contains("<polyline"), "{size}");
+            for broken in ["=\"NaN", "=\"inf", "=\"-inf", " NaN,", " inf,", ",NaN", ",inf"] {
+                assert!(!page.contains(broken), "{broken} for {size}");
+            }
+        }
     }
 }

@@ -84,6 +84,7 @@ pub(crate) mod tests {
     use hb_core::node::fact::Record;
     use hb_core::time::{SECOND_NS, Span, Stamp};
     use hb_core::watch::alert::Episode;
+    use hb_core::watch::baseline::{BASELINE_FORMAT, Figure, LearnedKind, Provenance};
     use hb_core::watch::decide::Carry;
     use hb_core::watch::decision::{Counts, Decision, Direction, Driver, Rule, Severity, Status};
     use hb_core::watch::summary::{SeriesSummary, SeriesTable};
@@ -190,5 +191,36 @@ pub(crate) mod tests {
             prev: Hash::of(b"x"),
             body: Body::CycleDecided(Arc::new(decided)),
         })
+    }
+
+    /// A baseline that knows one series, with one figure for everything.
+    pub(crate) fn baseline(series: &str, figure: Figure) -> Baseline {
+        let span = Span { start: Stamp(0), end: Stamp(START) };
+        let known = BaselineSeries {
+            kind: LearnedKind::Gauge,
+            unit: "V".into(),
+            samples: 300,
+            sd_within: 1.0,
+            level: figure,
+            speed: Some(figure),
+            spread: figure,
+            rate: figure,
+            extremes: [figure.mean; 3],
+            distance: None,
+            kept: vec![figure.min, figure.mean, figure.max],
+            stable: true,
+        };
+        Baseline {
+            format: BASELINE_FORMAT,
+            provenance: Provenance {
+                from: "auto".to_owned(),
+                span,
+                windows: figure.k,
+                window_ns: 10 * SECOND_NS,
+                samples: 300,
+                by: "auto".to_owned(),
+            },
+            series: [(series.into(), known)].into(),
+        }
     }
 }
