@@ -7,6 +7,7 @@
 //! time. That guess is compared before anything is hashed.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use hb_core::watch::sample::{FaultCause, NAME_BYTES_MAX, NewName};
@@ -30,11 +31,67 @@ struct Entry {
     plain: bool,
 }
 
+/// Hashes short byte strings fast. Seeded by chance, so that nobody outside can choose names that collide; nothing that is
+/// decided depends on it.
+#[derive(Debug, Clone, Copy)]
+struct Seed(u64);
+
+impl Seed {
+    fn new() -> Self {
+        Self(RandomState::new().hash_one(0_u8))
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = Folded;
+
+    fn build_hasher(&self) -> Folded {
+        Folded(self.0)
+    }
+}
+
+/// Folded multiplication of eight bytes at a time, as in wyhash (Wang Yi).
+struct Folded(u64);
+
+impl Folded {
+    #[inline]
+    fn mix(&mut self, word: u64) {
+        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+        let product = u128::from(self.0 ^ word).wrapping_mul(u128::from(ODD ^ self.0.rotate_left(32)) | 1);
+        let bytes = product.to_le_bytes();
+        let (low, high) = bytes.split_at(8);
+        self.0 = word_of(low) ^ word_of(high);
+    }
+}
+
+/// At most eight bytes as a number.
+#[inline]
+fn word_of(bytes: &[u8]) -> u64 {
+    match <[u8; 8]>::try_from(bytes) {
+        Ok(bytes) => u64::from_le_bytes(bytes),
+        Err(_) => bytes.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
+    }
+}
+
+impl Hasher for Folded {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.chunks(8) {
+            self.mix(word_of(word));
+        }
+        self.mix(bytes.len() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The names of one source.
 #[derive(Debug)]
 pub(crate) struct Names {
     entries: Vec<Entry>,
-    index: HashMap<Box<[u8]>, u32>,
+    index: HashMap<Box<[u8]>, u32, Seed>,
     key: Vec<u8>,
     max: usize,
     last: u32,
@@ -43,7 +100,13 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn new(max: usize) -> Self {
         // One name at least, or no batch could ever be finished.
-        Self { entries: Vec::new(), index: HashMap::new(), key: Vec::new(), max: max.max(1), last: 0 }
+        Self {
+            entries: Vec::new(),
+            index: HashMap::with_hasher(Seed::new()),
+            key: Vec::new(),
+            max: max.max(1),
+            last: 0,
+        }
     }
 
     /// Voids all slots.

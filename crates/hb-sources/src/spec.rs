@@ -13,7 +13,7 @@ use crate::{Limits, Source, SourceError};
 pub enum SourceSpec {
     /// A file, growing or complete.
     File(FileSpec),
-    /// Standard input. It cannot be read again, so [`crate::format::NoTime::Arrival`] costs nothing there.
+    /// Standard input.
     Stdin(Format),
     /// This machine.
     Host(HostSpec),

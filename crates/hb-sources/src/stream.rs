@@ -18,7 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
 use crate::feed::{Batching, Drained, Feed};
-use crate::format::{Decoder, Format};
+use crate::format::{Decoder, Format, NoTime};
 use crate::items::Items;
 use crate::{Limits, SourceError, wall};
 
@@ -60,7 +60,7 @@ impl Stream {
         let token = serde_json::to_string(&token).expect("a name and a number are always JSON").into();
         Self {
             feed: Feed::new(limits.line_bytes_max),
-            decoder: Decoder::new(format, limits.names_max),
+            decoder: Decoder::new(format.with_usual(NoTime::Arrival), limits.names_max),
             limits,
             label,
             kind,

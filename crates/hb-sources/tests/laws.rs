@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hb_core::watch::sample::FaultCause;
 use hb_sources::command::{CommandSource, CommandSpec, OnSuccess, RestartPolicy};
-use hb_sources::conformance::{Delivered, check, read, read_on};
+use hb_sources::conformance::{Delivered, What, check, read, read_on};
 use hb_sources::file::{Begin, FileSpec, Follow};
 use hb_sources::format::{Format, FormatChoice, NoTime, TimeUnit};
 use hb_sources::host::{Cpus, Filesystems, HostSource, HostSpec};
@@ -212,6 +212,15 @@ fn laws_command() {
     let script = r#"for i in 1 2 3 4 5 6 7 8 9; do echo "$i,a,$i"; done; printf 10,a,10"#;
     let all = until_end(&mut command(script, OnSuccess::End));
     assert_eq!(all.values(), (1..=10).map(f64::from).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_cannot_be_read_again_needs_no_times() {
+    let before = jiff::Timestamp::now().as_nanosecond();
+    let all = until_end(&mut command("echo temperature,21.5", OnSuccess::End));
+    assert_eq!(all.values(), [21.5]);
+    let What::Sample(_, _, at, _) = all.samples[0].what else { panic!("a sample") };
+    assert!(i128::from(at) >= before && i128::from(at) <= jiff::Timestamp::now().as_nanosecond());
 }
 
 #[test]

@@ -120,6 +120,23 @@ fn w4_several_rotations_during_an_absence_are_all_read() {
 }
 
 #[test]
+fn w4_a_file_compressed_while_it_is_read_does_not_hide_the_one_after_it() {
+    let mut world = World::new();
+    world.append(30);
+    let mut source = world.source();
+    let mut all = read(&mut source, LIMITS, Duration::ZERO, |_| false).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    fs::write(world.beside(".2.gz"), "").unwrap();
+    fs::rename(&world.path, world.beside(".2")).unwrap();
+    fs::remove_file(world.beside(".2")).unwrap();
+    let younger = world.beside(".1");
+    world.append_to(&younger, 10);
+    world.append(10);
+    go_on(&mut all, &mut source);
+    assert_eq!(all.values(), world.all());
+}
+
+#[test]
 fn w4_a_file_copied_and_cut_during_an_absence_is_found_in_its_copy() {
     let mut world = World::new();
     world.append(200);

@@ -114,7 +114,7 @@ impl FileSource {
     /// A source at the place where a new watch begins. Opens nothing yet.
     #[must_use]
     pub fn new(spec: FileSpec, limits: Limits) -> Self {
-        let decoder = Decoder::new(spec.format, limits.names_max);
+        let decoder = Decoder::new(spec.format.with_usual(NoTime::Fault), limits.names_max);
         let feed = Feed::new(limits.line_bytes_max);
         Self { spec, limits, feed, decoder, open: None, todo: Todo::Begin, reset: false, ended: false }
     }
@@ -303,7 +303,7 @@ impl FileSource {
         if size < read_to {
             return self.truncated(size, read_to).map(Some);
         }
-        let Some(next) = rotation::follower(&self.spec.path, open.ino).map_err(cannot)? else {
+        let Some(next) = rotation::follower(&self.spec.path, &open.file).map_err(cannot)? else {
             open.renamed = None;
             return Ok(None);
         };
@@ -408,7 +408,7 @@ impl Source for FileSource {
 
     fn rereads(&self) -> Rereads {
         match self.spec.format.no_time {
-            NoTime::Fault => Rereads::Yes,
+            NoTime::Usual | NoTime::Fault => Rereads::Yes,
             // The bytes can be read again, the times cannot.
             NoTime::Arrival => Rereads::No,
         }

@@ -91,22 +91,34 @@ fn at_line_start(file: &File, offset: u64, size: u64) -> io::Result<bool> {
     Ok(offset == size || (file.read_at(&mut byte, before)? == 1 && byte == *b"\n"))
 }
 
-/// The file that follows the one with this inode number: the next younger, or `path`. `None` when `path` is that file or is
-/// not there.
-pub(crate) fn follower(path: &Path, ino: u64) -> io::Result<Option<PathBuf>> {
-    let inode = |path: &Path| match fs::metadata(path) {
-        Ok(meta) => Ok(Some(meta.ino())),
+/// The file that follows this one: the next younger, or `path`. `None` when `path` is this file or is not there.
+pub(crate) fn follower(path: &Path, file: &File) -> io::Result<Option<PathBuf>> {
+    let look = |path: &Path| match fs::metadata(path) {
+        Ok(meta) => Ok(Some(meta)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     };
-    match inode(path)? {
+    let this = file.metadata()?;
+    match look(path)? {
         None => return Ok(None),
-        Some(current) if current == ino => return Ok(None),
+        Some(current) if current.ino() == this.ino() => return Ok(None),
         Some(_) => {}
     }
     let files = rotated(path)?;
-    let mut younger = files.iter().skip_while(|file| !matches!(inode(file), Ok(Some(found)) if found == ino)).skip(1);
-    Ok(Some(younger.next().cloned().unwrap_or_else(|| path.to_owned())))
+    let metas: Vec<_> = files.iter().map(|file| look(file).ok().flatten()).collect();
+    let here = metas.iter().position(|meta| meta.as_ref().is_some_and(|meta| meta.ino() == this.ino()));
+    let next = match here {
+        Some(here) => files.get(here + 1),
+        // This one has been deleted or compressed: younger is what was written later.
+        None => {
+            let written = (this.mtime(), this.mtime_nsec());
+            let younger = metas
+                .iter()
+                .position(|meta| meta.as_ref().is_some_and(|meta| (meta.mtime(), meta.mtime_nsec()) > written));
+            younger.and_then(|younger| files.get(younger))
+        }
+    };
+    Ok(Some(next.cloned().unwrap_or_else(|| path.to_owned())))
 }
 
 #[cfg(test)]

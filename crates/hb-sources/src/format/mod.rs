@@ -42,8 +42,10 @@ pub enum FormatChoice {
 /// What to do with an event that has no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NoTime {
-    /// It is a fault. For everything that can be read again: otherwise a second reading would decide otherwise.
+    /// What suits the source: [`NoTime::Fault`] where it can be read again, [`NoTime::Arrival`] where it cannot.
     #[default]
+    Usual,
+    /// It is a fault: a second reading would give it another time, and so another decision.
     Fault,
     /// It happened when it arrived.
     Arrival,
@@ -58,6 +60,16 @@ pub struct Format {
     pub time_unit: TimeUnit,
     /// What to do without a time.
     pub no_time: NoTime,
+}
+
+impl Format {
+    /// With the usual treatment of events without time made definite.
+    pub(crate) fn with_usual(mut self, usual: NoTime) -> Self {
+        if self.no_time == NoTime::Usual {
+            self.no_time = usual;
+        }
+        self
+    }
 }
 
 /// One event as it stands in a line.
@@ -195,7 +207,7 @@ impl Decoder {
         let at = match (event.at, self.format.no_time) {
             (Some(at), _) => at,
             (None, NoTime::Arrival) => self.arrival,
-            (None, NoTime::Fault) => return Err(Refused::Fault(FaultCause::NoTime)),
+            (None, NoTime::Fault | NoTime::Usual) => return Err(Refused::Fault(FaultCause::NoTime)),
         };
         let unit = event.unit.as_deref().map(str::as_bytes);
         let slot = self.names.slot(event.name.as_bytes(), unit, &mut items.names)?;

@@ -118,7 +118,7 @@ impl Wide {
         let at = match (time.is_empty(), no_time) {
             (false, _) => stamp::any(time, unit_of_time).ok_or(Refused::Fault(FaultCause::BadTime))?,
             (true, NoTime::Arrival) => arrival,
-            (true, NoTime::Fault) => return Err(Refused::Fault(FaultCause::NoTime)),
+            (true, NoTime::Fault | NoTime::Usual) => return Err(Refused::Fault(FaultCause::NoTime)),
         };
         // All names first: when there is no room for one, nothing of the row may have been delivered yet.
         let time_column = self.time;
