@@ -75,13 +75,12 @@ pub(super) fn decide_averages(
         &fresh
     };
     let silent = case.series.rows.is_empty();
-    let usable = case.series.rows.iter().any(|row| row.n > 0);
     let (drivers, next) = if silent {
         (wording::all_silent(&case), carry.clone())
     } else {
         Cycle::of(&case, baseline, averaged, carry).run(carry)
     };
-    let status = status(&drivers, usable, baseline.is_some());
+    let status = status(&drivers, &case.series, baseline);
     let stale_after = case.settings.0.learn.stale_after_ns;
     let age = case.baseline.as_ref().map(|(baseline, _)| baseline.age_ns(case.span.end));
     let stale =
@@ -142,13 +141,13 @@ pub(super) fn severity(rule: Rule) -> Severity {
     }
 }
 
-fn status(drivers: &[Driver], usable: bool, has_baseline: bool) -> Status {
+fn status(drivers: &[Driver], series: &SeriesTable, baseline: Option<&Baseline>) -> Status {
     let worst = drivers.iter().map(|driver| driver.severity).max();
     if worst == Some(Severity::Fail) {
         Status::Fail
-    } else if !usable {
+    } else if series.rows.iter().all(|row| row.n == 0) {
         Status::NoData
-    } else if !has_baseline {
+    } else if baseline.is_none() {
         Status::NoBaseline
     } else if worst == Some(Severity::Drift) {
         Status::PassWithDrift

@@ -16,11 +16,11 @@ use hb_core::watch::window::{Admission, Keep, Window};
 
 /// A generator of random numbers: SplitMix64.
 #[derive(Debug, Clone)]
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// Uniform in 0 < u <= 1.
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -29,12 +29,12 @@ impl Random {
     }
 
     /// Standard normal (Box and Muller).
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.uniform().ln()).sqrt() * (2.0 * std::f64::consts::PI * self.uniform()).cos()
     }
 
     /// Poisson by multiplication (Knuth); for small means.
-    pub fn poisson(&mut self, mean: f64) -> f64 {
+    pub(crate) fn poisson(&mut self, mean: f64) -> f64 {
         let (limit, mut product, mut k) = ((-mean).exp(), self.uniform(), 0.0);
         while product > limit {
             product *= self.uniform();
@@ -46,7 +46,7 @@ impl Random {
 
 /// A kind of healthy series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     Iid,
     Ar5,
     Ar9,
@@ -60,7 +60,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Iid,
         Self::Ar5,
         Self::Ar9,
@@ -73,7 +73,7 @@ impl Kind {
     ];
 
     /// As it stands in tables.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Iid => "iid",
             Self::Ar5 => "AR .5",
@@ -90,7 +90,7 @@ impl Kind {
 
 /// What is done to a series from some cycle on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     /// So many standard deviations of the readings are added.
     Step(f64),
@@ -102,7 +102,7 @@ pub enum Fault {
 
 /// One series.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(crate) struct Source {
     kind: Kind,
     random: Random,
     state: f64,
@@ -116,14 +116,14 @@ const PERIOD: f64 = 730.0;
 
 impl Source {
     /// A series of a kind; equal seeds are equal series.
-    pub fn of(kind: Kind, seed: u64) -> Self {
+    pub(crate) fn of(kind: Kind, seed: u64) -> Self {
         let mut random = Random(seed);
         let state = random.normal();
         Self { kind, random, state, tick: 0 }
     }
 
     /// The next reading, with `fault` since `since` cycles.
-    pub fn next(&mut self, fault: Fault, since: u64) -> f64 {
+    pub(crate) fn next(&mut self, fault: Fault, since: u64) -> f64 {
         self.tick += 1;
         let noise = self.random.normal();
         let ar = |rho: f64, state: f64| rho * state + (1.0 - rho * rho).sqrt() * noise;
@@ -169,9 +169,9 @@ impl Source {
 }
 
 /// A run of one watch over many series of one kind.
-pub struct Bench {
-    pub settings: WatchSettings,
-    pub samples: u64,
+pub(crate) struct Bench {
+    pub(crate) settings: WatchSettings,
+    pub(crate) samples: u64,
     sources: Vec<Source>,
     names: Vec<Arc<str>>,
     cycle: u64,
@@ -184,7 +184,7 @@ const SECOND: i64 = 1_000_000_000;
 
 impl Bench {
     /// `series` series of a kind, with `samples` readings in each window.
-    pub fn new(kind: Kind, series: u64, samples: u64, seed: u64, settings: WatchSettings) -> Self {
+    pub(crate) fn new(kind: Kind, series: u64, samples: u64, seed: u64, settings: WatchSettings) -> Self {
         let sources =
             (0..series).map(|n| Source::of(kind, seed.wrapping_mul(1_000_003).wrapping_add(n * 7919))).collect();
         let keep = if settings.drift.distribution { Keep::Samples } else { Keep::Moments };
@@ -199,7 +199,7 @@ impl Bench {
     }
 
     /// The next window of all series, with a fault in the first `faulty` of them.
-    pub fn table(&mut self, fault: Fault, faulty: usize, since: u64) -> SeriesTable {
+    pub(crate) fn table(&mut self, fault: Fault, faulty: usize, since: u64) -> SeriesTable {
         let span = self.span();
         let mut window = Window::default();
         let rule = Admission { series_max: usize::MAX, keep: self.keep };
@@ -216,7 +216,7 @@ impl Bench {
     }
 
     /// Learns the baseline from as many cycles as the settings ask for.
-    pub fn learn(&mut self) {
+    pub(crate) fn learn(&mut self) {
         let mut learner = Learner::default();
         for _ in 0..self.settings.learn.cycles {
             let series = self.table(Fault::None, 0, 0);
@@ -231,12 +231,12 @@ impl Bench {
     }
 
     /// The baseline in force.
-    pub fn baseline(&self) -> &Baseline {
+    pub(crate) fn baseline(&self) -> &Baseline {
         &self.baseline.as_ref().unwrap_or_else(|| unreachable!("learned first")).0
     }
 
     /// Decides a table.
-    pub fn decide(&mut self, series: SeriesTable) -> Decision {
+    pub(crate) fn decide(&mut self, series: SeriesTable) -> Decision {
         let mut counts = Counts::default();
         counts.window.samples = series.rows.iter().map(|row| u64::from(row.n)).sum();
         let case = Case {
@@ -256,53 +256,53 @@ impl Bench {
     }
 
     /// The next cycle, decided.
-    pub fn step(&mut self, fault: Fault, faulty: usize, since: u64) -> Decision {
+    pub(crate) fn step(&mut self, fault: Fault, faulty: usize, since: u64) -> Decision {
         let table = self.table(fault, faulty, since);
         self.decide(table)
     }
 }
 
 /// Series named as drifting or failing in a decision.
-pub fn alarmed(decision: &Decision) -> std::collections::BTreeSet<String> {
+pub(crate) fn alarmed(decision: &Decision) -> std::collections::BTreeSet<String> {
     let severe = decision.drivers.iter().filter(|driver| driver.severity != Severity::Notice);
     severe.map(|driver| driver.series.clone()).collect()
 }
 
 /// What a run over healthy series came to.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Quiet {
+pub(crate) struct Quiet {
     /// Series x cycles decided.
-    pub series_cycles: u64,
+    pub(crate) series_cycles: u64,
     /// Of those, with an alarm standing.
-    pub alarms: u64,
+    pub(crate) alarms: u64,
     /// Cycles with any alarm.
-    pub cycles_alarmed: u64,
+    pub(crate) cycles_alarmed: u64,
     /// Series x cycles with a notice (trend).
-    pub notices: u64,
+    pub(crate) notices: u64,
 }
 
 impl Quiet {
     /// Alarms per 1,000 series-cycles.
-    pub fn per_1000(&self) -> f64 {
+    pub(crate) fn per_1000(&self) -> f64 {
         self.alarms as f64 * 1000.0 / self.series_cycles.max(1) as f64
     }
 }
 
 /// Size of a simulation.
 #[derive(Debug, Clone, Copy)]
-pub struct Size {
+pub(crate) struct Size {
     /// Independent baselines.
-    pub runs: u64,
+    pub(crate) runs: u64,
     /// Series in each.
-    pub series: u64,
+    pub(crate) series: u64,
     /// Cycles decided against each baseline.
-    pub cycles: u64,
+    pub(crate) cycles: u64,
     /// Readings in a window.
-    pub samples: u64,
+    pub(crate) samples: u64,
 }
 
 /// Runs healthy series and counts alarms.
-pub fn quiet(kind: Kind, size: Size, seed: u64, settings: &WatchSettings) -> Quiet {
+pub(crate) fn quiet(kind: Kind, size: Size, seed: u64, settings: &WatchSettings) -> Quiet {
     let mut sum = Quiet::default();
     for run in 0..size.runs {
         let mut bench = Bench::new(kind, size.series, size.samples, seed + run * 101, settings.clone());
@@ -321,7 +321,7 @@ pub fn quiet(kind: Kind, size: Size, seed: u64, settings: &WatchSettings) -> Qui
 }
 
 /// Puts a fault into a fifth of the series; for each cycle since, the share of faulty series that are alarmed.
-pub fn detection(kind: Kind, fault: Fault, size: Size, seed: u64, settings: &WatchSettings) -> Vec<f64> {
+pub(crate) fn detection(kind: Kind, fault: Fault, size: Size, seed: u64, settings: &WatchSettings) -> Vec<f64> {
     let faulty = usize::try_from(size.series / 5).unwrap_or(1).max(1);
     let mut found = vec![0_usize; usize::try_from(size.cycles).unwrap_or(0)];
     for run in 0..size.runs {

@@ -2,31 +2,41 @@
 
 /// Largest distance of the empirical distribution functions of two *sorted* samples; nothing where one is empty.
 ///
-/// All equal values are passed on both sides before the functions are compared, so that samples of a discrete series do
-/// not seem to differ by the order of their ties.
+/// Between two neighbouring values of the smaller sample its function is flat and the other's only rises, so the distance
+/// is largest just before or at one of its values. All equal values are passed on both sides before the functions are
+/// compared, so that samples of a discrete series do not seem to differ by the order of their ties.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "samples are few")]
 pub fn distance(a: &[f64], b: &[f64]) -> Option<f64> {
-    if a.is_empty() || b.is_empty() {
-        return None;
-    }
-    let (step_a, step_b) = (1.0 / a.len() as f64, 1.0 / b.len() as f64);
-    let (mut left, mut right) = (a, b);
+    let (few, many) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let (step_few, step_many) = (1.0 / few.len() as f64, 1.0 / many.len() as f64);
+    let (mut left, mut right) = (few, many);
     let mut largest = 0.0_f64;
-    while let (Some(x), Some(y)) = (left.first(), right.first()) {
-        let value = if x.total_cmp(y).is_le() { *x } else { *y };
-        left = beyond(left, value);
-        right = beyond(right, value);
-        let gap = (a.len() - left.len()) as f64 * step_a - (b.len() - right.len()) as f64 * step_b;
-        largest = largest.max(gap.abs());
+    while let Some(value) = left.first().copied() {
+        right = beyond(right, |y| y < value);
+        let before = gap(few.len() - left.len(), many.len() - right.len(), step_few, step_many);
+        right = beyond(right, |y| y <= value);
+        // The value itself is always passed, so that this ends even on what is no number.
+        left = beyond(left.get(1..).unwrap_or_default(), |x| x <= value);
+        let at = gap(few.len() - left.len(), many.len() - right.len(), step_few, step_many);
+        largest = largest.max(before).max(at);
     }
-    Some(largest.min(1.0))
+    (!few.is_empty()).then_some(largest.min(1.0))
 }
 
-/// What is left of a sorted sample after everything up to and including `value`. Zero and minus zero are equal.
-fn beyond(sorted: &[f64], value: f64) -> &[f64] {
-    let passed = sorted.iter().take_while(|x| **x <= value || x.total_cmp(&&value).is_le()).count();
-    sorted.get(passed..).unwrap_or_default()
+#[expect(clippy::cast_precision_loss, reason = "samples are few")]
+fn gap(few: usize, many: usize, step_few: f64, step_many: f64) -> f64 {
+    (few as f64 * step_few - many as f64 * step_many).abs()
+}
+
+/// What is left of a sorted sample after all that `passed` holds for: in strides, since most steps are short.
+fn beyond(mut sorted: &[f64], passed: impl Fn(f64) -> bool) -> &[f64] {
+    const STRIDE: usize = 16;
+    while sorted.get(STRIDE - 1).is_some_and(|last| passed(*last)) {
+        sorted = sorted.get(STRIDE..).unwrap_or_default();
+    }
+    let near = sorted.get(..STRIDE).unwrap_or(sorted);
+    sorted.get(near.partition_point(|x| passed(*x))..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -62,8 +72,8 @@ mod tests {
             f64::from(u32::try_from(state >> 60).unwrap())
         };
         for _ in 0..200 {
-            let mut a: Vec<f64> = (0..7).map(|_| draw()).collect();
-            let mut b: Vec<f64> = (0..11).map(|_| draw()).collect();
+            let mut a: Vec<f64> = (0..23).map(|_| draw()).collect();
+            let mut b: Vec<f64> = (0..91).map(|_| draw()).collect();
             a.sort_by(f64::total_cmp);
             b.sort_by(f64::total_cmp);
             let share = |s: &[f64], x: f64| s.iter().filter(|v| **v <= x).count() as f64 / s.len() as f64;

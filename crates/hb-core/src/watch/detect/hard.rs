@@ -6,6 +6,7 @@ use crate::watch::registry::Metric;
 use crate::watch::summary::SeriesSummary;
 
 /// What the hard rules of a metric find in a series that has readings.
+#[expect(clippy::float_cmp, reason = "an invariant of equality means just that")]
 pub fn test(row: &SeriesSummary, metric: &Metric, mut found: impl FnMut(Finding)) {
     if let Some(eq) = metric.invariant_eq {
         let furthest = if (row.max - eq).abs() >= (row.min - eq).abs() { row.max } else { row.min };

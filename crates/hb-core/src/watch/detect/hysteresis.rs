@@ -103,8 +103,10 @@ impl Track {
         }
         self.held = 0;
         self.raised |= (self.bits & mask).count_ones() >= pace.raise_m.clamp(1, of);
-        // A breach that the next cycle will have forgotten is of no use any more.
-        let over = if self.raised { self.clean >= pace.clear_after.max(1) } else { self.bits & (mask >> 1) == 0 };
+        // A breach that the next cycle will have forgotten is of no use any more, nor is one of a run that is broken.
+        let in_a_row = pace.raise_m >= of;
+        let useful = if in_a_row { self.bits & 1 } else { mask >> 1 };
+        let over = if self.raised { self.clean >= pace.clear_after.max(1) } else { self.bits & useful == 0 };
         (!over).then_some(self)
     }
 
@@ -168,7 +170,7 @@ mod tests {
     #[test]
     fn persistence_of_five_takes_five_in_a_row() {
         let pace = Pace { raise_m: 5, raise_of: 5, clear_after: 1 };
-        assert_eq!(run("bbbbcbbbbb", pace), "pppppppppR");
+        assert_eq!(run("bbbbcbbbbb", pace), "pppp.ppppR");
         assert_eq!(run("b", Pace::AT_ONCE), "R");
         assert_eq!(run("bc", Pace::AT_ONCE), "R.");
         assert_eq!(run("b", Pace { raise_m: 0, raise_of: 0, clear_after: 0 }), "R");
