@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use hb_core::journal::Hash;
 use hb_core::watch::baseline::Baseline;
 
-use crate::atomic::{Disk, Publish};
+use crate::atomic::{Disk, Durability, Fault, Publish};
 
 /// Folder, below `output_dir`.
 pub const DIR: &str = "baselines";
@@ -44,14 +44,25 @@ impl Baselines {
     pub fn put(&self, baseline: &Baseline) -> Result<Hash, BaselineError> {
         let bytes = baseline.to_bytes();
         let hash = Hash::of(&bytes);
-        let refused = |fault: crate::atomic::Fault| BaselineError(fault.to_string());
+        self.put_bytes(hash, &bytes).map(|()| hash)
+    }
+
+    /// The same for a document's bytes.
+    ///
+    /// # Errors
+    /// When they do not have that hash, or cannot be written.
+    pub fn put_bytes(&self, hash: Hash, bytes: &[u8]) -> Result<(), BaselineError> {
+        if Hash::of(bytes) != hash {
+            return Err(BaselineError(format!("a baseline document with another hash than {hash} was to be kept")));
+        }
+        let refused = |fault: Fault| BaselineError(fault.to_string());
         self.disk.create_dirs(&self.dir).map_err(refused)?;
-        match self.disk.publish_new(&self.dir, &file_name(hash), &bytes) {
-            Publish::Done => Ok(hash),
+        self.disk.sweep(&self.dir).map_err(refused)?;
+        match self.disk.publish_new(&self.dir, &file_name(hash), bytes) {
+            Publish::Done => Ok(()),
             // Only damage can stand under this name with other bytes.
             Publish::Taken(_) => {
-                let mended = self.disk.replace(&self.dir, &file_name(hash), &bytes, crate::atomic::Durability::Durable);
-                mended.map(|()| hash).map_err(refused)
+                self.disk.replace(&self.dir, &file_name(hash), bytes, Durability::Durable).map_err(refused)
             }
             Publish::NotDone(fault) | Publish::Perhaps(fault) => Err(refused(fault)),
         }
@@ -62,13 +73,25 @@ impl Baselines {
     /// # Errors
     /// When it is missing, damaged or newer; names the file and says what to do.
     pub fn get(&self, hash: Hash) -> Result<Baseline, BaselineError> {
+        Baseline::from_bytes(&self.get_bytes(hash)?, hash).map_err(|what| self.told(hash, &what))
+    }
+
+    /// Reads the bytes of that hash.
+    ///
+    /// # Errors
+    /// When they are missing or damaged; names the file and says what to do.
+    pub fn get_bytes(&self, hash: Hash) -> Result<Vec<u8>, BaselineError> {
+        let bytes = self.disk.read(&self.path(hash)).map_err(|fault| BaselineError(fault.to_string()))?;
+        let bytes = bytes.ok_or_else(|| self.told(hash, "the baseline document is missing"))?;
+        if Hash::of(&bytes) != hash {
+            return Err(self.told(hash, "the baseline's bytes do not match the hash that it is called by"));
+        }
+        Ok(bytes)
+    }
+
+    fn told(&self, hash: Hash, what: &str) -> BaselineError {
         let path = self.path(hash);
-        let bytes = self.disk.read(&path).map_err(|fault| BaselineError(fault.to_string()))?;
-        let told = |what: String| {
-            BaselineError(format!("{}: {what}; restore it from a copy, or learn a new baseline", path.display()))
-        };
-        let bytes = bytes.ok_or_else(|| told("the baseline document is missing".to_owned()))?;
-        Baseline::from_bytes(&bytes, hash).map_err(told)
+        BaselineError(format!("{}: {what}; restore it from a copy, or learn a new baseline", path.display()))
     }
 
     /// Every document that stands there, by its name's hash, and names that are no hash.
@@ -88,4 +111,41 @@ impl Baselines {
 
 fn file_name(hash: Hash) -> String {
     format!("{hash}.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use hb_core::time::{Span, Stamp};
+    use hb_core::watch::baseline::{BASELINE_FORMAT, Provenance};
+
+    use super::*;
+
+    fn baseline() -> Baseline {
+        let span = Span { start: Stamp(0), end: Stamp(1_000) };
+        let from = "auto".to_owned();
+        let provenance = Provenance { from, span, windows: 3, window_ns: 10, samples: 30, by: "a".to_owned() };
+        Baseline { format: BASELINE_FORMAT, provenance, series: std::collections::BTreeMap::new() }
+    }
+
+    #[test]
+    fn a_document_is_read_back_by_its_hash_and_damage_is_told_and_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Baselines::open(dir.path());
+        let hash = kept.put(&baseline()).unwrap();
+        assert_eq!(kept.get(hash).unwrap(), baseline());
+        let sound = fs::read(kept.path(hash)).unwrap();
+        for bit in 0..sound.len() * 8 {
+            let mut flipped = sound.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            fs::write(kept.path(hash), flipped).unwrap();
+            let told = kept.get(hash).unwrap_err().to_string();
+            assert!(told.contains(&hash.to_string()) && told.contains("restore"), "{told}");
+        }
+        assert_eq!(kept.put(&baseline()).unwrap(), hash);
+        assert_eq!(fs::read(kept.path(hash)).unwrap(), sound);
+        assert!(kept.put_bytes(hash, b"other").is_err());
+        assert!(kept.get(Hash::of(b"nothing")).unwrap_err().to_string().contains("is missing"));
+    }
 }

@@ -11,6 +11,9 @@
 //! is removed, and looked up before and after every publishing. After a failed fsync this handle never writes again and
 //! does not claim to know what stands: the kernel may have dropped the bytes and forgotten the error.
 
+mod reading;
+mod trimming;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -20,10 +23,10 @@ use super::names::{self, FLOOR_SUFFIX, FLOORS, FORMAT_FILE, RECORD_SUFFIX};
 use crate::atomic::{Disk, Fault, Publish, READ_MAX};
 use crate::port::{Appended, Journal, JournalError, Standing};
 
+pub use trimming::TRIM_STEP;
+
 /// Version of the folder's layout that this program writes.
 pub const LAYOUT: u32 = 1;
-/// Most records that one call of `trim` removes (B1); the next call goes on.
-pub const TRIM_STEP: usize = 1000;
 const FORMAT_PREFIX: &str = "hb-journal ";
 
 /// A journal in a folder.
@@ -162,7 +165,10 @@ impl DirJournal {
         }
         if !stream.ready {
             self.disk.create_dirs(&stream.dir.join(FLOORS))?;
-            let swept = self.disk.sweep(&self.root)?.saturating_add(self.disk.sweep(&stream.dir)?);
+            let mut swept = 0_u64;
+            for dir in [&self.root, &stream.dir, &stream.dir.join(FLOORS)] {
+                swept = swept.saturating_add(self.disk.sweep(dir)?);
+            }
             if swept > 0 {
                 tracing::info!(swept, dir = %stream.dir.display(), "removed temporary files of writers that died");
             }
@@ -227,122 +233,6 @@ impl DirJournal {
             }
         }
     }
-
-    fn record(&self, stream: &Stream, seq: Seq) -> Result<Option<Vec<u8>>, JournalError> {
-        self.disk.read(&stream.dir.join(names::record_file(seq))).map_err(unavailable)
-    }
-
-    /// What it means that record `seq` is not there: nothing (the end), or a reason to look again, or damage.
-    fn missing(&self, stream: &mut Stream, seq: Seq) -> Result<Missing, JournalError> {
-        let floor = self.floor_in(&stream.dir)?;
-        if seq < floor {
-            return Ok(Missing::Trimmed(floor));
-        }
-        let later = stream.head.is_some_and(|head| head > seq) || self.has(stream, seq.next())?;
-        if !later {
-            return Ok(Missing::End);
-        }
-        // The neighbour stands: either both have just been appended, or this one is gone.
-        if self.has(stream, seq)? {
-            return Ok(Missing::Arrived);
-        }
-        let floor = self.floor_in(&stream.dir)?;
-        if seq < floor {
-            return Ok(Missing::Trimmed(floor));
-        }
-        self.list(stream)?;
-        if stream.head.is_none_or(|head| head < seq) {
-            return Ok(Missing::End);
-        }
-        Err(JournalError::Corrupt(format!(
-            "{} is missing although later records stand; restore it from a copy, or see docs/ops/repair.md",
-            stream.dir.join(names::record_file(seq)).display()
-        )))
-    }
-
-    fn read_from(&self, stream: &mut Stream, from: Seq, most: usize) -> Result<Vec<(Seq, Vec<u8>)>, JournalError> {
-        let mut out = Vec::new();
-        let mut next = from.max(self.floor_in(&stream.dir)?);
-        while out.len() < most {
-            if let Some(bytes) = self.record(stream, next)? {
-                stream.head = stream.head.max(Some(next));
-                out.push((next, bytes));
-                next = next.next();
-                continue;
-            }
-            match self.missing(stream, next)? {
-                Missing::End => break,
-                Missing::Arrived => {}
-                // Trimmed while being read: what was read is no longer joined to what follows.
-                Missing::Trimmed(floor) => {
-                    out.clear();
-                    next = floor;
-                }
-            }
-        }
-        Ok(out)
-    }
-
-    fn trim_to(&mut self, stream: &mut Stream, floor: Seq) -> Result<u64, JournalError> {
-        let standing = self.floor_in(&stream.dir)?;
-        if floor > standing {
-            self.gallop(stream)?;
-            if stream.head.is_none_or(|head| floor > head) {
-                return Err(JournalError::Unavailable(format!(
-                    "floor {floor} is above the newest record of {}: nothing was trimmed",
-                    stream.dir.display()
-                )));
-            }
-            self.prepare(stream).map_err(|fault| JournalError::Unavailable(self.note(&fault)))?;
-            self.raise(stream, floor)?;
-        }
-        self.remove_below(stream, floor.max(standing))
-    }
-
-    /// Publishes a floor, then removes the smaller ones.
-    fn raise(&mut self, stream: &Stream, floor: Seq) -> Result<(), JournalError> {
-        let floors = stream.dir.join(FLOORS);
-        // Empty, so that a floor can be raised, and room made, on a disk that is full.
-        match self.disk.publish_new(&floors, &names::floor_file(floor), b"") {
-            Publish::Done | Publish::Taken(_) => {}
-            Publish::NotDone(fault) | Publish::Perhaps(fault) => {
-                return Err(JournalError::Unavailable(self.note(&fault)));
-            }
-        }
-        for name in self.disk.names(&floors).map_err(unavailable)? {
-            if names::number(&name, FLOOR_SUFFIX).is_some_and(|old| old < floor) {
-                self.disk.remove(&floors.join(name)).map_err(unavailable)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn remove_below(&self, stream: &mut Stream, floor: Seq) -> Result<u64, JournalError> {
-        if stream.lowest.is_none() {
-            let head = stream.head;
-            self.list(stream)?;
-            stream.head = stream.head.max(head);
-        }
-        let mut removed = 0_u64;
-        let mut next = stream.lowest.unwrap_or(floor);
-        for _ in 0..TRIM_STEP {
-            if next >= floor {
-                break;
-            }
-            if self.disk.remove(&stream.dir.join(names::record_file(next))).map_err(unavailable)? {
-                removed = removed.saturating_add(1);
-            }
-            next = next.next();
-        }
-        stream.lowest = Some(next);
-        Ok(removed)
-    }
-}
-
-enum Missing {
-    End,
-    Arrived,
-    Trimmed(Seq),
 }
 
 pub(crate) fn check_layout(root: &Path, bytes: &[u8]) -> Result<(), JournalError> {

@@ -52,6 +52,10 @@ impl FileLease {
     pub fn open(output_dir: &Path, node: &NodeName, ttl: Duration) -> Result<Self, LeaseError> {
         let disk = Disk::new();
         disk.create_dirs(output_dir).map_err(|fault| LeaseError(fault.to_string()))?;
+        // A full or read-only disk must not keep a node from standing by.
+        if let Err(fault) = disk.sweep(output_dir) {
+            tracing::warn!(%fault, "temporary files of processes that died stay");
+        }
         let polls = lock::must_poll(output_dir).map_err(LeaseError)?;
         Ok(Self {
             dir: output_dir.to_path_buf(),
