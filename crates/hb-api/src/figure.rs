@@ -105,9 +105,18 @@ pub(crate) fn duration(seconds: f64) -> String {
     if shown.abs() < 10.0 { format!("{shown:.1} {name}") } else { format!("{shown:.0} {name}") }
 }
 
-/// A probability: two digits, however small.
+/// Below this a probability says no more than that it is small.
+const PROBABILITY_MIN: f64 = 1e-15;
+
+/// A probability as `p = …`: two digits, however small, down to where they mean nothing.
 pub(crate) fn probability(value: f64) -> String {
-    if (1e-3..=1.0).contains(&value) { format!("{value:.2}") } else { format!("{value:.1e}") }
+    if value < PROBABILITY_MIN {
+        "p below 1e-15".to_owned()
+    } else if value < 1e-3 {
+        format!("p = {value:.1e}")
+    } else {
+        format!("p = {value:.2}")
+    }
 }
 
 /// The sentence of a decision without its status in front, for where that stands beside it.
@@ -152,6 +161,7 @@ mod tests {
 
     #[test]
     fn counts_and_durations_read_well() {
+        assert_eq!([0.25, 3.12e-9, 1e-52].map(probability), ["p = 0.25", "p = 3.1e-9", "p below 1e-15"]);
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(count(999), "999");
         assert_eq!(duration(0.42), "0.4 s");

@@ -21,8 +21,8 @@ pub struct AlertDoc<'a> {
     pub primary_issue: &'static str,
     /// The cycle's report, where there is one.
     pub report_path: Option<&'a str>,
-    /// Series that drive it, the worst first; at most ten.
-    pub drift_metrics: &'a [String],
+    /// Series that drive it, each once, the worst first; at most ten.
+    pub drift_metrics: Vec<&'a str>,
     /// The same for every delivery of this alert: `WATCH/CYCLE`.
     pub key: &'a str,
     /// Watch.
@@ -54,7 +54,7 @@ impl<'a> AlertDoc<'a> {
             run_id: &alert.key,
             primary_issue: issue(alert),
             report_path: report,
-            drift_metrics: &alert.series,
+            drift_metrics: once(&alert.series),
             key: &alert.key,
             watch: &alert.watch,
             cycle: alert.cycle,
@@ -75,6 +75,17 @@ impl<'a> AlertDoc<'a> {
     pub fn to_line(&self) -> String {
         serde_json::to_string(self).expect("an alert is plain data with string keys")
     }
+}
+
+/// A series that breaks two rules is still one series; the predecessor named it twice.
+fn once(series: &[String]) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::with_capacity(series.len());
+    for name in series {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 fn issue(alert: &Alert) -> &'static str {
@@ -104,7 +115,7 @@ pub(super) mod tests {
             status: Status::Fail,
             before: Some(Status::Pass),
             headline: "FAIL: \"bus\"\nvoltage".to_owned(),
-            series: vec!["bus.voltage".to_owned()],
+            series: ["bus.voltage", "fan", "bus.voltage"].map(str::to_owned).into(),
             since: Stamp(1_700_000_000_000_000_000),
         }
     }
@@ -131,7 +142,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(value[key], expected, "{key}");
         }
-        assert_eq!(value["drift_metrics"][0], "bus.voltage");
+        assert_eq!(value["drift_metrics"], serde_json::json!(["bus.voltage", "fan"]));
         assert_eq!(value["cycle"], 7);
     }
 

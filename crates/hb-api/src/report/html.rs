@@ -171,7 +171,7 @@ fn figures(driver: &Driver) -> Markup {
             @for (name, value, unit) in shown {
                 @if let Some(value) = value { div { dt { (name) } dd { (figure::text(value)) " " (unit) } } }
             }
-            @if let Some(p) = driver.p { div { dt { "by chance" } dd { "p = " (figure::probability(p)) } } }
+            @if let Some(p) = driver.p { div { dt { "by chance" } dd { (figure::probability(p)) } } }
         }
     }
 }
