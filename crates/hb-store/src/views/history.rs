@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use hb_core::ids::Seq;
+
 use super::ViewError;
 use super::checkpoint::Checkpoint;
 use crate::atomic::{Disk, Durability};
@@ -24,7 +26,7 @@ pub struct History {
     disk: Disk,
     dir: PathBuf,
     max: usize,
-    lines: VecDeque<String>,
+    lines: VecDeque<(Seq, String)>,
     held_back: bool,
     written: Option<Instant>,
     cost: Duration,
@@ -57,8 +59,8 @@ impl History {
         disk.create_dirs(&dir).map_err(|fault| ViewError::new("view.history", fault))?;
         disk.sweep(&dir).map_err(|fault| ViewError::new("view.history", fault))?;
         let max = max.max(1);
-        let mut lines: VecDeque<String> =
-            read_lines(&disk, output_dir)?.unwrap_or_default().iter().flatten().map(Checkpoint::to_line).collect();
+        let mut lines: VecDeque<(Seq, String)> =
+            read_lines(&disk, output_dir)?.unwrap_or_default().iter().flatten().map(numbered).collect();
         lines.drain(..lines.len().saturating_sub(max));
         Ok(Self { disk, dir, max, lines, held_back: false, written: None, cost: Duration::ZERO })
     }
@@ -68,7 +70,11 @@ impl History {
     /// # Errors
     /// When it cannot be written; it is with the next push.
     pub fn push(&mut self, checkpoint: &Checkpoint) -> Result<(), ViewError> {
-        self.lines.push_back(checkpoint.to_line());
+        // Shown again after a crash or a fault: it takes the place of its like.
+        while self.lines.back().is_some_and(|(seq, _)| *seq >= checkpoint.seq) {
+            self.lines.pop_back();
+        }
+        self.lines.push_back(numbered(checkpoint));
         while self.lines.len() > self.max {
             self.lines.pop_front();
         }
@@ -86,7 +92,7 @@ impl History {
             return Ok(());
         }
         let begun = Instant::now();
-        let bytes: Vec<u8> = self.lines.iter().flat_map(|line| line.bytes()).collect();
+        let bytes: Vec<u8> = self.lines.iter().flat_map(|(_, line)| line.bytes()).collect();
         let stored = self.disk.replace(&self.dir, FILE, &bytes, Durability::View);
         stored.map_err(|fault| ViewError::new("view.history", fault))?;
         self.held_back = false;
@@ -114,11 +120,15 @@ impl History {
             Some(lines) if lines.iter().flatten().ne(wanted.iter().copied()) => "was not up to date".to_owned(),
             Some(_) => return Ok(None),
         };
-        self.lines = wanted.iter().map(|checkpoint| checkpoint.to_line()).collect();
+        self.lines = wanted.iter().copied().map(numbered).collect();
         self.held_back = true;
         self.flush()?;
         Ok(Some(format!("{DIR}/{FILE} {why}: rebuilt with {} checkpoints", self.lines.len())))
     }
+}
+
+fn numbered(checkpoint: &Checkpoint) -> (Seq, String) {
+    (checkpoint.seq, checkpoint.to_line())
 }
 
 impl Drop for History {

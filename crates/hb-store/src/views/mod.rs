@@ -89,6 +89,8 @@ pub struct FileViews {
     settings: ViewSettings,
     /// The checkpoint as it stands, or as it should.
     checkpoint: Option<Checkpoint>,
+    /// The file does not show it yet: it could not be written.
+    unstored: bool,
     history: History,
     alerts: Option<AlertLog>,
     reports: Reports,
@@ -120,7 +122,7 @@ impl FileViews {
         let checkpoint = checkpoint::load(&disk, &dir).unwrap_or(None);
         let history = History::open(disk.clone(), &dir, settings.max_checkpoint_history)?;
         let reports = Reports::open(disk.clone(), &dir, settings.max_report_dir_bytes)?;
-        Ok(Self { dir, disk, settings, checkpoint, history, alerts, reports })
+        Ok(Self { dir, disk, settings, checkpoint, unstored: false, history, alerts, reports })
     }
 
     /// The folder, absolute.
@@ -148,7 +150,9 @@ impl FileViews {
         }
         let report_dir = applied.report_dir.clone().or_else(|| self.last_report_dir());
         let checkpoint = Checkpoint::of(sealed, cycle, report_dir.as_deref());
-        applied.faults.extend(checkpoint::store(&self.disk, &self.dir, &checkpoint).err());
+        let stored = checkpoint::store(&self.disk, &self.dir, &checkpoint);
+        self.unstored = stored.is_err();
+        applied.faults.extend(stored.err());
         applied.faults.extend(self.history.push(&checkpoint).err());
         self.checkpoint = Some(checkpoint);
         applied.faults.extend(self.tell(cycle).err());
@@ -156,11 +160,15 @@ impl FileViews {
         applied
     }
 
-    /// Writes what was held back; called when there is nothing else to do.
+    /// Writes what was held back or could not be written; called when there is nothing else to do.
     ///
     /// # Errors
-    /// When history or alerts cannot be written.
+    /// When one of the views cannot be written.
     pub fn flush(&mut self) -> Result<(), ViewError> {
+        if let Some(checkpoint) = self.checkpoint.as_ref().filter(|_| self.unstored) {
+            checkpoint::store(&self.disk, &self.dir, checkpoint)?;
+            self.unstored = false;
+        }
         self.history.flush()?;
         self.alerts.as_mut().map_or(Ok(()), AlertLog::flush)
     }
@@ -346,6 +354,16 @@ mod tests {
     }
 
     #[test]
+    fn records_that_are_shown_again_change_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = cycles(9);
+        drop(show(dir.path(), &records));
+        let wanted = files(dir.path());
+        drop(show(dir.path(), &records[6..]));
+        assert_eq!(files(dir.path()), wanted);
+    }
+
+    #[test]
     fn alerts_stand_once_however_often_they_are_applied_and_a_cut_line_harms_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let records = cycles(10);
@@ -449,6 +467,9 @@ mod tests {
         assert!(views.check().unwrap_err().what.contains("free space"));
         assert_eq!(fs::read(dir.path().join(checkpoint::FILE)).unwrap(), before, "the old state stays whole");
         full.0.store(false, std::sync::atomic::Ordering::Relaxed);
+        views.flush().unwrap();
+        let shown = Checkpoint::parse(&fs::read(dir.path().join(checkpoint::FILE)).unwrap()).unwrap();
+        assert_eq!(shown.cycle.0, 4, "what could not be written is written when there is room");
         assert_eq!(views.apply(&records[5], None).faults, []);
         assert_eq!(views.check(), Ok(()));
         views.flush().unwrap();
