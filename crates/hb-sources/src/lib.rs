@@ -9,6 +9,16 @@
 //! 3. Nothing is lost in silence: what is not a sample is a fault, counted once, with a quote for the first of its cause.
 //! 4. Memory is bounded whatever the input is: names ([`Limits::names_max`]), line length ([`Limits::line_bytes_max`]).
 //! 5. [`Polled::Idle`] means that everything up to `mark` had been delivered at the time `looked_at`, taken before looking.
+//!
+//! | source | position | can be read again | module |
+//! |---|---|---|---|
+//! | a file, growing or complete | bytes, across rotated files | yes | [`file`] |
+//! | a recording at a speed | as its file | yes | [`replay`] |
+//! | standard input | bytes | no | [`stdin`] |
+//! | a program's output | bytes, across its runs | no | [`command`] |
+//! | this machine | milliseconds since 1970 | each node observes it | [`host`] |
+//!
+//! Bytes become lines in `feed`, lines become items in [`format`](mod@format), and [`conformance`] checks the laws.
 
 pub mod command;
 pub mod conformance;
@@ -71,7 +81,7 @@ pub struct Limits {
     pub names_max: usize,
     /// Longest line in bytes; the rest of a longer one is skipped and counted.
     pub line_bytes_max: usize,
-    /// Most samples in one batch.
+    /// Most samples and faults in one batch; a row of wide CSV is never divided.
     pub batch_samples_max: usize,
 }
 

@@ -107,7 +107,6 @@ pub struct FileSource {
     open: Option<Open>,
     todo: Todo,
     reset: bool,
-    ended: bool,
 }
 
 impl FileSource {
@@ -116,7 +115,7 @@ impl FileSource {
     pub fn new(spec: FileSpec, limits: Limits) -> Self {
         let decoder = Decoder::new(spec.format.with_usual(NoTime::Fault), limits.names_max);
         let feed = Feed::new(limits.line_bytes_max);
-        Self { spec, limits, feed, decoder, open: None, todo: Todo::Begin, reset: false, ended: false }
+        Self { spec, limits, feed, decoder, open: None, todo: Todo::Begin, reset: false }
     }
 
     fn retry(path: &Path, what: &str, error: &io::Error) -> SourceError {
@@ -250,8 +249,7 @@ impl FileSource {
     fn rewritten(&mut self) -> Result<Option<Polled>, SourceError> {
         let Some(open) = self.open.as_ref().filter(|open| open.waited) else { return Ok(None) };
         let now = head(&open.file).map_err(|e| Self::retry(&open.path, "read", &e))?;
-        if now.len() < open.head.len() || now.starts_with(&open.head) {
-            // A shorter one is met when its size is looked at.
+        if now.starts_with(&open.head) {
             return Ok(None);
         }
         let read_to = self.feed.read_to() - open.base;
@@ -357,7 +355,6 @@ impl Source for FileSource {
                     if let Some(polled) = self.last_line() {
                         return Ok(polled);
                     }
-                    self.ended = true;
                     return Ok(Polled::End { mark: self.mark() });
                 }
                 Follow::Growing => {
@@ -398,7 +395,6 @@ impl Source for FileSource {
         };
         self.todo = todo;
         self.open = None;
-        self.ended = false;
         self.reset = true;
         self.decoder.restart();
         self.decoder.forget_names();

@@ -67,7 +67,12 @@ pub(crate) fn find(path: &Path, token: &Token, offset: u64) -> io::Result<Option
     let mut same_content = None;
     // Most often it is where it was.
     for candidate in std::iter::once(path.to_owned()).chain(rotated(path)?.into_iter().rev()) {
-        let Ok(file) = open(&candidate) else { continue };
+        let file = match open(&candidate) {
+            Ok(file) => file,
+            // It is there and cannot be read: that is no loss yet.
+            Err(error) if fs::metadata(&candidate).is_ok_and(|meta| meta.ino() == token.ino) => return Err(error),
+            Err(_) => continue,
+        };
         let meta = file.metadata()?;
         let fits = meta.is_file() && meta.len() >= offset && token.print.fits(&head(&file)?);
         if !fits || !at_line_start(&file, offset, meta.len())? {
