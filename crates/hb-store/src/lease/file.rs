@@ -267,7 +267,7 @@ mod tests {
 
     use super::*;
 
-    const TTL: Duration = Duration::from_millis(300);
+    const TTL: Duration = Duration::from_millis(600);
 
     fn lease(dir: &Path, node: &str) -> FileLease {
         FileLease::open(dir, &node.into(), TTL).unwrap()
@@ -322,6 +322,21 @@ mod tests {
         assert_eq!(b.acquire(TTL / 2).unwrap(), Waited::Held);
         assert_eq!(granted(b.acquire(TTL * 2).unwrap()).0, "file-ttl");
         assert_eq!(std::fs::read(dir.path().join("hb.lease.unreadable")).unwrap(), b"\0garbage");
+    }
+
+    #[test]
+    fn where_the_kernel_is_not_to_be_waited_in_the_lock_is_asked_for_again_and_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
+        b.polls = true;
+        granted(a.acquire(TTL).unwrap());
+        a.renew(&holder("a", 1, 1)).unwrap();
+        assert_eq!(b.acquire(TTL / 3).unwrap(), Waited::Held);
+        assert!(b.waiter.is_none());
+        drop(a);
+        let (how, why) = granted(b.acquire(TTL).unwrap());
+        assert_eq!(how, "file");
+        assert!(why.contains("ended"), "{why}");
     }
 
     #[test]
