@@ -1,9 +1,11 @@
 //! What a configuration keeps, opened for reading. Works while daemons run.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hb_core::ids::{Seq, StreamName};
-use hb_core::node::fact::Sealed;
+use hb_core::node::fact::{Body, CycleDecided, Sealed};
+use hb_core::watch::decision::Status;
 use hb_store::journal::dir::DirJournal;
 use hb_store::port::{Journal as _, JournalError};
 use hb_store::reader::Follower;
@@ -34,6 +36,26 @@ impl From<JournalError> for Failure {
             JournalError::Unavailable(what) => Self::new(Exit::Unavailable, what),
         }
     }
+}
+
+/// The cycle that a record decides, if it decides one.
+#[must_use]
+pub fn decided(sealed: &Sealed) -> Option<&Arc<CycleDecided>> {
+    match &sealed.record.body {
+        Body::CycleDecided(decided) => Some(decided),
+        Body::EpochOpened { .. }
+        | Body::AlertDelivered(_)
+        | Body::BaselineAdopted(_)
+        | Body::BaselineEvent(_)
+        | Body::EpochClosed { .. } => None,
+    }
+}
+
+/// A headline without the status that it begins with, for tables that show the status beside it.
+#[must_use]
+pub fn without_status(headline: &str) -> &str {
+    let begins = |status: &Status| headline.strip_prefix(status.as_str())?.strip_prefix(": ");
+    Status::ALL.iter().find_map(begins).unwrap_or(headline)
 }
 
 /// Opens the journal; there has to be one.

@@ -6,7 +6,7 @@ use std::path::Path;
 use hb_api::CycleLine;
 use hb_core::ids::StreamName;
 use hb_core::journal::Hash;
-use hb_core::node::fact::{Body, CycleDecided, Sealed};
+use hb_core::node::fact::Sealed;
 use hb_store::atomic::Disk;
 use hb_store::views::checkpoint::{self, Checkpoint};
 use serde::Serialize;
@@ -72,15 +72,8 @@ struct Line {
     alert: Option<String>,
 }
 
-fn decided(sealed: &Sealed) -> Option<&CycleDecided> {
-    match &sealed.record.body {
-        Body::CycleDecided(decided) => Some(decided),
-        _ => None,
-    }
-}
-
 fn line(sealed: &Sealed) -> Option<Line> {
-    let found = decided(sealed)?;
+    let found = stored::decided(sealed)?;
     Some(Line {
         cycle: CycleLine::of(sealed)?,
         digest: found.digest,
@@ -174,7 +167,7 @@ impl Table {
             Cell::figure(cycle.dropped),
             Cell::figure(cycle.epoch),
             Cell::text(&cycle.node),
-            Cell::text(&cycle.headline),
+            Cell::text(stored::without_status(&cycle.headline)),
         ]);
         if self.rows.len() > self.page { self.finish(out) } else { Ok(()) }
     }
@@ -238,7 +231,7 @@ fn verify(args: &Show, out: &mut Out) -> Result<Exit, Failure> {
     let mut sound = true;
     for watch in chosen(&config, args.watch.as_deref())? {
         let stream = StreamName::watch(&watch.settings.name);
-        let newest = stored::newest(&mut journal, &stream, |sealed| decided(sealed).map(|_| sealed.clone()))?;
+        let newest = stored::newest(&mut journal, &stream, |sealed| stored::decided(sealed).map(|_| sealed.clone()))?;
         let verdict = judge(watch, newest.as_ref());
         sound &= verdict.sound;
         if args.json {

@@ -135,7 +135,7 @@ fn told(body: &Body) -> String {
     match body {
         Body::EpochOpened { lease, reason } => format!("epoch opened by lease {lease}: {reason}"),
         Body::CycleDecided(decided) => {
-            format!("cycle {} {}: {}", decided.decision.cycle, decided.decision.status, decided.decision.headline)
+            format!("cycle {} {}", decided.decision.cycle, decided.decision.headline)
         }
         Body::AlertDelivered(delivered) => match &delivered.given_up {
             None => format!("alert of cycle {} reached {}", delivered.cycle, delivered.sink),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hb_core::ids::{Epoch, NodeName, StreamName};
-use hb_core::node::fact::{Body, CycleDecided, Sealed};
+use hb_core::node::fact::CycleDecided;
 use hb_core::time::Stamp;
 use hb_store::port::Journal as _;
 use serde::Serialize;
@@ -163,7 +163,7 @@ fn row(name: &str, cycle: Option<u64>, status: &str, lag: Option<f64>, headline:
         Cell::figure(cycle.map_or_else(|| "-".to_owned(), |cycle| cycle.to_string())),
         Cell::text(if status.is_empty() { "nothing yet" } else { status }).painted(paint),
         Cell::figure(lag.map_or_else(|| "-".to_owned(), |lag| format!("{lag:.1} s"))),
-        Cell::text(headline),
+        Cell::text(stored::without_status(headline)),
     ]
 }
 
@@ -182,7 +182,7 @@ fn down(config: &Config, asked: Vec<Asked>, args: &Args, out: &mut Out) -> Resul
                 node.get_or_insert(record.node);
             }
         }
-        let last = stored::newest(&mut journal, &stream, decided)?;
+        let last = stored::newest(&mut journal, &stream, |sealed| stored::decided(sealed).cloned())?;
         watches.push(DownWatch::of(watch.settings.name.as_str(), last.as_deref(), now));
     }
     let down = Down { node, role: "down", epoch, watches, nodes: asked };
@@ -200,13 +200,6 @@ fn down(config: &Config, asked: Vec<Asked>, args: &Args, out: &mut Out) -> Resul
     }
     out.table(&rows)?;
     Ok(Exit::Ok)
-}
-
-fn decided(sealed: &Sealed) -> Option<std::sync::Arc<CycleDecided>> {
-    match &sealed.record.body {
-        Body::CycleDecided(decided) => Some(std::sync::Arc::clone(decided)),
-        _ => None,
-    }
 }
 
 impl DownWatch {

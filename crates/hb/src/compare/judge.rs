@@ -71,7 +71,8 @@ pub fn compare(a: Side, b: Side, registry: &Registry, settings: &DriftSettings) 
         pair.limits(&mut findings);
         rows.push(pair.row());
     }
-    levels(&a, &b, registry, settings, &rows, &mut findings);
+    let rules = Rules { registry, settings };
+    findings.extend(rules.levels(&a, &b, &rows));
     findings
         .sort_by(|x, y| y.severity.cmp(&x.severity).then(y.score.total_cmp(&x.score)).then(x.series.cmp(&y.series)));
     let status = status(&findings, &a, &b);
@@ -206,42 +207,48 @@ fn counts(delta: f64, metric: &Metric) -> bool {
     direction && metric.min_effect.is_none_or(|least| delta.abs() >= least)
 }
 
-/// Levels that differ by more than chance, and by enough to matter.
-fn levels(
-    a: &Side,
-    b: &Side,
-    registry: &Registry,
-    settings: &DriftSettings,
-    rows: &[Row],
-    findings: &mut Vec<Finding>,
-) {
-    let mut small: Vec<f64> = rows.iter().filter_map(|row| row.p).filter(|p| *p <= settings.fdr_q).collect();
-    let tests = rows.iter().filter(|row| row.p.is_some()).count();
-    let Some(limit) = discovery::threshold(&mut small, tests, settings.fdr_q) else { return };
-    let unknown = Metric::default();
-    for row in rows {
-        let (Some(p), Some(delta)) = (row.p, row.delta) else { continue };
-        let (Some(before), Some(after)) = (a.series.get(&*row.series), b.series.get(&*row.series)) else { continue };
-        let metric = registry.metrics.get(&row.series).unwrap_or(&unknown);
-        let sd = before.summary.sd.max(after.summary.sd);
-        let large = delta.abs() >= settings.effect_sd * sd
-            || row.percent.is_some_and(|percent| percent.abs() >= settings.effect_percent);
-        if p > limit || !large || !counts(delta, metric) {
-            continue;
+/// What is asked of all series together.
+struct Rules<'a> {
+    registry: &'a Registry,
+    settings: &'a DriftSettings,
+}
+
+impl Rules<'_> {
+    /// Levels that differ by more than chance, and by enough to matter.
+    fn levels(&self, a: &Side, b: &Side, rows: &[Row]) -> Vec<Finding> {
+        let settings = self.settings;
+        let mut findings = Vec::new();
+        let mut small: Vec<f64> = rows.iter().filter_map(|row| row.p).filter(|p| *p <= settings.fdr_q).collect();
+        let tests = rows.iter().filter(|row| row.p.is_some()).count();
+        let Some(limit) = discovery::threshold(&mut small, tests, settings.fdr_q) else { return findings };
+        let unknown = Metric::default();
+        for row in rows {
+            let (Some(p), Some(delta)) = (row.p, row.delta) else { continue };
+            let (Some(before), Some(after)) = (a.series.get(&*row.series), b.series.get(&*row.series)) else {
+                continue;
+            };
+            let metric = self.registry.metrics.get(&row.series).unwrap_or(&unknown);
+            let sd = before.summary.sd.max(after.summary.sd);
+            let large = delta.abs() >= settings.effect_sd * sd
+                || row.percent.is_some_and(|percent| percent.abs() >= settings.effect_percent);
+            if p > limit || !large || !counts(delta, metric) {
+                continue;
+            }
+            let sigmas = if sd > 0.0 { format!(", {:.2} sd", delta.abs() / sd) } else { String::new() };
+            let reason = format!(
+                "{} has a mean of {} in B, {} in A ({delta:+.4}{sigmas}, p {p:.1e})",
+                row.series, after.summary.mean, before.summary.mean
+            );
+            let score = if sd > 0.0 { (delta.abs() / sd).min(1e5) } else { 1e5 };
+            findings.push(Finding {
+                series: row.series.clone(),
+                rule: Rule::Level,
+                severity: Severity::Drift,
+                reason,
+                score,
+            });
         }
-        let sigmas = if sd > 0.0 { format!(", {:.2} sd", delta.abs() / sd) } else { String::new() };
-        let reason = format!(
-            "{} has a mean of {} in B, {} in A ({delta:+.4}{sigmas}, p {p:.1e})",
-            row.series, after.summary.mean, before.summary.mean
-        );
-        let score = if sd > 0.0 { (delta.abs() / sd).min(1e5) } else { 1e5 };
-        findings.push(Finding {
-            series: row.series.clone(),
-            rule: Rule::Level,
-            severity: Severity::Drift,
-            reason,
-            score,
-        });
+        findings
     }
 }
 

@@ -99,7 +99,7 @@ pub fn load(given: &Given) -> Result<Loaded, Findings> {
         Some(path) => match files.read(path) {
             Ok(bytes) => check::config(&path.display().to_string(), &bytes, given, &mut files, &mut findings),
             Err(fault) => {
-                findings.fault(fault);
+                findings.fault(*fault);
                 None
             }
         },
@@ -124,16 +124,16 @@ impl Files {
     ///
     /// # Errors
     /// A fault that says why it cannot be read.
-    pub fn read(&mut self, path: &Path) -> Result<Vec<u8>, Fault> {
+    pub fn read(&mut self, path: &Path) -> Result<Vec<u8>, Box<Fault>> {
         let name = path.display().to_string();
         let unreadable = |error: std::io::Error| {
             let help = "check the path (relative ones are relative to the working directory) and its permissions";
-            Fault::of_file(&name, &format!("cannot be read: {error}"), help)
+            Box::new(Fault::of_file(&name, &format!("cannot be read: {error}"), help))
         };
         let size = std::fs::metadata(path).map_err(unreadable)?.len();
         if usize::try_from(size).map_or(true, |size| size > raw::FILE_BYTES_MAX) {
             let what = format!("has {size} bytes, more than the {} that are read", raw::FILE_BYTES_MAX);
-            return Err(Fault::of_file(&name, &what, "is it the right file?"));
+            return Err(Box::new(Fault::of_file(&name, &what, "is it the right file?")));
         }
         let bytes = std::fs::read(path).map_err(unreadable)?;
         self.hashes.extend_from_slice(Hash::of(&bytes).to_string().as_bytes());

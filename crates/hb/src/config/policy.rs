@@ -23,7 +23,7 @@ pub fn read(reader: &mut Reader<'_>, environment: &Environment, files: &mut File
     let bytes = match files.read(&path) {
         Ok(bytes) => bytes,
         Err(fault) => {
-            reader.findings.fault(fault);
+            reader.findings.fault(*fault);
             return Policy::default();
         }
     };

@@ -270,6 +270,7 @@ impl<'a> Builder<'a> {
         Ok(self.root)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the parser's events are not ours, and may grow")]
     fn event(&mut self, event: &Event<'_>, place: Place, empty: Empty) {
         if let Some(tag) = event.tag() {
             let what = format!("the tag `{}` is not read", cut(&tag.original()));

@@ -114,13 +114,13 @@ impl<'a> Reader<'a> {
             self.wrong(path, entry, &format!("{} is not a finite number", entry.value.describe()));
             return default;
         };
-        match row(path).takes {
-            Takes::Number { min, max } if !(min..=max).contains(&number) => {
-                self.wrong(path, entry, &format!("{number} is out of range"));
-                default
-            }
-            _ => Some(number),
+        if let Takes::Number { min, max } = row(path).takes
+            && !(min..=max).contains(&number)
+        {
+            self.wrong(path, entry, &format!("{number} is out of range"));
+            return default;
         }
+        Some(number)
     }
 
     /// A number of seconds, as nanoseconds.
@@ -136,13 +136,13 @@ impl<'a> Reader<'a> {
             self.wrong(path, entry, &format!("{} is not a whole number", entry.value.describe()));
             return default;
         };
-        match row(path).takes {
-            Takes::Whole { min, max } if !(min..=max).contains(&number) => {
-                self.wrong(path, entry, &format!("{number} is out of range"));
-                default
-            }
-            _ => number,
+        if let Takes::Whole { min, max } = row(path).takes
+            && !(min..=max).contains(&number)
+        {
+            self.wrong(path, entry, &format!("{number} is out of range"));
+            return default;
         }
+        number
     }
 
     /// A whole number for the places that count in memory.
@@ -335,7 +335,9 @@ fn key_known(file: &SourceFile, entry: &Entry, (path, level, prefix): (&str, Lev
         Some(key) if !level.allows(key.scope) => {
             let (what, help) = match key.scope {
                 Scope::Own => (format!("`{path}` belongs to one watch"), "move it into one of the `watches`"),
-                _ => (format!("`{path}` is about the node"), "move it to the top of the file"),
+                Scope::Node | Scope::Watch | Scope::Legacy => {
+                    (format!("`{path}` is about the node"), "move it to the top of the file")
+                }
             };
             findings.fault(told(&what, help));
         }

@@ -63,7 +63,7 @@ pub fn of_watch(reader: &mut Reader<'_>, environment: &Environment, files: &mut 
     let path = environment.get("HB_METRIC_REGISTRY").map(Into::into).or(from_file);
     let said = path.is_some();
     let read = path.and_then(|path: std::path::PathBuf| {
-        let bytes = files.read(&path).map_err(|fault| reader.findings.fault(fault)).ok()?;
+        let bytes = files.read(&path).map_err(|fault| reader.findings.fault(*fault)).ok()?;
         raw::parse(&path.display().to_string(), &bytes, reader.findings)
     });
     let mut layers = Layers::new();
@@ -92,7 +92,7 @@ pub fn of_file(
     files: &mut Files,
     findings: &mut Findings,
 ) -> Registry {
-    let read = files.read(path).map_err(|fault| findings.fault(fault)).ok();
+    let read = files.read(path).map_err(|fault| findings.fault(*fault)).ok();
     let read = read.and_then(|bytes| raw::parse(&path.display().to_string(), &bytes, findings));
     let mut layers = Layers::new();
     if let Some((file, root)) = &read {

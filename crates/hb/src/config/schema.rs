@@ -18,7 +18,7 @@ pub fn of_watch(reader: &mut Reader<'_>, environment: &Environment, files: &mut 
     let bytes = match files.read(&path) {
         Ok(bytes) => bytes,
         Err(fault) => {
-            reader.findings.fault(fault);
+            reader.findings.fault(*fault);
             return Vec::new();
         }
     };

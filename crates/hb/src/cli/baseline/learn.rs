@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hb_core::ids::{CycleNo, StreamName};
-use hb_core::node::fact::{Body, CycleDecided};
+use hb_core::node::fact::CycleDecided;
 use hb_core::node::watcher::{Outcome, Past, Watcher};
 use hb_core::watch::baseline::{Baseline, Gate, Learner, Material};
 use hb_core::watch::decision::Status;
@@ -114,9 +114,8 @@ fn make(tag: &mut Tag, baseline: &Baseline, gates: &[Gate], args: &Args, out: &m
 fn of_cycles(tag: &mut Tag, from: &From) -> Result<(Learner, String), Failure> {
     let name = &tag.watch.settings.name;
     let stream = StreamName::watch(name);
-    let newest = stored::newest(&mut tag.journal, &stream, |sealed| match &sealed.record.body {
-        Body::CycleDecided(decided) => Some(decided.decision.cycle),
-        _ => None,
+    let newest = stored::newest(&mut tag.journal, &stream, |sealed| {
+        stored::decided(sealed).map(|decided| decided.decision.cycle)
     })?;
     let Some(CycleNo(newest)) = newest else {
         let what = format!("the watch {name} has decided no cycle yet");
@@ -130,7 +129,7 @@ fn of_cycles(tag: &mut Tag, from: &From) -> Result<(Learner, String), Failure> {
     let mut learner = Learner::default();
     let mut seen: Option<(u64, u64)> = None;
     stored::each(&mut tag.journal, &stream, |sealed| {
-        if let Body::CycleDecided(decided) = &sealed.record.body
+        if let Some(decided) = stored::decided(sealed)
             && (first..=last).contains(&decided.decision.cycle.0)
         {
             let number = decided.decision.cycle.0;
