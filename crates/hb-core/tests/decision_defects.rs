@@ -253,6 +253,16 @@ fn counters_are_judged_by_their_rise() {
 }
 
 #[test]
+fn counters_read_once_a_cycle_are_judged_by_their_rise() {
+    let mut world = World::new().learn(30, |w| vec![("requests", vec![w as f64 * 100.0])]);
+    let cycles: Vec<Vec<f64>> = (30..35).map(|w| vec![f64::from(w) * 100.0]).collect();
+    assert_eq!(world.letters("requests", &cycles), "PPPPP");
+    assert_eq!(world.carry.before.len(), 1);
+    let faster: Vec<Vec<f64>> = (0..3).map(|w| vec![3400.0 + f64::from(w + 1) * 300.0]).collect();
+    assert_eq!(world.letters("requests", &faster), "PDD");
+}
+
+#[test]
 fn a_new_baseline_ends_episodes_against_the_old_one_but_not_failures() {
     let metric = Metric { invariant_max: Some(11.5), ..Metric::default() };
     let mut world = World::with(&[("a", metric)]).learn(30, |w| vec![("a", around(10.0, w)), ("b", around(5.0, w))]);

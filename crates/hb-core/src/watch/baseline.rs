@@ -275,3 +275,72 @@ pub fn welch(a: &Figure, b: &Figure) -> f64 {
     let df = (va + vb).powi(2) / (va * va / (na - 1.0) + vb * vb / (nb - 1.0));
     student::two_sided(distance / error, if df.is_finite() && df > 0.0 { df } else { na + nb - 2.0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(level: f64) -> BaselineSeries {
+        let figure =
+            |mean: f64, sd: f64| Figure { k: 30, mean, sd, min: mean - 2.0 * sd, max: mean + 2.0 * sd, memory: 0.0 };
+        BaselineSeries {
+            kind: LearnedKind::Gauge,
+            unit: "".into(),
+            samples: 3000,
+            sd_within: 1.0,
+            level: figure(level, 0.1),
+            speed: None,
+            spread: figure(0.0, 0.05),
+            rate: figure(100.0, 0.0),
+            extremes: [level - 2.0, level + 2.0, level],
+            distance: None,
+            kept: Vec::new(),
+            stable: true,
+        }
+    }
+
+    fn baseline(levels: &[(&str, f64)]) -> Baseline {
+        let span = Span { start: Stamp(0), end: Stamp(1_000) };
+        let provenance = Provenance { from: "x".into(), span, windows: 30, window_ns: 10, samples: 1, by: "me".into() };
+        let series = levels.iter().map(|(name, level)| (Arc::from(*name), series(*level))).collect();
+        Baseline { format: BASELINE_FORMAT, provenance, series }
+    }
+
+    #[test]
+    fn differences_are_told_with_figures_and_chance_is_not() {
+        let before = baseline(&[("gone", 1.0), ("moved", 10.0), ("same", 10.0)]);
+        let after = baseline(&[("moved", 11.0), ("new", 1.0), ("same", 10.02)]);
+        let diff = before.diff(&after);
+        let names: Vec<&str> = diff.iter().map(|diff| diff.series.as_str()).collect();
+        assert_eq!(names, ["gone", "moved", "new"]);
+        assert_eq!((&diff[0].change, &diff[2].change), (&Change::Removed, &Change::Added));
+        let Change::Changed { level, percent, p, .. } = &diff[1].change else { panic!("{diff:?}") };
+        assert_eq!((level, percent), (&[10.0, 11.0], &Some(10.0)));
+        assert!(*p < 1e-12);
+        let text = serde_json::to_string(&diff).unwrap();
+        assert!(text.contains(r#""series":"gone","change":"removed""#), "{text}");
+        assert_eq!(serde_json::from_str::<Vec<SeriesDiff>>(&text).unwrap(), diff);
+    }
+
+    #[test]
+    fn j4_a_document_is_read_back_or_refused() {
+        let baseline = baseline(&[("a", 0.1)]);
+        let bytes = baseline.to_bytes();
+        assert_eq!(Baseline::from_bytes(&bytes, Hash::of(&bytes)), Ok(baseline));
+        assert!(Baseline::from_bytes(&bytes, Hash::of(b"other")).unwrap_err().contains("do not match"));
+        let newer = br#"{"format":99,"shape":"unheard of"}"#;
+        assert!(Baseline::from_bytes(newer, Hash::of(newer)).unwrap_err().contains("newer"));
+        assert!(Baseline::from_bytes(b"{}", Hash::of(b"{}")).unwrap_err().contains("not a baseline"));
+    }
+
+    #[test]
+    fn the_registry_has_the_last_word_on_the_kind() {
+        let gauge = series(5.0);
+        assert_eq!(gauge.judged(SeriesKind::Auto).map(|figure| figure.mean), Some(5.0));
+        assert_eq!(gauge.judged(SeriesKind::Counter), None);
+        assert_eq!(gauge.usual(SeriesKind::Auto, Aggregate::Max), Some(7.0));
+        let counter = BaselineSeries { kind: LearnedKind::Counter, speed: Some(gauge.rate), ..gauge };
+        assert_eq!(counter.usual(SeriesKind::Auto, Aggregate::Max), Some(100.0));
+        assert_eq!(counter.usual(SeriesKind::Gauge, Aggregate::Min), Some(3.0));
+    }
+}

@@ -16,7 +16,7 @@ use super::summary::SeriesTable;
 use super::{notes, wording};
 use crate::ids::CycleNo;
 use crate::journal::Hash;
-use crate::time::{SECOND_NS, Span};
+use crate::time::{SECOND_NS, Span, Stamp};
 
 /// Everything that a decision depends on.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Case<'a> {
 }
 
 /// What detectors carry from cycle to cycle. Bounded by series; in every cycle's record, so that the newest one is enough.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Carry {
     /// Baseline that the tracks and sums were made against; another one starts them afresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +48,9 @@ pub struct Carry {
     /// Rules that are broken or were until lately, by series, in order of rules.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub series: BTreeMap<String, Vec<Track>>,
+    /// Newest readings of counters that are read once a cycle, by series: without them there is no rise to judge.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub before: BTreeMap<String, (f64, Stamp)>,
     /// Sums of the trend, upwards and downwards, in the order of the baseline's series; empty where none is kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trend: Vec<trend::Sums>,
@@ -115,7 +118,7 @@ fn carried_over(carry: &Carry, baseline: Option<Hash>) -> Carry {
             series.insert(name.clone(), kept);
         }
     }
-    Carry { baseline, series, trend: Vec::new() }
+    Carry { baseline, series, before: carry.before.clone(), trend: Vec::new() }
 }
 
 /// Whether a rule needs no baseline.
@@ -169,6 +172,8 @@ struct Cycle<'a> {
     heard: usize,
     /// Sums of the trend; empty where none is kept.
     sums: Vec<trend::Sums>,
+    /// Newest readings of counters read once a cycle.
+    before: BTreeMap<String, (f64, Stamp)>,
 }
 
 impl<'a> Cycle<'a> {
@@ -190,7 +195,8 @@ impl<'a> Cycle<'a> {
         };
         let sums = sums(baseline, &settings.drift, carry);
         let (busy, findings) = (Vec::new(), Vec::new());
-        let mut cycle = Self { case, judge, baseline, busy, findings, tests: 0, heard: 0, sums };
+        let mut cycle =
+            Self { case, judge, baseline, busy, findings, tests: 0, heard: 0, sums, before: carry.before.clone() };
         cycle.look(carry);
         cycle
     }
@@ -198,7 +204,10 @@ impl<'a> Cycle<'a> {
     /// Tests every series; keeps the few that something was found in.
     fn look(&mut self, carry: &'a Carry) {
         let case = self.case;
-        for line in Lines::of(&case.series.rows, self.baseline, &case.settings.0.registry.metrics, &carry.series) {
+        for mut line in Lines::of(&case.series.rows, self.baseline, &case.settings.0.registry.metrics, &carry.series) {
+            if let Some(row) = line.row.filter(|_| line.reads_once()) {
+                line.before = self.before.insert(line.name.to_owned(), (row.last, row.last_at));
+            }
             let start = self.findings.len();
             let findings = &mut self.findings;
             let (tests, t) = self.judge.judge(&line, |finding| findings.push(finding));
@@ -228,8 +237,8 @@ impl<'a> Cycle<'a> {
                 finding.strength = if discovered { Strength::Broken } else { Strength::Lingering };
             }
         }
-        let mut next =
-            Carry { baseline: carry.baseline, series: BTreeMap::new(), trend: std::mem::take(&mut self.sums) };
+        let (before, trend) = (std::mem::take(&mut self.before), std::mem::take(&mut self.sums));
+        let mut next = Carry { baseline: carry.baseline, series: BTreeMap::new(), before, trend };
         let mut drivers = Vec::new();
         let ends = self.busy.iter().skip(1).map(|(_, start)| *start).chain([self.findings.len()]);
         for ((line, start), end) in self.busy.iter().zip(ends) {
@@ -331,7 +340,7 @@ fn can_tell(line: &Line<'_>, rule: Rule) -> bool {
 
 /// Length of a cycle as a share of that of the baseline's windows; 1 where either is not known.
 fn stretch(span: Span, window_ns: i64) -> f64 {
-    let window = Span { start: crate::time::Stamp(0), end: crate::time::Stamp(window_ns) }.seconds();
+    let window = Span { start: Stamp(0), end: Stamp(window_ns) }.seconds();
     let ratio = span.seconds() / window;
     if ratio.is_finite() && ratio > 0.0 { ratio } else { 1.0 }
 }

@@ -16,6 +16,7 @@ use super::registry::{DriftDirection, Metric, SeriesKind};
 use super::settings::DriftSettings;
 use super::summary::SeriesSummary;
 use super::units::{self, Conversion};
+use crate::time::Stamp;
 
 /// Smallest ratio of two standard deviations that counts as another spread.
 pub const SPREAD_RATIO_MIN: f64 = 1.2;
@@ -48,6 +49,8 @@ pub struct Line<'a> {
     pub metric: Option<&'a Metric>,
     /// Its open tracks.
     pub tracks: &'a [Track],
+    /// Newest reading of an earlier cycle, where this one has too few for a rise.
+    pub before: Option<(f64, Stamp)>,
 }
 
 impl<'a> Line<'a> {
@@ -55,6 +58,13 @@ impl<'a> Line<'a> {
     #[must_use]
     pub fn usable(&self) -> Option<&'a SeriesSummary> {
         self.row.filter(|row| row.n > 0)
+    }
+
+    /// Whether it is a counter with a single reading in this cycle, so that the next one needs that.
+    #[must_use]
+    pub fn reads_once(&self) -> bool {
+        let once = self.row.is_some_and(|row| row.n == 1);
+        once && self.base.is_some_and(|(_, base)| base.by_speed(self.said()))
     }
 
     /// What the registry says of its kind.
@@ -109,6 +119,7 @@ impl<'a> Iterator for Lines<'a> {
             base: self.base.next_if(|(_, (other, _))| &***other == name).map(|(place, (_, base))| (place, base)),
             metric: self.metrics.next_if(|(other, _)| other.as_str() == name).map(|(_, metric)| metric),
             tracks: self.tracks.next_if(|(other, _)| other.as_str() == name).map_or(&[], |(_, tracks)| tracks),
+            before: None,
         })
     }
 }
@@ -161,7 +172,7 @@ impl Judge<'_> {
         }
         if let Some(metric) = line.metric {
             let by_speed = base.by_speed(metric.kind);
-            let current = if by_speed { row.speed() } else { Some(row.aggregate(metric.aggregate)) };
+            let current = if by_speed { row.speed_since(line.before) } else { Some(row.aggregate(metric.aggregate)) };
             if let (Some(current), Some(usual)) = (current, base.usual(metric.kind, metric.aggregate)) {
                 thresholds::test(metric, current, usual, &mut keep);
             }
@@ -223,7 +234,7 @@ impl Judge<'_> {
     fn level(&self, line: &Line<'_>, row: &SeriesSummary, base: &BaselineSeries) -> Option<(Standing, Test)> {
         let usual = base.judged(line.said())?;
         let by_speed = base.by_speed(line.said());
-        let current = if by_speed { row.speed()? } else { row.mean };
+        let current = if by_speed { row.speed_since(line.before)? } else { row.mean };
         let floor = RESOLUTION * usual.mean.abs().max(current.abs());
         let width = self.width(row, floor, figure::wander(usual) * self.shorter());
         let standing = figure::stand(usual, current, width)?;

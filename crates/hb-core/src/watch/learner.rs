@@ -14,7 +14,7 @@ use super::detect::{distribution, student};
 use super::settings::LearnSettings;
 use super::summary::{SeriesSummary, SeriesTable};
 use super::window::held;
-use crate::time::{SECOND_NS, Span};
+use crate::time::{SECOND_NS, Span, Stamp};
 
 /// One quality gate and how it went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -286,6 +286,7 @@ struct Lesson {
     freedom: f64,
     samples: u64,
     extremes: [f64; 3],
+    newest: Option<(f64, Stamp)>,
     changes: u64,
     falls: u64,
     /// Windows in which it rose.
@@ -306,9 +307,15 @@ impl Lesson {
         }
         self.level.push(row.mean);
         self.rate.push(f64::from(row.n));
-        if let Some(speed) = row.speed() {
+        if let Some(speed) = row.speed_since(self.newest) {
             self.speed.push(speed);
+            self.rising = self.rising.saturating_add(u32::from(speed > 0.0));
         }
+        if let Some((before, _)) = self.newest.filter(|_| row.n == 1) {
+            self.changes = self.changes.saturating_add(u64::from(row.last.total_cmp(&before).is_ne()));
+            self.falls = self.falls.saturating_add(u64::from(row.last < before));
+        }
+        self.newest = Some((row.last, row.last_at));
         if let Some(spread) = row.ln_spread() {
             self.spread.push(spread);
         }
@@ -324,7 +331,6 @@ impl Lesson {
         }
         self.changes = self.changes.saturating_add(u64::from(row.changes));
         self.falls = self.falls.saturating_add(u64::from(row.falls));
-        self.rising = self.rising.saturating_add(u32::from(row.increase > 0.0));
         let whole = [row.min, row.max, row.first, row.last].iter().all(|x| x.fract() == 0.0);
         self.fractions = self.fractions.saturating_add(u32::from(!whole));
         if !row.kept.is_empty() {
@@ -426,5 +432,157 @@ impl Pool {
         let mut values = self.values.clone();
         values.sort_unstable_by(f64::total_cmp);
         values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::window::{Admission, Keep, Window};
+
+    const LENGTH: i64 = 50 * SECOND_NS;
+
+    fn span(window: i64) -> Span {
+        Span { start: Stamp(window * LENGTH), end: Stamp((window + 1) * LENGTH) }
+    }
+
+    fn table(window: i64, name: &str, value: &dyn Fn(i64) -> f64) -> SeriesTable {
+        let mut samples = Window::default();
+        for tick in 0..50 {
+            let at = span(window).start.plus_ns(tick * SECOND_NS);
+            samples.push(0, at, value(window * 50 + tick), Admission { series_max: 1, keep: Keep::Samples });
+        }
+        SeriesTable { rows: vec![SeriesSummary::of(name.into(), "ms".into(), samples.get(0).unwrap())] }
+    }
+
+    fn learned(name: &str, value: impl Fn(i64) -> f64) -> (BaselineSeries, Vec<Gate>) {
+        let mut learner = Learner::default();
+        for window in 0..30 {
+            learner.push(Material { span: span(window), series: &table(window, name, &value), failed: false });
+        }
+        let (baseline, gates) = learner.finish("test", "me", &LearnSettings::default());
+        (baseline.unwrap().series.remove(name).unwrap(), gates)
+    }
+
+    /// Between 0 and 1, without pattern.
+    fn noise(n: i64) -> f64 {
+        let mut z = u64::try_from(n).unwrap().wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        f64::from(u32::try_from((z ^ (z >> 27)) >> 32).unwrap()) / f64::from(u32::MAX)
+    }
+
+    fn closed(gates: &[Gate]) -> Vec<&str> {
+        gates.iter().filter(|gate| !gate.passed).map(|gate| gate.name.as_str()).collect()
+    }
+
+    #[test]
+    fn figures_are_those_of_the_windows() {
+        let (series, gates) = learned("a", noise);
+        assert_eq!(closed(&gates), Vec::<&str>::new());
+        let all: Vec<f64> = (0..1500).map(noise).collect();
+        let means: Vec<f64> = all.chunks(50).map(|window| window.iter().sum::<f64>() / 50.0).collect();
+        let mean = means.iter().sum::<f64>() / 30.0;
+        let sd = (means.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 29.0).sqrt();
+        let lag: f64 = means.windows(2).map(|pair| (pair[0] - mean) * (pair[1] - mean)).sum();
+        let memory = lag / (sd * sd * 29.0);
+        assert!((series.level.mean - mean).abs() < 1e-12 && (series.level.sd - sd).abs() < 1e-12);
+        assert!((series.level.memory - memory).abs() < 1e-9, "{} {memory}", series.level.memory);
+        assert!((series.sd_within - (1.0_f64 / 12.0).sqrt()).abs() < 0.01);
+        assert_eq!((series.level.k, series.samples, &*series.unit), (30, 1500, "ms"));
+        assert_eq!((series.rate.mean.to_bits(), series.rate.sd.to_bits()), (50_f64.to_bits(), 0));
+        assert_eq!((series.kept.len(), series.distance.unwrap().k), (POOL_MAX, 25));
+        assert!(series.kept.is_sorted());
+    }
+
+    #[test]
+    fn kinds_are_learned() {
+        let kind = |name: &str, value: &dyn Fn(i64) -> f64| learned(name, value).0.kind;
+        let whole = |n: i64| (noise(n) * 5.0).floor();
+        #[expect(clippy::cast_precision_loss, reason = "small")]
+        let rise = |n: i64| n as f64 * 3.0;
+        assert_eq!(kind("a", &|_| 7.0), LearnedKind::Constant);
+        assert_eq!(kind("a", &noise), LearnedKind::Gauge);
+        assert_eq!(kind("a", &whole), LearnedKind::Discrete);
+        assert_eq!(kind("a", &rise), LearnedKind::Counter);
+        assert_eq!(kind("a", &|n| rise(n % 700)), LearnedKind::Counter);
+        assert_eq!(
+            kind("errors_total", &|n| f64::from(u8::from(n > 600)) + f64::from(u8::from(n > 900))),
+            LearnedKind::Counter
+        );
+        assert_eq!(kind("a", &|n| 100.0 - rise(n)), LearnedKind::Discrete);
+        let (counter, _) = learned("a", rise);
+        assert!((counter.speed.unwrap().mean - 3.0).abs() < 1e-9 && counter.stable);
+    }
+
+    #[test]
+    fn a_counter_that_is_read_once_a_cycle_is_learned_too() {
+        let mut learner = Learner::default();
+        for window in 0..30 {
+            let mut samples = Window::default();
+            let rule = Admission { series_max: 1, keep: Keep::Moments };
+            samples.push(0, span(window).start, f64::from(i32::try_from(window).unwrap()) * 100.0, rule);
+            let row = SeriesSummary::of("a".into(), "".into(), samples.get(0).unwrap());
+            learner.push(Material { span: span(window), series: &SeriesTable { rows: vec![row] }, failed: false });
+        }
+        let (baseline, gates) = learner.finish("", "", &LearnSettings::default());
+        let series = &baseline.unwrap().series["a"];
+        assert_eq!((series.kind, series.stable, closed(&gates)), (LearnedKind::Counter, true, vec![]));
+        assert!((series.speed.unwrap().mean - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn gates_gate() {
+        let (_, gates) = learned("a", |n| noise(n) + if n > 750 { 1.0 } else { 0.0 });
+        assert_eq!(closed(&gates), ["stability"]);
+        let strict =
+            LearnSettings { cycles: 31, samples_min: 1501, span_min_ns: 31 * LENGTH, ..LearnSettings::default() };
+        let mut learner = Learner::default();
+        for window in 0..30 {
+            learner.push(Material { span: span(window), series: &table(window, "a", &noise), failed: false });
+        }
+        assert_eq!(closed(&learner.finish("", "", &strict).1), ["windows", "samples", "span"]);
+        let (nothing, gates) = Learner::default().finish("", "", &LearnSettings::default());
+        assert!(nothing.is_none());
+        assert_eq!(closed(&gates), ["windows", "samples", "stability"]);
+    }
+
+    #[test]
+    fn failed_cycles_teach_nothing_and_close_the_gate_until_they_are_resolved() {
+        let mut learner = Learner::default();
+        let push = |learner: &mut Learner, window: i64, failed: bool| {
+            learner.push(Material {
+                span: span(window),
+                series: &table(window, "a", &|n| if failed { 99.0 } else { noise(n) }),
+                failed,
+            });
+        };
+        (0..30).for_each(|window| push(&mut learner, window, false));
+        push(&mut learner, 30, true);
+        let (baseline, gates) = learner.finish("", "", &LearnSettings::default());
+        assert!(baseline.unwrap().series["a"].level.max < 1.0);
+        assert_eq!((closed(&gates), learner.windows()), (vec!["failures"], 30));
+        (31..33).for_each(|window| push(&mut learner, window, false));
+        assert_eq!(closed(&learner.finish("", "", &LearnSettings::default()).1), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn windows_of_another_length_are_left_out() {
+        let mut learner = Learner::default();
+        learner.push(Material { span: span(0), series: &table(0, "a", &noise), failed: false });
+        let long = Span { start: Stamp(LENGTH), end: Stamp(9 * LENGTH) };
+        learner.push(Material { span: long, series: &table(1, "a", &noise), failed: false });
+        learner.push(Material { span: span(9), series: &SeriesTable::default(), failed: false });
+        assert_eq!(learner.windows(), 1);
+    }
+
+    #[test]
+    fn a_series_is_learned_in_bounded_memory() {
+        assert!(size_of::<Lesson>() <= 384, "{}", size_of::<Lesson>());
+        let mut learner = Learner::default();
+        for window in 0..500 {
+            learner.push(Material { span: span(window), series: &table(window, "a", &noise), failed: false });
+        }
+        let pool = learner.series["a"].pool.as_ref().unwrap();
+        assert_eq!((pool.values.len(), pool.values.capacity() <= 2 * POOL_MAX), (POOL_MAX, true));
     }
 }

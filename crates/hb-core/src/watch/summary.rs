@@ -89,6 +89,18 @@ impl SeriesSummary {
         (self.n > 1 && seconds > 0.0).then(|| held(self.increase / seconds))
     }
 
+    /// What a counter rose by per second; where the cycle has one reading only, since `before`, the newest reading of an
+    /// earlier cycle. A fall is a start from zero.
+    #[must_use]
+    pub fn speed_since(&self, before: Option<(f64, Stamp)>) -> Option<f64> {
+        self.speed().or_else(|| {
+            let (value, at) = before.filter(|_| self.n == 1)?;
+            let seconds = Span { start: at, end: self.last_at }.seconds();
+            let rise = if self.last >= value { self.last - value } else { self.last.max(0.0) };
+            (seconds > 0.0).then(|| held(rise / seconds))
+        })
+    }
+
     /// Logarithm of the standard deviation, from four readings on. A window without any spread counts as one with
     /// the smallest spread that there is.
     #[must_use]

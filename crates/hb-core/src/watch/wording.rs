@@ -214,7 +214,7 @@ fn next(driver: &Driver) -> String {
 pub(super) fn all_silent(case: &Case<'_>) -> Vec<Driver> {
     let critical = |(_, metric): &(&String, &Metric)| metric.critical;
     let silent = case.settings.0.registry.metrics.iter().filter(critical).map(|(name, metric)| {
-        let line = Line { name, row: None, base: None, metric: Some(metric), tracks: &[] };
+        let line = Line { name, row: None, base: None, metric: Some(metric), tracks: &[], before: None };
         let mut track = Track::open(Rule::CriticalSilent, case.cycle, case.span.start);
         track.streak = 1;
         let finding = Finding { current: Some(0.0), ..Finding::plain(Rule::CriticalSilent, Strength::Broken) };
