@@ -1,2 +1,130 @@
-//! Being built.
-fn main() {}
+//! Measures what SPECIFICATION.md promises, on the binary as users run it: `cargo xtask bench [NAME …] [--small]`.
+//!
+//! Each measurement prints one JSON line for programs and one line for people. With `--small` everything is tried with little data
+//! and nothing is asserted about time: that is how the tests see to it that measurements do not rot.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+mod child;
+mod commit;
+mod compare;
+mod core;
+mod ingest;
+mod memory;
+mod startup;
+mod takeover;
+mod web;
+mod workload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+/// What every measurement is given.
+#[derive(Debug, Clone)]
+struct Bench {
+    /// The program to be measured.
+    hb: PathBuf,
+    /// How much of it.
+    size: Size,
+    /// Where generated workloads are kept between runs.
+    data: PathBuf,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    /// Seconds in all: does it still work?
+    Small,
+    /// What SPECIFICATION.md quotes.
+    Full,
+}
+
+impl Size {
+    /// One of two figures.
+    fn pick<T>(self, small: T, full: T) -> T {
+        match self {
+            Self::Small => small,
+            Self::Full => full,
+        }
+    }
+}
+
+/// What a measurement found.
+#[derive(Debug)]
+struct Found {
+    /// Figures for programs.
+    figures: Value,
+    /// The same for people, one line or more.
+    told: String,
+}
+
+type Measure = fn(&Bench) -> Result<Found, String>;
+
+const ALL: [(&str, Measure); 9] = [
+    ("ingest", ingest::measure),
+    ("compare", compare::measure),
+    ("takeover", takeover::measure),
+    ("startup", startup::measure),
+    ("series", memory::series),
+    ("idle", memory::idle),
+    ("commit", commit::measure),
+    ("decide", core::decide),
+    ("false-alarms", core::false_alarms),
+];
+
+fn main() -> ExitCode {
+    match run(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(what) => {
+            eprintln!("hb-bench: {what}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Vec<String>) -> Result<(), String> {
+    let mut bench = Bench { hb: beside("hb")?, size: Size::Full, data: beside("bench-data")? };
+    let mut names = Vec::new();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--hb" => bench.hb = arguments.next().ok_or("--hb takes the path of a program")?.into(),
+            "--small" => bench.size = Size::Small,
+            "memory" => names.extend(["series".to_owned(), "idle".to_owned()]),
+            _ => names.push(argument),
+        }
+    }
+    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|(known, _)| known == name)) {
+        let known: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
+        return Err(format!("{unknown:?} is not measured; there are: {}", known.join(", ")));
+    }
+    if !bench.hb.is_file() {
+        return Err(format!("{} is missing: build it, or name it with --hb", bench.hb.display()));
+    }
+    std::fs::create_dir_all(&bench.data).map_err(|error| format!("{}: {error}", bench.data.display()))?;
+    let mut failed = Vec::new();
+    for (name, measure) in ALL.iter().filter(|(name, _)| names.is_empty() || names.iter().any(|asked| asked == name)) {
+        match measure(&bench) {
+            Ok(Found { figures, told }) => {
+                println!(
+                    "{}",
+                    serde_json::json!({"bench": name, "small": bench.size == Size::Small, "figures": figures})
+                );
+                println!("{name}: {told}\n");
+            }
+            Err(what) => {
+                eprintln!("{name}: {what}\n");
+                failed.push(*name);
+            }
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", "))) }
+}
+
+/// Something in the folder of this program.
+fn beside(name: &str) -> Result<PathBuf, String> {
+    let own = std::env::current_exe().map_err(|error| format!("this program's own path: {error}"))?;
+    Ok(own.with_file_name(name))
+}

@@ -1,0 +1,43 @@
+//! Every measurement still works, with little data. Nothing is said of time here: a busy machine is no fault.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The binaries of this build, beside each other.
+fn built(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_BIN_EXE_hb-bench")).with_file_name(name)
+}
+
+/// Cargo builds the binary of another package only with the whole workspace.
+fn hb() -> PathBuf {
+    let hb = built("hb");
+    let arguments = ["build", "--quiet", "--locked", "-p", "hb", "--bin", "hb"];
+    let status = Command::new(env!("CARGO")).args(arguments).status().expect("cargo is there, it runs this test");
+    assert!(status.success() && hb.is_file(), "{} is not built", hb.display());
+    hb
+}
+
+fn small(names: &[&str]) {
+    let output = Command::new(env!("CARGO_BIN_EXE_hb-bench"))
+        .args(["--small", "--hb"])
+        .arg(hb())
+        .args(names)
+        .output()
+        .expect("the bench was built for this test");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{told}");
+    for name in names {
+        assert!(said.contains(&format!("\"bench\":\"{name}\"")), "{name} said nothing: {said}");
+    }
+}
+
+#[test]
+fn files_are_measured() {
+    small(&["ingest", "compare", "commit"]);
+}
+
+#[test]
+fn daemons_are_measured() {
+    small(&["takeover", "startup", "series", "idle"]);
+}
