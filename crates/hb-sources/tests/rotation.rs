@@ -285,6 +285,43 @@ fn w3_an_idle_source_says_when_it_looked() {
     assert!(looked_at.0 > 1_700_000_000_000_000_000);
 }
 
+#[test]
+fn w4_nothing_is_lost_while_a_writer_writes_and_rotates_at_the_same_time() {
+    const ROWS: u32 = 20_000;
+    let mut world = World::new();
+    world.append(1);
+    let mut source = world.source();
+    let mut all = read(&mut source, LIMITS, Duration::ZERO, |_| false).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for turn in 0.. {
+                world.append(137);
+                if world.next >= ROWS {
+                    return;
+                }
+                if turn % 3 == 0 {
+                    fs::rename(&world.path, world.beside(&format!("-{turn:05}"))).unwrap();
+                }
+            }
+        });
+        let mut turn = 0;
+        while !writer.is_finished() {
+            go_on(&mut all, &mut source);
+            turn += 1;
+            if turn % 5 == 0 {
+                // A restart, from the mark alone.
+                source.seek(all.end.as_ref()).unwrap();
+            }
+        }
+        writer.join().unwrap();
+    });
+    go_on(&mut all, &mut source);
+    assert_eq!(all.causes(), []);
+    let (got, wanted) = (all.values(), world.all());
+    let differs = got.iter().zip(&wanted).position(|(got, wanted)| got.to_bits() != wanted.to_bits());
+    assert_eq!((got.len(), differs), (wanted.len(), None));
+}
+
 #[derive(Debug, Clone)]
 enum Act {
     Append(u32),

@@ -8,10 +8,11 @@
 
 mod place;
 mod rotation;
+mod scan;
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -25,6 +26,7 @@ use crate::format::{Decoder, Format, NoTime};
 use crate::items::Items;
 use crate::{Limits, Polled, Rereads, Source, SourceError, wall};
 use place::{Kind, PRINT_BYTES_MAX, Print, Token, head};
+use scan::{last_line_end, numbered, prime};
 
 /// Whether a file is still being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,9 +66,6 @@ const STEP: Duration = Duration::from_millis(20);
 
 /// How long a renamed file is still read while the new one is empty: its writer may not have changed over yet.
 const ROTATION_GRACE: Duration = Duration::from_secs(5);
-
-/// Lines are numbered in quotes up to this place in a file, because finding the number means reading up to there.
-const NUMBERED_BYTES_MAX: u64 = 4 << 30;
 
 /// The open file.
 #[derive(Debug)]
@@ -301,14 +300,9 @@ impl FileSource {
         if size < read_to {
             return self.truncated(size, read_to).map(Some);
         }
-        let Some(next) = rotation::follower(&self.spec.path, &open.file).map_err(cannot)? else {
+        let Some((next, file)) = rotation::follower(&self.spec.path, &open.file).map_err(cannot)? else {
             open.renamed = None;
             return Ok(None);
-        };
-        let file = match rotation::open(&next) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Self::retry(&next, "open", &error)),
         };
         let since = open.renamed.get_or_insert_with(Instant::now).elapsed();
         let begun = file.metadata().map_err(cannot)?.len() > 0;
@@ -426,31 +420,6 @@ impl Open {
     }
 }
 
-/// `PATH:LINE` of a place in a file. Counts lines from the last place asked for.
-fn numbered(path: &Path, file: &File, offset: u64, counted: &mut (u64, u64)) -> String {
-    let by_byte = || format!("{}:byte {offset}", path.display());
-    if offset > NUMBERED_BYTES_MAX {
-        return by_byte();
-    }
-    if offset < counted.0 {
-        *counted = (0, 0);
-    }
-    let mut bytes = vec![0; 64 * 1024];
-    while counted.0 < offset {
-        let wanted = usize::try_from(offset - counted.0).map_or(bytes.len(), |left| left.min(bytes.len()));
-        match file.read_at(bytes.get_mut(..wanted).unwrap_or_default(), counted.0) {
-            Ok(0) => return by_byte(),
-            Ok(count) => {
-                let lines = memchr::memchr_iter(b'\n', bytes.get(..count).unwrap_or_default()).count();
-                *counted = (counted.0 + count as u64, counted.1 + lines as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return by_byte(),
-        }
-    }
-    format!("{}:{}", path.display(), counted.1 + 1)
-}
-
 fn refuse_compressed(path: &Path, head: &[u8]) -> Result<(), SourceError> {
     const MAGIC: [(&[u8], &str); 4] =
         [(b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz")];
@@ -461,69 +430,4 @@ fn refuse_compressed(path: &Path, head: &[u8]) -> Result<(), SourceError> {
             path.display()
         ))),
     }
-}
-
-/// Lets the lines before `offset` decide the layout, as they did when they were read.
-fn prime(decoder: &mut Decoder, file: &File, offset: u64, line_max: usize) -> io::Result<()> {
-    let mut at = 0;
-    let mut bytes = vec![0; line_max.saturating_add(1)];
-    while !decoder.settled() && at < offset {
-        let length = read_at_most(file, &mut bytes, at)?;
-        let read = bytes.get(..length).unwrap_or_default();
-        let Some(end) = memchr::memchr(b'\n', read) else {
-            if length <= line_max {
-                return Ok(());
-            }
-            // A line that is too long decides nothing.
-            at = next_line(file, at, offset)?;
-            continue;
-        };
-        let line = read.get(..end).unwrap_or_default();
-        decoder.prime(line.strip_suffix(b"\r").unwrap_or(line));
-        at += end as u64 + 1;
-    }
-    Ok(())
-}
-
-/// Start of the line after the one at `at`; at least `limit` when there is none before it.
-fn next_line(file: &File, mut at: u64, limit: u64) -> io::Result<u64> {
-    let mut bytes = vec![0; 64 * 1024];
-    while at < limit {
-        let length = read_at_most(file, &mut bytes, at)?;
-        let read = bytes.get(..length).unwrap_or_default();
-        match memchr::memchr(b'\n', read) {
-            Some(end) => return Ok(at + end as u64 + 1),
-            None if length == 0 => return Ok(limit),
-            None => at += length as u64,
-        }
-    }
-    Ok(at)
-}
-
-fn read_at_most(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
-    let mut length = 0;
-    while let Some(room) = bytes.get_mut(length..).filter(|room| !room.is_empty()) {
-        match file.read_at(room, at + length as u64) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
-}
-
-/// Where the last whole line of a file ends.
-fn last_line_end(file: &File) -> io::Result<u64> {
-    let mut bytes = vec![0; 64 * 1024];
-    let mut end = file.metadata()?.len();
-    while end > 0 {
-        let start = end.saturating_sub(bytes.len() as u64);
-        let length = read_at_most(file, &mut bytes, start)?;
-        if let Some(found) = memchr::memrchr(b'\n', bytes.get(..length).unwrap_or_default()) {
-            return Ok(start + found as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
 }

@@ -1,6 +1,6 @@
 //! Which files belong to one stream: the file itself and those that it was renamed to.
 //!
-//! `FILE.2`, `FILE.1`, `FILE` and `FILE-20261121`, `FILE-20261122`, `FILE` are both oldest first. Compressed ones are left
+//! `FILE.2`, `FILE.1`, `FILE` (numbers behind a dot, counting back) and `FILE-20261121`, `FILE-20261122`, `FILE` are both oldest first. Compressed ones are left
 //! out: they cannot be read.
 
 use std::ffi::OsStr;
@@ -16,6 +16,9 @@ use super::place::{PRINT_BYTES_MAX, Token, head};
 
 /// Most rotated files looked at; of more, the newest by name.
 const SIBLINGS_MAX: usize = 1_000;
+
+/// How often a folder is looked at again when files are renamed meanwhile.
+const ROUNDS: usize = 4;
 
 /// Opens a file for reading. Never waits for the other end of a pipe.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
@@ -38,7 +41,9 @@ fn age(suffix: &[u8]) -> Option<Age> {
     if COMPRESSED.iter().any(|end| suffix.ends_with(end)) || !text.iter().any(u8::is_ascii_digit) {
         return None;
     }
-    let number = std::str::from_utf8(text).ok().filter(|text| text.len() <= 5).and_then(|text| text.parse().ok());
+    // `.1`, `.2` … count backwards; `-00001`, `-20261122` and `.2026-11-22` forwards.
+    let counts_back = suffix.starts_with(b".") && text.len() <= 5 && !text.starts_with(b"0");
+    let number = std::str::from_utf8(text).ok().filter(|_| counts_back).and_then(|text| text.parse().ok());
     Some(number.map_or_else(|| Age::Dated(text.to_vec()), |number| Age::Numbered(std::cmp::Reverse(number))))
 }
 
@@ -64,13 +69,27 @@ fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The file that a token means, if it is still there with at least `offset` bytes: at `path` or where it was rotated to.
 pub(crate) fn find(path: &Path, token: &Token, offset: u64) -> io::Result<Option<(PathBuf, File)>> {
+    for _ in 1..ROUNDS {
+        if let Some(found) = look_for(&[path.to_owned()], token, offset)? {
+            return Ok(Some(found));
+        }
+        // Listed after the path was opened: it may have been renamed in between. Again, because numbered files move on.
+        let mut candidates = rotated(path)?;
+        candidates.reverse();
+        if let Some(found) = look_for(&candidates, token, offset)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn look_for(candidates: &[PathBuf], token: &Token, offset: u64) -> io::Result<Option<(PathBuf, File)>> {
     let mut same_content = None;
-    // Most often it is where it was.
-    for candidate in std::iter::once(path.to_owned()).chain(rotated(path)?.into_iter().rev()) {
-        let file = match open(&candidate) {
+    for candidate in candidates {
+        let file = match open(candidate) {
             Ok(file) => file,
             // It is there and cannot be read: that is no loss yet.
-            Err(error) if fs::metadata(&candidate).is_ok_and(|meta| meta.ino() == token.ino) => return Err(error),
+            Err(error) if fs::metadata(candidate).is_ok_and(|meta| meta.ino() == token.ino) => return Err(error),
             Err(_) => continue,
         };
         let meta = file.metadata()?;
@@ -79,11 +98,11 @@ pub(crate) fn find(path: &Path, token: &Token, offset: u64) -> io::Result<Option
             continue;
         }
         if meta.ino() == token.ino {
-            return Ok(Some((candidate, file)));
+            return Ok(Some((candidate.clone(), file)));
         }
         // A first line alone proves nothing: it may be the header that all of them have.
         if same_content.is_none() && usize::from(token.print.length) == PRINT_BYTES_MAX {
-            same_content = Some((candidate, file));
+            same_content = Some((candidate.clone(), file));
         }
     }
     Ok(same_content)
@@ -96,8 +115,28 @@ fn at_line_start(file: &File, offset: u64, size: u64) -> io::Result<bool> {
     Ok(offset == size || (file.read_at(&mut byte, before)? == 1 && byte == *b"\n"))
 }
 
-/// The file that follows this one: the next younger, or `path`. `None` when `path` is this file or is not there.
-pub(crate) fn follower(path: &Path, file: &File) -> io::Result<Option<PathBuf>> {
+/// The file that follows this one, opened: the next younger, or `path`. `None` when there is none yet, or when files are
+/// being renamed too fast to say.
+pub(crate) fn follower(path: &Path, file: &File) -> io::Result<Option<(PathBuf, File)>> {
+    for _ in 0..ROUNDS {
+        let Some(next) = name_of_follower(path, file)? else { return Ok(None) };
+        let opened = match open(&next) {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        // Between the look at the folder and the opening, the name may have passed on to a younger file still.
+        let Some(again) = name_of_follower(path, file)? else { continue };
+        let unchanged = fs::metadata(again).ok().map(|meta| meta.ino()) == Some(opened.metadata()?.ino());
+        if unchanged {
+            return Ok(Some((next, opened)));
+        }
+    }
+    Ok(None)
+}
+
+/// The name of the file that follows this one. `None` when `path` is this file or is not there.
+fn name_of_follower(path: &Path, file: &File) -> io::Result<Option<PathBuf>> {
     let look = |path: &Path| match fs::metadata(path) {
         Ok(meta) => Ok(Some(meta)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
