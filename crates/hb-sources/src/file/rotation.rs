@@ -1,7 +1,7 @@
 //! Which files belong to one stream: the file itself and those that it was renamed to.
 //!
-//! `FILE.2`, `FILE.1`, `FILE` (numbers behind a dot, counting back) and `FILE-20261121`, `FILE-20261122`, `FILE` are both oldest first. Compressed ones are left
-//! out: they cannot be read.
+//! `FILE.2`, `FILE.1`, `FILE` (numbers behind a dot count back) and `FILE-20261121`, `FILE-20261122`, `FILE` are both oldest
+//! first. Compressed ones are left out: they cannot be read. A suffix before the file's own extension is not recognised.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
