@@ -72,18 +72,20 @@ impl<'a> Reader<'a> {
             self.wrong(path, entry, &format!("`{path}` is {}", entry.value.describe()));
             return default();
         };
+        if text.is_empty() && default().is_some() {
+            self.wrong(path, entry, &format!("`{path}` is empty"));
+        }
         if text.is_empty() { default() } else { Some(text.clone()) }
     }
 
     /// A name.
     pub fn name(&mut self, path: &str) -> Option<String> {
-        let text = self.text(path)?;
-        if is_name(&text) {
-            return Some(text);
+        let Some(entry) = self.entry(path) else { return self.text(path) };
+        let text = scalar(&entry.value).unwrap_or_default();
+        if is_name(text) {
+            return Some(text.to_owned());
         }
-        if let Some(entry) = self.entry(path) {
-            self.wrong(path, entry, &format!("`{}` is no name", cut(&text)));
-        }
+        self.wrong(path, entry, &format!("{} is no name", entry.value.describe()));
         None
     }
 

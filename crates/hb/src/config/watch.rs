@@ -143,9 +143,12 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
         (false, _) if path.is_some() => "file",
         (false, _) => "host",
     };
+    // Read whatever the source: a value that is wrong is told also where it would have no effect.
+    let (step, speed, begin) = (step(reader), reader.number("speed").unwrap_or(1.0), begin(reader));
     let needs = needs(kind);
     for key in ["path", "command"] {
         if needs != Some(key)
+            && !kind.is_empty()
             && let Some(entry) = reader.entry(key)
         {
             let what = format!("the source `{kind}` has no use for `{key}`");
@@ -162,15 +165,15 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
         Path::new("").to_owned()
     });
     match kind {
-        "file" | "file_replay" => SourceConfig::File { path, format, begin: begin(reader) },
-        "replay" => SourceConfig::Replay { path, format, speed: reader.number("speed").unwrap_or(1.0) },
+        "file" | "file_replay" => SourceConfig::File { path, format, begin },
+        "replay" => SourceConfig::Replay { path, format, speed },
         "command" => {
             if argv.is_none() && reader.entry("command").is_none() {
                 reader.missing("command", "the source `command` needs a `command`", "say which program to run");
             }
             SourceConfig::Command { argv: argv.unwrap_or_default(), format }
         }
-        _ => SourceConfig::Host { step: step(reader) },
+        _ => SourceConfig::Host { step },
     }
 }
 
