@@ -17,8 +17,9 @@ use crate::support::{setting, spread, telemetry, until};
 
 /// Number of the exit of a node that has been replaced.
 const FENCED: i32 = 75;
-/// The lease's TTL: short, so that a stopped holder is soon replaced; long enough for a busy machine.
-const TTL: &str = "lease: {ttl_sec: 1}\n";
+/// A TTL so short that a stopped holder is soon replaced, and long enough for a busy machine. A holder that is killed is
+/// replaced at once, whatever the TTL.
+const SHORT_TTL: &str = "lease: {ttl_sec: 1}\n";
 
 /// Writes telemetry for as long as the pair is tormented.
 struct Writer {
@@ -35,18 +36,16 @@ impl Writer {
             let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
             let mut written = Vec::new();
             let mut chunks = Random::seeded(3);
-            'all: loop {
-                // The same cycles come again, later.
-                for line in telemetry::recording(2_000, 20, 5).concat().chunks(997) {
-                    if ended.load(Ordering::Acquire) {
-                        break 'all;
-                    }
-                    std::io::Write::write_all(&mut file, line).unwrap();
-                    written.extend_from_slice(line);
-                    std::thread::sleep(Duration::from_millis(chunks.between(5, 15)));
+            // About ten cycles a second.
+            for part in telemetry::recording(6_000, 20, 5).concat().chunks(497) {
+                if ended.load(Ordering::Acquire) {
+                    return written;
                 }
+                std::io::Write::write_all(&mut file, part).unwrap();
+                written.extend_from_slice(part);
+                std::thread::sleep(Duration::from_millis(chunks.between(20, 40)));
             }
-            written
+            panic!("the recording was too short for so long a test");
         });
         Self { stop, thread: Some(thread) }
     }
@@ -93,14 +92,17 @@ impl<'a> Pair<'a> {
     }
 
     /// Starts again whichever has ended with the number of a replaced node; any other end is a failure.
-    fn both_run(&mut self) {
-        for place in 0..2 {
-            if self.nodes[place].has_ended().is_some() {
-                assert_eq!(self.nodes[place].exit_code(), FENCED, "{}", self.nodes[place].log());
-                self.replaced += 1;
-                self.restart(place);
-            }
+    fn runs(&mut self, place: usize) {
+        if self.nodes[place].has_ended().is_some() {
+            assert_eq!(self.nodes[place].exit_code(), FENCED, "{}", self.nodes[place].log());
+            self.replaced += 1;
+            self.restart(place);
         }
+    }
+
+    fn both_run(&mut self) {
+        self.runs(0);
+        self.runs(1);
     }
 
     fn restart(&mut self, place: usize) {
@@ -112,6 +114,7 @@ impl<'a> Pair<'a> {
     fn taken_over(&mut self, other: usize, seq: Seq, since: Instant) -> Duration {
         let name = self.nodes[other].name.clone();
         until(&format!("{name} takes over"), || {
+            self.runs(other);
             self.reader.poll();
             let mut later = self.reader.records.iter().filter(|sealed| sealed.record.seq > seq);
             later.any(|sealed| sealed.record.node.as_str() == name).then(|| since.elapsed())
@@ -136,8 +139,8 @@ impl<'a> Pair<'a> {
         let pair = until("one is active and the other stands by", || {
             self.both_run();
             let active = self.active();
-            let role = |node: &mut Node| node.get("/v1/status").json()["role"].clone();
-            let ready = role(&mut self.nodes[active]) == "active" && role(&mut self.nodes[1 - active]) == "standby";
+            let is = |node: &Node, role: &str| node.role().is_some_and(|is| is == role);
+            let ready = is(&self.nodes[active], "active") && is(&self.nodes[1 - active], "standby");
             ready.then_some(active)
         });
         self.cycles(1);
@@ -145,11 +148,15 @@ impl<'a> Pair<'a> {
     }
 }
 
+fn settings(lease: &str) -> String {
+    format!("{}{lease}alert_sinks: [file]\n", telemetry::SETTINGS)
+}
+
 #[test]
 fn w1_h1_h3_a_hundred_kills_of_the_active() {
     let kills = setting("HB_PAIR_KILLS", 100);
     let mut random = Random::told("pair kills");
-    let project = Project::new(&format!("{}{TTL}alert_sinks: [file]\n", telemetry::SETTINGS));
+    let project = Project::new(&settings(""));
     let writer = Writer::start(&project);
     let readers = Readers::start(&project.output);
     let mut pair = Pair::start(&project);
@@ -176,7 +183,7 @@ fn w1_h1_h3_a_hundred_kills_of_the_active() {
 fn h1_h2_twenty_stops_of_the_active_leave_a_zombie_that_steps_down() {
     let stops = setting("HB_PAIR_STOPS", 20);
     let mut random = Random::told("pair stops");
-    let project = Project::new(&format!("{}{TTL}alert_sinks: [file]\n", telemetry::SETTINGS));
+    let project = Project::new(&settings(SHORT_TTL));
     let writer = Writer::start(&project);
     let readers = Readers::start(&project.output);
     let mut pair = Pair::start(&project);
@@ -200,7 +207,8 @@ fn h1_h2_twenty_stops_of_the_active_leave_a_zombie_that_steps_down() {
         ends.push(resumed.elapsed());
         pair.reader.poll();
         let name = &pair.nodes[active].name;
-        let appended = pair.reader.records[standing..].iter().filter(|sealed| sealed.record.node.as_str() == name.as_str());
+        let appended =
+            pair.reader.records[standing..].iter().filter(|sealed| sealed.record.node.as_str() == name.as_str());
         assert_eq!(appended.count(), 0, "the zombie {name} appended something");
         pair.restart(active);
     }
@@ -215,9 +223,8 @@ fn h1_h2_twenty_stops_of_the_active_leave_a_zombie_that_steps_down() {
 
 /// Stops both, decides the rest, and compares with an undisturbed run over the same bytes.
 fn finish(mut pair: Pair<'_>, writer: Writer, readers: Readers) {
+    let active = pair.warm();
     let bytes = writer.finish();
-    pair.both_run();
-    let active = pair.active();
     for place in [1 - active, active] {
         assert_eq!(pair.nodes[place].stop(), 0, "{}", pair.nodes[place].log());
     }
@@ -226,7 +233,7 @@ fn finish(mut pair: Pair<'_>, writer: Writer, readers: Readers) {
     let read = readers.finish();
     let records = &pair.reader.records;
     journal::assert_whole(records);
-    let undisturbed = Project::new(&format!("{}{TTL}alert_sinks: [file]\n", telemetry::SETTINGS));
+    let undisturbed = Project::new(&settings(""));
     undisturbed.feed(bytes);
     undisturbed.once("a");
     journal::assert_same_decisions(records, &journal::read(&undisturbed.output));

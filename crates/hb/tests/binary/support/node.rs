@@ -67,6 +67,12 @@ impl Node {
         http::get(address, path).unwrap_or_else(|error| panic!("{} does not answer {path}: {error}", self.name))
     }
 
+    /// What it says that it is, if it answers.
+    pub(crate) fn role(&self) -> Option<String> {
+        let listen = self.announced()?["listen"].as_str()?.parse().ok()?;
+        Some(http::get(listen, "/v1/status").ok()?.json()["role"].as_str()?.to_owned())
+    }
+
     /// Waits until it serves, whatever its role.
     pub(crate) fn wait_up(&mut self) {
         let address = self.address();
@@ -74,11 +80,9 @@ impl Node {
     }
 
     pub(crate) fn wait_role(&mut self, role: &str) {
-        let address = self.address();
         until(&format!("{} is {role}", self.name), || {
             self.must_run();
-            let answer = http::get(address, "/v1/status").ok()?;
-            (answer.json()["role"] == role).then_some(())
+            (self.role()? == role).then_some(())
         });
     }
 
