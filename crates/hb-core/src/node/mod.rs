@@ -268,11 +268,11 @@ impl Node {
         match self.lease {
             Lease::Opening { .. } if self.streams.values().all(|stream| stream.opened) => {
                 self.turn(LeaseEvent::Opened, now);
-                let documents = &self.documents;
+                let (documents, author) = (&self.documents, Author { node: &self.name, now });
                 for stream in self.streams.values_mut() {
                     let reference = stream.fold.baseline.clone();
                     let document = reference.as_ref().and_then(|one| documents.get(&one.hash)).map(Arc::clone);
-                    stream.start(document.zip(reference), step);
+                    stream.start(document.zip(reference), &author, step);
                 }
             }
             Lease::Draining { .. } if self.streams.values().all(|stream| !stream.opened) => {

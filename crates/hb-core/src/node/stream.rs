@@ -39,6 +39,8 @@ pub(super) struct Stream {
     pub(super) opened: bool,
     name: StreamName,
     versions: u32,
+    /// The epoch that this node has opened, or is opening.
+    reign: Epoch,
     tip: Option<Head>,
     waiting: BTreeMap<Seq, Vec<Held>>,
     reopened: Stamp,
@@ -55,6 +57,7 @@ impl Stream {
             source: SourceView::Closed,
             opened: false,
             versions: 0,
+            reign: Epoch(0),
             tip: None,
             waiting: BTreeMap::new(),
             reopened: Stamp::default(),
@@ -95,7 +98,7 @@ impl Stream {
     }
 
     fn push(&mut self, author: &Author<'_>, body: Body, step: &mut Step) -> Arc<Sealed> {
-        let sealed = self.record(author.node, self.fold.epoch, author.now.wall, body);
+        let sealed = self.record(author.node, self.reign, author.now.wall, body);
         step.records.push((self.watch().clone(), Arc::clone(&sealed)));
         sealed
     }
@@ -106,7 +109,7 @@ impl Stream {
 
     /// Opens the next epoch.
     pub(super) fn open(&mut self, author: &Author<'_>, lease: &str, reason: &str, step: &mut Step) {
-        self.fold.epoch = self.fold.epoch.next();
+        self.reign = self.fold.epoch.next();
         self.reopened = author.now.wall;
         let body = Body::EpochOpened { lease: lease.into(), reason: reason.into() };
         let sealed = self.push(author, body, step);
@@ -123,7 +126,12 @@ impl Stream {
     }
 
     /// Starts work from what the records add up to.
-    pub(super) fn start(&mut self, baseline: Option<(Arc<Baseline>, BaselineRef)>, step: &mut Step) {
+    pub(super) fn start(
+        &mut self,
+        baseline: Option<(Arc<Baseline>, BaselineRef)>,
+        author: &Author<'_>,
+        step: &mut Step,
+    ) {
         let past = Past {
             last: self.fold.last.clone(),
             baseline,
@@ -132,6 +140,8 @@ impl Stream {
             versions: self.versions,
         };
         self.work(past, step);
+        let learned = self.watcher.as_mut().and_then(Watcher::learned);
+        self.outcomes(learned.into_iter().collect(), author, step);
     }
 
     fn work(&mut self, past: Past, step: &mut Step) {

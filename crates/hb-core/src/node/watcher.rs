@@ -270,10 +270,12 @@ impl Watcher {
     }
 
     fn close(&mut self, closing: Closed, out: &mut Vec<Outcome>) {
-        let decided = self.decided(closing);
-        let learned = self.learn(&decided);
-        let mut decided = decided;
-        decided.learning = self.learning.then(|| self.past.learner.windows());
+        let mut decided = self.decided(closing);
+        if self.learning {
+            teach(&mut self.past.learner, &decided);
+            // Said before anything is adopted: whoever finds this record without an adoption after it adopts.
+            decided.learning = Some(self.past.learner.windows());
+        }
         if let Some(alert) = decided.alert.clone().filter(|_| !self.settings.alert.sinks.is_empty()) {
             let sinks = self.settings.alert.sinks.clone();
             self.past.undelivered.push(Undelivered { alert, sinks });
@@ -287,7 +289,7 @@ impl Watcher {
         let decided = Arc::new(decided);
         self.past.last = Some(Arc::clone(&decided));
         out.push(Outcome::Decided(decided));
-        out.extend(learned);
+        out.extend(self.learned());
     }
 
     fn decided(&self, closing: Closed) -> CycleDecided {
@@ -370,18 +372,15 @@ impl Watcher {
         }
     }
 
-    /// A baseline is learned from cycles in a row that have data and do not fail.
-    fn learn(&mut self, decided: &CycleDecided) -> Option<Outcome> {
-        if !self.learning {
-            return None;
-        }
-        teach(&mut self.past.learner, decided);
+    /// Adopts a baseline once enough cycles in a row, with data and without failure, have been seen and all gates are open. To
+    /// be asked at the start, too: the holder before may have ended between its last cycle and the adoption.
+    pub fn learned(&mut self) -> Option<Outcome> {
         let windows = self.past.learner.windows();
         let settings = Arc::clone(&self.settings);
-        if windows < settings.learn.cycles {
+        if !self.learning || windows < settings.learn.cycles {
             return None;
         }
-        let last = decided.decision.cycle;
+        let last = self.past.last.as_ref()?.decision.cycle;
         let first = CycleNo(last.0.saturating_add(1).saturating_sub(u64::from(windows)));
         let from = format!("cycles {first}..{last} of {}", settings.name);
         let (baseline, gates) = self.past.learner.finish(&from, "auto", &settings.learn);
@@ -395,9 +394,7 @@ impl Watcher {
         let bytes = baseline.to_bytes();
         let reference = BaselineRef { tag: settings.baseline_tag.clone(), version: self.past.versions.saturating_add(1), hash: Hash::of(&bytes) };
         let (provenance, series) = (baseline.provenance.clone(), baseline.series.len() as u64);
-        let mut adopted = self.adopt(Arc::new(baseline), reference, format!("learned by itself from {from}"));
-        // The cycle at hand is the one before `next_cycle` is counted on.
-        adopted.from_cycle = last.next();
+        let adopted = self.adopt(Arc::new(baseline), reference, format!("learned by itself from {from}"));
         Some(Outcome::Learned { adopted, bytes, provenance, series, gates })
     }
 }

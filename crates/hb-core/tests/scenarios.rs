@@ -1,0 +1,122 @@
+//! Runs every `scenarios/*.txt`: commands, `----`, what the node answers.
+//!
+//! `UPDATE=1 cargo test -p hb-core --test scenarios` rewrites the answers; read the diff before committing it.
+//!
+//! Commands begin with the time in seconds: `granted`, `commit` (all under way) or `commit N`, `read A B …` (event times in
+//! seconds, `?` is nonsense) which adds to the source and reads it, `reread` which reads what is there, `idle`, `ended`, `delivered CYCLE`,
+//! `drain`, `superseded`, `usurp`, and `crash`, after which a new node has only the journal and the source.
+
+#![expect(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic, reason = "the harness reads scenario files and fails by panicking")]
+
+mod stage;
+
+use std::{env, fs, path::Path};
+
+use hb_core::ids::CycleNo;
+use hb_core::node::step::{Effect, Input};
+use hb_core::time::{SECOND_NS, Stamp};
+use stage::{Actor, Disk, Item, describe, effect, usurp, watch};
+
+#[test]
+fn scenarios() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let mut paths: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let actual = play(&text);
+        if env::var("UPDATE").is_ok() {
+            fs::write(&path, &actual).unwrap();
+        } else {
+            assert_eq!(actual, text, "{}", path.display());
+        }
+    }
+}
+
+struct Scene {
+    disk: Disk,
+    source: Vec<Item>,
+    actor: Actor,
+    told: usize,
+}
+
+fn play(text: &str) -> String {
+    let mut scene = Scene { disk: Disk::default(), source: Vec::new(), actor: Actor::new("a"), told: 0 };
+    let (mut out, mut answering) = (String::new(), false);
+    for line in text.lines() {
+        if line.is_empty() || line.starts_with('#') {
+            answering = false;
+            out.push_str(line);
+            out.push('\n');
+        } else if !answering {
+            answering = true;
+            out.push_str(&format!("{line}\n----\n{}", scene.command(line)));
+        }
+    }
+    out
+}
+
+impl Scene {
+    fn command(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (at, rest): (i64, &[&str]) = (words.first().unwrap().parse().unwrap(), words.get(2..).unwrap_or_default());
+        let mut answer = String::new();
+        let effects = match *words.get(1).unwrap() {
+            "granted" => self.actor.granted(&self.disk, at),
+            "commit" => return self.commit(at, rest),
+            "read" => {
+                self.source.extend(rest.iter().map(|word| item(word)));
+                self.actor.read(&self.source, usize::MAX / 2, at)
+            }
+            "reread" => self.actor.read(&self.source, usize::MAX / 2, at),
+            "idle" => self.actor.handle(Input::Idle(&watch(), Stamp(at * SECOND_NS)), at),
+            "ended" => self.actor.handle(Input::Ended(&watch()), at),
+            "delivered" => {
+                let cycle = CycleNo(rest.first().unwrap().parse().unwrap());
+                let watch = watch();
+                self.actor.handle(Input::Delivered { watch: &watch, cycle, sink: "page", tries: 1, given_up: None }, at)
+            }
+            "drain" => self.actor.handle(Input::Drain { reason: "SIGTERM" }, at),
+            "superseded" => self.actor.handle(Input::Superseded { by: "node b".into() }, at),
+            "usurp" => {
+                usurp(&mut self.disk, at);
+                Vec::new()
+            }
+            "crash" => {
+                self.actor = Actor::new("b");
+                self.told = 0;
+                Vec::new()
+            }
+            other => panic!("unknown command {other}"),
+        };
+        self.answer(&mut answer, &effects);
+        if answer.is_empty() { "nothing\n".into() } else { answer }
+    }
+
+    fn commit(&mut self, at: i64, rest: &[&str]) -> String {
+        let most = rest.first().map_or(usize::MAX, |word| word.parse().unwrap());
+        let mut answer = String::new();
+        for _ in 0..most {
+            if self.actor.under_way.is_empty() {
+                break;
+            }
+            self.told = self.told.saturating_sub(1);
+            let effects = self.actor.commit_one(&mut self.disk, at);
+            self.answer(&mut answer, &effects);
+        }
+        if answer.is_empty() { "nothing\n".into() } else { answer }
+    }
+
+    fn answer(&mut self, answer: &mut String, effects: &[Effect]) {
+        for sealed in self.actor.under_way.iter().skip(self.told) {
+            answer.push_str(&format!("{}\n", describe(sealed)));
+        }
+        self.told = self.actor.under_way.len();
+        effects.iter().for_each(|one| answer.push_str(&format!("do {}\n", effect(one))));
+    }
+}
+
+fn item(word: &str) -> Item {
+    if word == "?" { Item::Nonsense } else { Item::At(word.parse().unwrap(), 1.0) }
+}
