@@ -70,9 +70,9 @@ fn function(line: &str) -> Option<&str> {
     rest.strip_prefix("fn ")?.split(['(', '<']).next()
 }
 
-/// Names in backticks that are test names: at least two underscores, lower case.
+/// Names in backticks that are test names: at least four underscores, lower case.
 fn names_a_test(word: &str) -> bool {
-    word.matches('_').count() >= 3 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    word.matches('_').count() >= 4 && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 #[cfg(test)]
