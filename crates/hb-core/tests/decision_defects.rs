@@ -37,6 +37,17 @@ fn w5_everything_missing_is_no_pass() {
 }
 
 #[test]
+fn w5_a_baseline_of_which_nothing_is_heard_is_no_baseline() {
+    // Heard in every other window only, so its silence says nothing; but neither does the stranger's presence.
+    let sometimes = |w| vec![(if w % 2 == 0 { "a" } else { "b" }, around(10.0, w))];
+    let mut world = World::new().learn(30, sometimes);
+    let decision = world.step(&[("stranger", vec![1.0])]);
+    assert_eq!(decision.status, Status::NoBaseline);
+    assert!(decision.headline.contains("none of which the baseline knows"), "{}", decision.headline);
+    assert_eq!(world.step(&[("a", around(10.0, 31))]).status, Status::Pass);
+}
+
+#[test]
 fn w5_a_silent_critical_series_fails() {
     let critical = Metric { critical: true, fail_threshold: Some(100.0), ..Metric::default() };
     let mut world = World::with(&[("a", critical)]).learn(30, |w| vec![("a", around(10.0, w)), ("b", around(5.0, w))]);

@@ -146,16 +146,15 @@ pub(super) fn severity(rule: Rule) -> Severity {
 
 fn status(drivers: &[Driver], series: &SeriesTable, baseline: Option<&Baseline>) -> Status {
     let worst = drivers.iter().map(|driver| driver.severity).max();
-    if worst == Some(Severity::Fail) {
-        Status::Fail
-    } else if series.rows.iter().all(|row| row.n == 0) {
-        Status::NoData
-    } else if baseline.is_none() {
-        Status::NoBaseline
-    } else if worst == Some(Severity::Drift) {
-        Status::PassWithDrift
-    } else {
-        Status::Pass
+    let known =
+        |baseline: &Baseline| series.rows.iter().any(|row| row.n > 0 && baseline.series.contains_key(&row.name));
+    match worst {
+        Some(Severity::Fail) => Status::Fail,
+        _ if series.rows.iter().all(|row| row.n == 0) => Status::NoData,
+        Some(Severity::Drift) if baseline.is_some() => Status::PassWithDrift,
+        // A baseline of which nothing was heard is none: there was nothing to compare (W5).
+        _ if !baseline.is_some_and(known) => Status::NoBaseline,
+        Some(Severity::Drift | Severity::Notice) | None => Status::Pass,
     }
 }
 

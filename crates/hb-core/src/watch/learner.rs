@@ -50,6 +50,9 @@ const THIN_SHARE_MAX: f64 = 0.1;
 /// Largest share of cycles that may have failed.
 const FAILED_SHARE_MAX: f64 = 0.1;
 
+/// Windows in which a counter that never falls must rise.
+const RISING_MIN: u32 = 3;
+
 /// Windows pooled before distances are taken: before that the pool itself is still noise.
 const POOLED_FIRST: u32 = 5;
 
@@ -311,9 +314,10 @@ impl Lesson {
             self.speed.push(speed);
             self.rising = self.rising.saturating_add(u32::from(speed > 0.0));
         }
-        if let Some((before, _)) = self.newest.filter(|_| row.n == 1) {
-            self.changes = self.changes.saturating_add(u64::from(row.last.total_cmp(&before).is_ne()));
-            self.falls = self.falls.saturating_add(u64::from(row.last < before));
+        // What happens between two windows counts like what happens within one.
+        if let Some((before, _)) = self.newest {
+            self.changes = self.changes.saturating_add(u64::from(row.first.total_cmp(&before).is_ne()));
+            self.falls = self.falls.saturating_add(u64::from(row.first < before));
         }
         self.newest = Some((row.last, row.last_at));
         if let Some(spread) = row.ln_spread() {
@@ -366,15 +370,16 @@ impl Lesson {
         self.falls.saturating_mul(50) <= self.changes && self.level.tally.min >= 0.0
     }
 
-    /// A counter rises in most windows, hardly ever falls, is never negative and ends above where it began; one that is
-    /// named as such (`…_total`) needs to rise only once.
+    /// A counter hardly ever falls, is never negative and ends above where it began (unless it started again); it rises
+    /// in most windows, or, when it never falls, in some. One that is named as such (`…_total`) needs to rise only once.
     fn kind(&self, name: &str) -> LearnedKind {
         let windows = self.level.tally.k;
         if self.changes == 0 && self.level.tally.min >= self.level.tally.max {
             return LearnedKind::Constant;
         }
-        let rising = self.rising > 0 && (name.ends_with("_total") || self.rising.saturating_mul(2) > windows);
-        let climbs = self.level.trend().0 > 0.0 && self.level.memory() > 0.5 || self.falls > 0;
+        let often = self.rising.saturating_mul(2) > windows || (self.rising >= RISING_MIN && self.falls == 0);
+        let rising = often || (self.rising > 0 && name.ends_with("_total"));
+        let climbs = self.level.previous > self.level.first || self.falls > 0;
         if rising && self.few_falls() && climbs {
             return LearnedKind::Counter;
         }

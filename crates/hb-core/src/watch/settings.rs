@@ -68,11 +68,11 @@ pub struct DriftSettings {
     pub clear_after: u32,
     /// Smallest distance that counts, in standard deviations of the readings …
     pub effect_sd: f64,
-    /// … or in per cent of the baseline, whichever is reached.
+    /// … or in per cent of the baseline, whichever is reached; a series that was moving while it was learned must reach both.
     pub effect_percent: f64,
     /// Distance outside the range that the baseline's own windows had, as a factor of that range; 1 = just outside.
     pub range_factor: f64,
-    /// Slow drift by CUSUM, as early warning.
+    /// Slow drift by CUSUM, as early warning (a notice, never a status); from baselines of 50 cycles on.
     pub trend: bool,
     /// Compare distributions of every series, not only of those with `ks_threshold`.
     pub distribution: bool,

@@ -239,8 +239,7 @@ fn each_symbol(mut see: impl FnMut(&str, f64, &str, &Atom)) {
     for unit in UNITS {
         for own in unit.symbols {
             see("", 1.0, own, unit);
-            for (prefix, factor, kind) in PREFIXES.iter().filter(|(_, _, kind)| unit.prefixes.takes(*kind)) {
-                let _kind = kind;
+            for (prefix, factor, _) in PREFIXES.iter().filter(|(_, _, kind)| unit.prefixes.takes(*kind)) {
                 see(prefix, *factor, own, unit);
             }
         }

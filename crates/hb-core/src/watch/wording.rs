@@ -48,7 +48,7 @@ pub(super) fn driver(case: &Case<'_>, line: &Line<'_>, track: &Track, finding: O
         reason: String::new(),
         next: String::new(),
     };
-    driver.reason = format!("{}{}", reason(&driver, line), standing(case, track, found.strength, line));
+    driver.reason = format!("{}{}", reason(&driver, line), standing(case, track, found.strength));
     driver.next = next(&driver);
     driver
 }
@@ -161,7 +161,7 @@ fn unusable(line: &Line<'_>) -> String {
 }
 
 /// How the episode stands, where that is not "broken in this cycle".
-fn standing(case: &Case<'_>, track: &Track, strength: Strength, line: &Line<'_>) -> String {
+fn standing(case: &Case<'_>, track: &Track, strength: Strength) -> String {
     if track.held > 0 {
         return format!("; held for {} cycles without a usable reading", track.held);
     }
@@ -171,10 +171,7 @@ fn standing(case: &Case<'_>, track: &Track, strength: Strength, line: &Line<'_>)
         }
         Strength::Broken | Strength::IfDiscovered => String::new(),
         Strength::Lingering => "; not far enough to raise, not back either".to_owned(),
-        Strength::Clean => {
-            let _line = line;
-            format!("; back for {} of {} cycles", track.clean, case.settings.0.drift.clear_after)
-        }
+        Strength::Clean => format!("; back for {} of {} cycles", track.clean, case.settings.0.drift.clear_after),
     }
 }
 
@@ -238,6 +235,9 @@ pub(super) fn headline(case: &Case<'_>, status: Status, drivers: &[Driver]) -> S
         }
         Status::NoData if case.series.rows.is_empty() => "NO_DATA: nothing arrived in this cycle".to_owned(),
         Status::NoData => format!("NO_DATA: {} series arrived, none with a usable reading", case.series.rows.len()),
+        Status::NoBaseline if case.baseline.is_some() => {
+            format!("NO_BASELINE: {heard} series heard, none of which the baseline knows")
+        }
         Status::NoBaseline => match case.learning_left {
             Some(0) => format!("NO_BASELINE: {heard} series heard, waiting for the baseline's quality gates to open"),
             Some(left) => format!("NO_BASELINE: {heard} series heard, {left} more cycles to learn from"),
