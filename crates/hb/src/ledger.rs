@@ -300,7 +300,9 @@ impl Ledger {
                         return Ok(answer);
                     }
                 }
-                Appended::Failed(why) => return Err(Failure::new(Exit::CannotWrite, why)),
+                Appended::Failed(why) | Appended::Stopped(why) => {
+                    return Err(Failure::new(Exit::CannotWrite, why));
+                }
             }
         }
         let what = format!("{} could not be appended to in {RACES_MAX} tries", self.stream);

@@ -33,7 +33,7 @@ impl From<JournalError> for Failure {
         match error {
             JournalError::Corrupt(what) => Self::new(Exit::Corrupt, what)
                 .help("`hb verify` lists everything that is damaged; docs/ops/repair.md says what can be done"),
-            JournalError::Unavailable(what) => Self::new(Exit::Unavailable, what),
+            JournalError::Unavailable(what) | JournalError::Stopped(what) => Self::new(Exit::Unavailable, what),
         }
     }
 }
