@@ -12,7 +12,7 @@ use std::time::Instant;
 use hb_core::ids::{Seq, StreamName, WatchName};
 use hb_core::node::fact::Sealed;
 use hb_core::node::step::Blob;
-use hb_store::port::{Appended, Journal, Standing};
+use hb_store::port::{Appended, Journal, JournalError, Standing};
 
 use crate::parts::Documents;
 use crate::shared::Shared;
@@ -35,6 +35,8 @@ pub(crate) enum End {
     Stored,
     /// Not done; to be tried again later.
     Held(String),
+    /// The journal will never take anything from this process again.
+    Stopped(String),
     Nothing,
 }
 
@@ -89,6 +91,7 @@ impl Committer {
             Appended::Refused(_) => "refused",
             Appended::Unknown(_) => "unknown",
             Appended::Failed(_) => "failed",
+            Appended::Stopped(_) => "stopped",
         };
         shared.count(|stats| {
             *stats.appends.entry(end).or_insert(0) += 1;
@@ -108,6 +111,7 @@ impl Committer {
                 self.queue.push_front(Work::Record(watch, sealed));
                 End::Held(why)
             }
+            Appended::Stopped(why) => End::Stopped(why),
         }
     }
 
@@ -122,6 +126,7 @@ impl Committer {
                     End::Held("the append was not done after all; it is tried again".into())
                 }
             },
+            Err(JournalError::Stopped(why)) => End::Stopped(why),
             Err(error) => {
                 self.queue.push_front(Work::ReadBack(watch, sealed));
                 End::Held(error.to_string())

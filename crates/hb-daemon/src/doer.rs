@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hb_actuators::{AlertSink, Backoff, Delivery};
 use hb_core::ids::WatchName;
 use hb_core::watch::alert::Alert;
@@ -60,10 +60,7 @@ impl Doer {
 
     /// Hands an alert over; gives whether there was room.
     pub(crate) fn deliver(&self, alert: Alert) -> bool {
-        match self.out.as_ref().map(|out| out.try_send(alert)) {
-            Some(Ok(())) => true,
-            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
-        }
+        self.out.as_ref().is_some_and(|out| out.try_send(alert).is_ok())
     }
 
     /// Ends the thread once its present try is over; a sink that hangs is left behind after a second.

@@ -19,7 +19,6 @@ const RACES_MAX: usize = 64;
 /// One tag's stream.
 #[derive(Debug)]
 pub(crate) struct Tag {
-    pub(crate) watch: WatchName,
     stream: StreamName,
     follower: Follower,
     head: Option<Head>,
@@ -34,7 +33,6 @@ impl Tag {
     pub(crate) fn new(watch: &WatchName, tag: &str) -> Self {
         let stream = StreamName::baseline(watch, tag);
         Self {
-            watch: watch.clone(),
             follower: Follower::new(stream.clone(), Seq(0)),
             stream,
             head: None,
@@ -102,7 +100,7 @@ impl Tag {
             match journal.append(&self.stream, sealed.record.seq, &sealed.bytes) {
                 // The poll of the next round reads it back, or what somebody else wrote.
                 Appended::Committed | Appended::Refused(_) | Appended::Unknown(_) => {}
-                Appended::Failed(why) => return Err(why),
+                Appended::Failed(why) | Appended::Stopped(why) => return Err(why),
             }
         }
         Err(format!("{} could not be appended to in {RACES_MAX} tries: others are always quicker", self.stream))

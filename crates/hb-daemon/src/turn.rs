@@ -220,6 +220,7 @@ impl Loop {
         }
         match error {
             JournalError::Corrupt(what) => self.ended = Some(Ended::Corrupt(what.clone())),
+            JournalError::Stopped(what) => self.ended = Some(Ended::Unfinished(what.clone())),
             JournalError::Unavailable(_) => thread::sleep(self.bounds.follow_every),
         }
     }
@@ -474,6 +475,13 @@ impl Loop {
                 End::Refused(watch, seq) => {
                     let step = self.node.handle(Input::Refused(&watch, seq), clock::now());
                     self.carry_out_later(step);
+                }
+                End::Stopped(why) => {
+                    // Another node, or this one started anew, goes on from what is durable.
+                    tracing::error!("{why}");
+                    self.committer.clear();
+                    self.ended = Some(Ended::Unfinished(why));
+                    return;
                 }
                 End::Held(why) => {
                     if self.held.as_ref() != Some(&why) {

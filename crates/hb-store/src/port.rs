@@ -15,6 +15,9 @@ pub enum Appended {
     Unknown(String),
     /// It was certainly not done, and may be tried again: no space, read-only, no permission.
     Failed(String),
+    /// It was not acknowledged, and this handle will never append again: an fsync failed, and what such a disk says later is
+    /// not believed. The node has to end, so that another one goes on.
+    Stopped(String),
 }
 
 /// What stands in the way of an append.
@@ -35,6 +38,9 @@ pub enum JournalError {
     /// What is stored is damaged; names the file and record.
     #[error("{0}")]
     Corrupt(String),
+    /// This handle has stopped for good ([`Appended::Stopped`]).
+    #[error("{0}")]
+    Stopped(String),
 }
 
 /// A stream of numbered records, appended by compare-and-set.

@@ -38,7 +38,7 @@ fn writer_process() {
         match journal.append(&stream(), seq, &sample(&stream(), seq, &name, prev).bytes) {
             Appended::Committed => println!("acknowledged {seq} {name}"),
             Appended::Refused(_) => {}
-            other @ (Appended::Unknown(_) | Appended::Failed(_)) => panic!("{other:?}"),
+            other @ (Appended::Unknown(_) | Appended::Failed(_) | Appended::Stopped(_)) => panic!("{other:?}"),
         }
     }
 }

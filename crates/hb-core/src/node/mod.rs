@@ -68,7 +68,10 @@ impl Node {
         match input {
             Input::Record(watch, sealed) => self.followed(watch, sealed, now),
             Input::Document(hash, document) => self.document(hash, document, now),
-            Input::Granted { how, why, until } => self.granted(how, &why, until, now, &mut step),
+            Input::Granted { how, why, until } => {
+                self.turn(LeaseEvent::Granted { until }, now);
+                self.open(how, &why, now, &mut step);
+            }
             Input::Renewed { until } => self.turn(LeaseEvent::Renewed { until }, now),
             Input::Superseded { by } => self.fence(by, &mut step),
             Input::Committed(watch, seq) => self.committed(watch, seq, now, &mut step),
@@ -238,8 +241,7 @@ impl Node {
         }
     }
 
-    fn granted(&mut self, how: &'static str, why: &str, until: Moment, now: Now, step: &mut Step) {
-        self.turn(LeaseEvent::Granted { until }, now);
+    fn open(&mut self, how: &'static str, why: &str, now: Now, step: &mut Step) {
         let author = Author { node: &self.name, now };
         for stream in self.streams.values_mut().filter(|_| matches!(self.lease, Lease::Opening { .. })) {
             stream.open(&author, how, why, step);

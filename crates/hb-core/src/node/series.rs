@@ -43,12 +43,14 @@ impl Series {
         self.names.len()
     }
 
+    /// Voids all slots: the source announces its names anew.
+    pub(super) fn void(&mut self) {
+        self.slots.clear();
+        self.raw.clear();
+    }
+
     /// Takes a batch's names in.
-    pub(super) fn announce(&mut self, names: &[NewName], reset: bool) {
-        if reset {
-            self.slots.clear();
-            self.raw.clear();
-        }
+    pub(super) fn announce(&mut self, names: &[NewName]) {
         self.raw.extend_from_slice(names);
         self.slots.extend(names.iter().map(|name| Slot {
             index: NOT_YET,

@@ -10,7 +10,7 @@ use super::fact::{AlertDelivered, Body, Record, Sealed, Undelivered};
 use super::fold::Fold;
 use super::step::{Blob, Effect, Learned, Step};
 use super::view::{SourceView, Totals, WatchView};
-use super::watcher::{Outcome, Past, Watcher};
+use super::watcher::{Adoption, Outcome, Past, Watcher};
 use crate::ids::{Epoch, NodeName, Seq, StreamName, WatchName};
 use crate::journal::{FORMAT, Hash, Head, seal};
 use crate::time::{Now, Stamp};
@@ -187,7 +187,8 @@ impl Stream {
                         self.hold(seq, Held::Effect(Effect::Deliver(watch, under_way)));
                     }
                 }
-                Outcome::Learned { adopted, bytes, provenance, series, gates } => {
+                Outcome::Learned(adoption) => {
+                    let Adoption { adopted, bytes, provenance, series, gates } = *adoption;
                     let reference = adopted.baseline.clone();
                     let (hash, reason) = (reference.hash, adopted.reason.clone());
                     step.blobs.push(Blob { hash, bytes });

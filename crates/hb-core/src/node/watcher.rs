@@ -51,18 +51,22 @@ pub enum Outcome {
     /// A cycle is decided.
     Decided(Arc<CycleDecided>),
     /// A baseline was learned, all its gates are open, and the watch decides against it from the next cycle on.
-    Learned {
-        /// Record of the adoption.
-        adopted: BaselineAdopted,
-        /// The document, to be made durable before the record.
-        bytes: Vec<u8>,
-        /// Where it comes from.
-        provenance: Provenance,
-        /// Series in it.
-        series: u64,
-        /// Its gates.
-        gates: Vec<Gate>,
-    },
+    Learned(Box<Adoption>),
+}
+
+/// A baseline that a watch learned by itself.
+#[derive(Debug)]
+pub struct Adoption {
+    /// Record of the adoption.
+    pub adopted: BaselineAdopted,
+    /// The document, to be made durable before the record.
+    pub bytes: Vec<u8>,
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// Series in it.
+    pub series: u64,
+    /// Its gates.
+    pub gates: Vec<Gate>,
 }
 
 /// What a watch goes on from, besides its settings.
@@ -194,7 +198,10 @@ impl Watcher {
 
     /// Takes what the source delivered.
     pub fn batch(&mut self, batch: &Batch, now: Now) -> Vec<Outcome> {
-        self.series.announce(&batch.names, batch.reset);
+        if batch.reset {
+            self.series.void();
+        }
+        self.series.announce(&batch.names);
         let mut out = Vec::new();
         let mut faults = batch.faults.iter().peekable();
         let token = &batch.start.token;
@@ -395,7 +402,7 @@ impl Watcher {
         let reference = BaselineRef { tag: settings.baseline_tag.clone(), version: self.past.versions.saturating_add(1), hash: Hash::of(&bytes) };
         let (provenance, series) = (baseline.provenance.clone(), baseline.series.len() as u64);
         let adopted = self.adopt(Arc::new(baseline), reference, format!("learned by itself from {from}"));
-        Some(Outcome::Learned { adopted, bytes, provenance, series, gates })
+        Some(Outcome::Learned(Box::new(Adoption { adopted, bytes, provenance, series, gates })))
     }
 }
 

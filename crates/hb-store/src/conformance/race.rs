@@ -49,7 +49,7 @@ fn wins_number(journal: &mut dyn Journal, name: &StreamName, seq: Seq, bytes: &[
             assert_ne!(there, bytes, "J2");
             false
         }
-        other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Failed(_)) => {
+        other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Failed(_) | Appended::Stopped(_)) => {
             panic!("J1: record {seq}: {other:?}")
         }
     }
@@ -94,7 +94,7 @@ fn zombie_writes(journal: &mut dyn Journal, name: &StreamName, zombie: &str, las
         let back = head.0.saturating_sub(head.0 % 9);
         let record = sample(name, Seq(back), zombie, Hash::ZERO);
         match journal.append(name, Seq(back), &record.bytes) {
-            Appended::Refused(_) | Appended::Failed(_) => {}
+            Appended::Refused(_) | Appended::Failed(_) | Appended::Stopped(_) => {}
             other @ (Appended::Committed | Appended::Unknown(_)) => panic!("J6: {zombie} at {back}: {other:?}"),
         }
         if head >= last {

@@ -82,7 +82,7 @@ impl DirJournal {
 
     fn stream(&mut self, name: &StreamName) -> Result<Stream, JournalError> {
         if let Some(stopped) = &self.stopped {
-            return Err(JournalError::Unavailable(stopped.clone()));
+            return Err(JournalError::Stopped(stopped.clone()));
         }
         let mut stream = match self.streams.get(name) {
             Some(stream) => stream.clone(),
@@ -95,7 +95,7 @@ impl DirJournal {
         };
         if stream.doubt {
             if let Err(fault) = self.disk.sync_dir(&stream.dir) {
-                return Err(JournalError::Unavailable(self.note(&fault)));
+                return Err(JournalError::Stopped(self.note(&fault)));
             }
             stream.doubt = false;
         }
@@ -114,6 +114,11 @@ impl DirJournal {
             return text;
         }
         fault.to_string()
+    }
+
+    fn failed(&mut self, fault: &Fault) -> Appended {
+        let what = self.note(fault);
+        if self.stopped.is_some() { Appended::Stopped(what) } else { Appended::Failed(what) }
     }
 
     /// Reads the whole folder: the smallest and the largest number.
@@ -179,7 +184,7 @@ impl DirJournal {
 
     fn append_to(&mut self, stream: &mut Stream, seq: Seq, bytes: &[u8]) -> Appended {
         if let Err(fault) = self.prepare(stream) {
-            return Appended::Failed(self.note(&fault));
+            return self.failed(&fault);
         }
         match self.admit(stream, seq) {
             Ok(None) => {}
@@ -191,7 +196,7 @@ impl DirJournal {
         match published {
             Publish::Done => {}
             Publish::Taken(there) => return Appended::Refused(Standing::Taken(there)),
-            Publish::NotDone(fault) => return Appended::Failed(self.note(&fault)),
+            Publish::NotDone(fault) => return self.failed(&fault),
             Publish::Perhaps(fault) => {
                 stream.doubt = true;
                 return Appended::Unknown(self.note(&fault));
@@ -273,6 +278,7 @@ impl Journal for DirJournal {
         }
         let mut stream = match self.stream(name) {
             Ok(stream) => stream,
+            Err(JournalError::Stopped(what)) => return Appended::Stopped(what),
             Err(error) => return Appended::Failed(error.to_string()),
         };
         let appended = self.append_to(&mut stream, seq, bytes);

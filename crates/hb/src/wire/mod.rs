@@ -184,7 +184,7 @@ fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Resu
 fn journal(config: &Config) -> Result<Box<dyn Journal>, Failure> {
     let opened = DirJournal::open(&config.journal_dir());
     let told = |error: JournalError| match error {
-        JournalError::Unavailable(what) => Failure::new(Exit::CannotWrite, what),
+        JournalError::Unavailable(what) | JournalError::Stopped(what) => Failure::new(Exit::CannotWrite, what),
         JournalError::Corrupt(what) => Failure::new(Exit::Corrupt, what),
     };
     opened.map(|journal| Box::new(journal) as Box<dyn Journal>).map_err(told)
