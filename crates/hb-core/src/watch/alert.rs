@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::decision::{Decision, Status};
+use super::decision::{Decision, Severity, Status};
 use super::settings::{AlertOn, AlertSettings};
 use crate::ids::{CycleNo, WatchName};
 use crate::time::{Span, Stamp};
@@ -109,7 +109,9 @@ fn urgency(status: Status, cause: AlertCause) -> Urgency {
 }
 
 fn follow(decision: &Decision, before: Option<&Episode>, on: AlertOn) -> (Option<AlertCause>, Episode) {
-    let drivers = decision.drivers.iter().map(|driver| format!("{} {}", driver.series, driver.rule.as_str()));
+    // An early warning does not worsen an episode: it wakes nobody.
+    let severe = decision.drivers.iter().filter(|driver| driver.severity != Severity::Notice);
+    let drivers = severe.map(|driver| format!("{} {}", driver.series, driver.rule.as_str()));
     let stale = decision.baseline_stale_sec.is_some();
     let same = before.filter(|episode| episode.status == decision.status);
     let mut episode = same.cloned().unwrap_or_else(|| Episode {
