@@ -30,7 +30,10 @@ fn check_text(text: &[u8], choice: FormatChoice, limits: Limits) -> Result<Deliv
     let path = folder.path().join("m");
     fs::write(&path, text).unwrap();
     for follow in [Follow::Growing, Follow::Complete] {
-        let spec = spec(&path, choice, follow);
+        // Arrival times differ from reading to reading; everything else must not.
+        let SourceSpec::File(mut file) = spec(&path, choice, follow) else { unreachable!("a file") };
+        file.format.no_time = NoTime::Fault;
+        let spec = SourceSpec::File(file);
         let all = check(&mut || open(&spec, limits).unwrap(), limits, 60)?;
         if follow == Follow::Complete {
             assert!(all.complete);
@@ -39,6 +42,24 @@ fn check_text(text: &[u8], choice: FormatChoice, limits: Limits) -> Result<Deliv
         }
     }
     unreachable!("the loop returns")
+}
+
+/// The original reads such files, and takes the time of arrival.
+#[test]
+fn a_file_without_any_time_is_dated_by_arrival_and_one_line_without_it_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    for (text, samples, faults) in [
+        ("metric,value\na,1\na,2\n", 2, 0),
+        ("a,1\nb,2\n", 2, 0),
+        ("{\"metric\":\"a\",\"value\":1}\n{\"metric\":\"a\",\"value\":2}\n", 2, 0),
+        ("{\"ts\":1,\"metric\":\"a\",\"value\":1}\n{\"metric\":\"a\",\"value\":2}\n", 1, 1),
+    ] {
+        let path = folder.path().join("m");
+        fs::write(&path, text).unwrap();
+        let mut source = open(&spec(&path, FormatChoice::Auto, Follow::Complete), SMALL).unwrap();
+        let all = read(&mut *source, SMALL, Duration::from_millis(20), |_| false).unwrap();
+        assert_eq!((all.samples.len(), all.faults.len()), (samples, faults), "{text}");
+    }
 }
 
 /// Lines of many kinds, deterministic; long enough to cross the fingerprint's boundary.

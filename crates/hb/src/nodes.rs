@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use hb_core::ids::NodeName;
 use hb_core::node::view::Role;
 use hb_core::time::Stamp;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 /// Folder below `output_dir`.
@@ -75,6 +77,18 @@ pub fn list(output_dir: &Path) -> Vec<NodeFile> {
 
 fn read(path: &Path) -> Option<NodeFile> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+/// The name, or with a number behind it where another live process of this host announces itself by it: two nodes of one
+/// configuration must be told apart.
+#[must_use]
+pub fn free_name(output_dir: &Path, wanted: &NodeName) -> NodeName {
+    let taken = |name: &NodeName| {
+        let pid = read(&path(output_dir, name)).filter(|file| file.pid != std::process::id()).map(|file| file.pid);
+        pid.and_then(|pid| i32::try_from(pid).ok()).is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok())
+    };
+    let numbered = (2..NODES_MAX).map(|number| NodeName::from(format!("{wanted}-{number}")));
+    std::iter::once(wanted.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or_else(|| wanted.clone())
 }
 
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub struct WatchSettings {
     pub alert: AlertSettings,
     /// What is known of the series.
     pub registry: Registry,
+    /// Hash of the telemetry schema that the source is read through, if there is one.
+    #[serde(default)]
+    pub schema: Option<Hash>,
 }
 
 /// When a baseline may be learned, and when it is too old.
@@ -116,6 +119,7 @@ impl WatchSettings {
             drift: DriftSettings::default(),
             alert: AlertSettings { on: AlertOn::Transitions, sinks: vec!["stdout".into()] },
             registry: Registry::default(),
+            schema: None,
         }
     }
 

@@ -112,7 +112,7 @@ impl FileSource {
     /// A source at the place where a new watch begins. Opens nothing yet.
     #[must_use]
     pub fn new(spec: FileSpec, limits: Limits) -> Self {
-        let decoder = Decoder::new(spec.format.with_usual(NoTime::Fault), limits.names_max);
+        let decoder = Decoder::new(spec.format, limits.names_max);
         let feed = Feed::new(limits.line_bytes_max);
         Self { spec, limits, feed, decoder, open: None, todo: Todo::Begin, reset: false }
     }

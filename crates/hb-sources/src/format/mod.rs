@@ -42,7 +42,8 @@ pub enum FormatChoice {
 /// What to do with an event that has no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum NoTime {
-    /// What suits the source: [`NoTime::Fault`] where it can be read again, [`NoTime::Arrival`] where it cannot.
+    /// What suits the source: [`NoTime::Arrival`] where it cannot be read again. Where it can, arrival for a layout that has no
+    /// time at all (`metric,value`, or a first JSON event without one), and a fault for an event that lacks what others have.
     #[default]
     Usual,
     /// It is a fault: a second reading would give it another time, and so another decision.
@@ -101,11 +102,13 @@ pub(crate) struct Decoder {
     pub(crate) names: Names,
     /// The time of events without one, where that is allowed.
     pub(crate) arrival: Stamp,
+    /// Whether the layout has no time at all: no time column, or a first JSON event without one.
+    timeless: bool,
 }
 
 impl Decoder {
     pub(crate) fn new(format: Format, names_max: usize) -> Self {
-        Self { format, layout: None, names: Names::new(names_max), arrival: Stamp(0) }
+        Self { format, layout: None, names: Names::new(names_max), arrival: Stamp(0), timeless: false }
     }
 
     /// Another file begins: the next line decides the layout.
@@ -207,6 +210,7 @@ impl Decoder {
         let at = match (event.at, self.format.no_time) {
             (Some(at), _) => at,
             (None, NoTime::Arrival) => self.arrival,
+            (None, NoTime::Usual) if self.timeless => self.arrival,
             (None, NoTime::Fault | NoTime::Usual) => return Err(Refused::Fault(FaultCause::NoTime)),
         };
         let unit = event.unit.as_deref().map(str::as_bytes);
@@ -232,6 +236,11 @@ impl Decoder {
                     None => return Header::No,
                 },
             },
+        };
+        self.timeless = match &layout {
+            Layout::Json => json::careful(line, unit).is_ok_and(|event| event.at.is_none()),
+            Layout::Events(columns) => columns.time.is_none(),
+            Layout::Wide(_) => false,
         };
         self.layout = Some(layout);
         header

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use hb_core::journal::Hash;
 use hb_core::watch::settings::{AlertOn, DriftSettings, LearnSettings, WatchSettings};
 
 use hb_sources::file::Begin;
@@ -37,10 +38,13 @@ pub fn watch(
     let sinks = sinks(reader, inherited.view_dir);
     settings.alert.sinks = sinks.iter().map(|sink| sink.name().to_owned()).collect();
     let megabytes = reader.whole("max_report_dir_mb");
+    let fields = schema::of_watch(reader, inherited.environment, files);
+    // Decisions depend on it as on any other setting.
+    settings.schema = (!fields.is_empty()).then(|| Hash::of(format!("{fields:?}").as_bytes()));
     WatchConfig {
         settings,
         source: source(reader),
-        fields: schema::of_watch(reader, inherited.environment, files),
+        fields,
         sinks,
         view_dir: inherited.view_dir.to_owned(),
         reports: match reader.choice("reports") {

@@ -64,7 +64,8 @@ const TRIES_ONCE: u32 = 8;
 /// # Errors
 /// Why it could not start, or ended otherwise than it was told.
 pub fn run_daemon(given: &Given, loaded: Loaded, mode: DaemonMode) -> Result<Exit, Failure> {
-    let config = loaded.config;
+    let mut config = loaded.config;
+    config.node = crate::nodes::free_name(&config.output_dir, &config.node);
     // Before any other thread, so that all of them inherit the mask.
     let signals = signals::block()?;
     let server = listen(&config)?;
