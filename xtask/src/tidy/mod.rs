@@ -78,7 +78,9 @@ fn read(root: &Path, folder: &Path, files: &mut Vec<File>) -> Result<(), String>
             if !SKIPPED.contains(&name.as_str()) {
                 read(root, &path, files)?;
             }
-        } else if path.extension().is_some_and(|ending| TEXTS.iter().any(|text| ending == *text)) || name == "run" {
+        } else if path.extension().is_some_and(|ending| TEXTS.iter().any(|text| ending == *text))
+            || ["run", "Containerfile"].contains(&name.as_str())
+        {
             let bytes = fs::read(&path).map_err(|error| told(&path, error))?;
             let path = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
             // Material of tests may be broken on purpose.
