@@ -61,12 +61,7 @@ impl Committer {
     }
 
     /// Works the oldest one off.
-    pub(crate) fn advance(
-        &mut self,
-        journal: &mut dyn Journal,
-        documents: &mut dyn Documents,
-        shared: &Shared,
-    ) -> End {
+    pub(crate) fn advance(&mut self, journal: &mut dyn Journal, documents: &mut dyn Documents, shared: &Shared) -> End {
         match self.queue.pop_front() {
             None => End::Nothing,
             Some(Work::Blob(blob)) => match documents.put(blob.hash, &blob.bytes) {

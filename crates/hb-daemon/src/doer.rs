@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hb_actuators::{AlertSink, Backoff, Delivery};
-use hb_core::ids::WatchName;
+use hb_core::ids::{CycleNo, WatchName};
+use hb_core::node::fact::Undelivered;
 use hb_core::watch::alert::Alert;
 
 use crate::clock;
@@ -27,6 +28,8 @@ const WAITING_MAX: usize = 256;
 pub(crate) struct Doer {
     name: String,
     out: Option<Sender<Alert>>,
+    /// Cycle of the newest alert handed over; alerts are handed over in order.
+    newest: Option<CycleNo>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -51,16 +54,28 @@ impl Doer {
             seed,
         };
         let thread = thread::Builder::new().name(format!("tell-{name}")).spawn(move || worker.run())?;
-        Ok(Self { name, out: Some(out), thread: Some(thread) })
+        Ok(Self { name, out: Some(out), newest: None, thread: Some(thread) })
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Hands an alert over; gives whether there was room.
-    pub(crate) fn deliver(&self, alert: Alert) -> bool {
-        self.out.as_ref().is_some_and(|out| out.try_send(alert).is_ok())
+    /// Hands over what is under way to this sink and has not been handed over yet, oldest first. Gives the first alert for
+    /// which there was no room.
+    pub(crate) fn top_up<'a>(&mut self, under_way: &'a [Undelivered]) -> Option<&'a Alert> {
+        let out = self.out.as_ref()?;
+        for Undelivered { alert, sinks } in under_way {
+            let mine = sinks.contains(&self.name) && self.newest.is_none_or(|newest| alert.cycle > newest);
+            if !mine {
+                continue;
+            }
+            if out.try_send(alert.clone()).is_err() {
+                return Some(alert);
+            }
+            self.newest = Some(alert.cycle);
+        }
+        None
     }
 
     /// Ends the thread once its present try is over; a sink that hangs is left behind after a second.

@@ -3,10 +3,12 @@
 //! **Invariants.** What is fed carries the generation under which the source was opened, so that the loop can tell what was
 //! read before it asked for another place. While standing by, what is read stays here ([`Warm`]).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use hb_core::ids::WatchName;
 use hb_core::mark::Mark;
 use hb_sources::{Polled, Rereads, Source, SourceError};
@@ -22,6 +24,8 @@ const ORDERS_MAX: usize = 16;
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How often a source that cannot be read is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long a feeder with nothing to read waits for an order before it looks again.
+const RESTING: Duration = Duration::from_secs(3_600);
 
 /// What the loop asks of a feeder.
 #[derive(Debug)]
@@ -42,36 +46,40 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Feeder {
     orders: Sender<Order>,
+    /// The worker's end, to make room for an order that makes those before it void.
+    unread: Receiver<Order>,
+    fed: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Feeder {
     pub(crate) fn start(watch: &WatchName, open: OpenSource, out: Sender<Data>) -> std::io::Result<Self> {
         let (orders, inbox) = bounded(ORDERS_MAX);
-        let watch = watch.clone();
-        let worker = Worker {
-            watch: watch.clone(),
-            open,
-            out,
-            orders: inbox,
-            source: None,
-            state: State::Closed,
-            warm: Warm::default(),
-            failed_at: None,
-        };
+        let worker = Worker::new(watch, open, out, inbox.clone());
+        let fed = Arc::clone(&worker.fed);
         let thread = thread::Builder::new().name(format!("feed-{watch}")).spawn(move || worker.run())?;
-        Ok(Self { orders, thread: Some(thread) })
+        Ok(Self { orders, unread: inbox, fed, thread: Some(thread) })
     }
 
-    /// Gives an order. A trim is left out when the feeder is busy: the next one covers it.
+    /// Gives an order and never waits: a source may hang, the loop may not. A trim is left out when there is no room, the next
+    /// one covers it; any other order makes void what waits before it.
     pub(crate) fn order(&self, order: Order) {
-        let lost = match order {
-            Order::Trim { .. } => self.orders.try_send(order).is_err_and(|error| error.is_disconnected()),
-            Order::Open { .. } | Order::Warm { .. } | Order::Close | Order::Quit => self.orders.send(order).is_err(),
-        };
-        if lost {
+        match self.orders.try_send(order) {
+            Ok(()) | Err(TrySendError::Full(Order::Trim { .. }) | TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(order)) => {
+                while self.unread.try_recv().is_ok() {}
+                // Only the loop gives orders, so there is room now.
+                self.orders.try_send(order).unwrap_or_else(|error| tracing::error!("an order was lost: {error}"));
+            }
+        }
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
             tracing::error!("a feeder has ended before its time; its source is not read any more");
         }
+    }
+
+    /// Events that the feeder has handed over, or is about to, since it was started.
+    pub(crate) fn fed(&self) -> u64 {
+        self.fed.load(Ordering::Acquire)
     }
 
     /// Ends the thread. A source that hangs in a read is left behind after a second.
@@ -92,7 +100,13 @@ impl Feeder {
 enum State {
     Closed,
     Warming,
-    Feeding { generation: u64 },
+    /// On the way to the place where feeding begins.
+    Seeking {
+        generation: u64,
+    },
+    Feeding {
+        generation: u64,
+    },
     /// The source is complete; nothing more will be read.
     Complete,
 }
@@ -105,7 +119,11 @@ struct Worker {
     source: Option<Box<dyn Source>>,
     state: State,
     warm: Warm,
+    /// Where to, while seeking, and when to try.
+    goal: Option<Mark>,
+    seek_at: Instant,
     failed_at: Option<Instant>,
+    fed: Arc<AtomicU64>,
 }
 
 /// Whether the thread goes on.
@@ -116,23 +134,44 @@ enum Go {
 }
 
 impl Worker {
+    fn new(watch: &WatchName, open: OpenSource, out: Sender<Data>, orders: Receiver<Order>) -> Self {
+        Self {
+            watch: watch.clone(),
+            open,
+            out,
+            orders,
+            source: None,
+            state: State::Closed,
+            warm: Warm::default(),
+            goal: None,
+            seek_at: Instant::now(),
+            failed_at: None,
+            fed: Arc::default(),
+        }
+    }
+
     fn run(mut self) {
         while self.turn() == Go::On {}
     }
 
     fn turn(&mut self) -> Go {
-        let busy = match self.state {
-            State::Closed | State::Complete => false,
-            State::Warming => !self.warm.full(),
-            State::Feeding { .. } => true,
+        let wait = match self.state {
+            State::Closed | State::Complete => RESTING,
+            State::Warming if self.warm.full() => RESTING,
+            State::Warming | State::Feeding { .. } => Duration::ZERO,
+            State::Seeking { .. } => self.seek_at.saturating_duration_since(Instant::now()),
         };
-        let wait = if busy { Duration::ZERO } else { Duration::from_secs(3_600) };
         match self.orders.recv_timeout(wait) {
             Ok(order) => return self.obey(order),
             Err(RecvTimeoutError::Disconnected) => return Go::End,
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if busy { self.read() } else { Go::On }
+        match self.state {
+            State::Seeking { generation } => self.seek(generation),
+            State::Warming if self.warm.full() => Go::On,
+            State::Warming | State::Feeding { .. } => self.read(),
+            State::Closed | State::Complete => Go::On,
+        }
     }
 
     fn obey(&mut self, order: Order) -> Go {
@@ -154,21 +193,25 @@ impl Worker {
     /// Feeds what is held from the mark on; what is not held is sought in the source.
     fn feed_from(&mut self, mark: Option<&Mark>, generation: u64) -> Go {
         let held = if self.state == State::Warming { self.warm.take(mark) } else { None };
-        self.state = State::Feeding { generation };
-        match held {
-            Some(batches) => {
-                for batch in batches {
-                    if self.send(Fed::Batch(batch)) == Go::End {
-                        return Go::End;
-                    }
-                }
-                Go::On
+        let Some(batches) = held else {
+            self.warm.clear();
+            self.goal = mark.cloned();
+            self.seek_at = Instant::now();
+            self.state = State::Seeking { generation };
+            return Go::On;
+        };
+        let feeding = State::Feeding { generation };
+        self.state = feeding;
+        for batch in batches {
+            if self.send(Fed::Batch(batch)) == Go::End {
+                return Go::End;
             }
-            None => {
-                self.warm.clear();
-                self.seek(mark)
+            if self.state != feeding {
+                // Another order came while there was no room: the rest belongs to a place that has been left.
+                break;
             }
         }
+        Go::On
     }
 
     fn warm_from(&mut self, mark: Option<&Mark>) {
@@ -198,26 +241,20 @@ impl Worker {
         self.source.as_mut().ok_or_else(|| SourceError::Retry("the source could not be opened".into()))
     }
 
-    fn seek(&mut self, mark: Option<&Mark>) -> Go {
-        match self.source().and_then(|source| source.seek(mark)) {
-            Ok(()) => Go::On,
-            Err(error) => self.failed(&error.to_string(), mark),
-        }
-    }
-
-    /// A source that could not even be sought is tried again until it can, or until there is another order.
-    fn failed(&mut self, why: &str, mark: Option<&Mark>) -> Go {
-        self.source = None;
-        if self.send(Fed::Failed { looked_at: clock::wall(), why: why.to_owned() }) == Go::End {
-            return Go::End;
-        }
-        match self.orders.recv_timeout(RETRY) {
-            Ok(order) => self.obey(order),
-            Err(RecvTimeoutError::Disconnected) => Go::End,
-            Err(RecvTimeoutError::Timeout) => match self.state {
-                State::Feeding { .. } => self.seek(mark),
-                State::Closed | State::Warming | State::Complete => Go::On,
-            },
+    /// A source that cannot even be sought is tried again until it can, or until there is another order.
+    fn seek(&mut self, generation: u64) -> Go {
+        let looked_at = clock::wall();
+        let goal = self.goal.clone();
+        match self.source().and_then(|source| source.seek(goal.as_ref())) {
+            Ok(()) => {
+                self.state = State::Feeding { generation };
+                Go::On
+            }
+            Err(error) => {
+                self.source = None;
+                self.seek_at = Instant::now() + RETRY;
+                self.send(Fed::Failed { looked_at, why: error.to_string() })
+            }
         }
     }
 
@@ -237,12 +274,15 @@ impl Worker {
             (State::Feeding { .. }, Ok(Polled::Batch(batch))) => return self.send(Fed::Batch(batch)),
             (State::Feeding { .. }, Ok(Polled::Idle { looked_at, .. })) => return self.send(Fed::Idle(looked_at)),
             (State::Feeding { .. }, Ok(Polled::End { .. })) => {
+                let feeding = self.state;
                 let go = self.send(Fed::Ended);
-                self.state = State::Complete;
+                if self.state == feeding {
+                    self.state = State::Complete;
+                }
                 return go;
             }
             (State::Feeding { .. }, Err(error)) => return self.broken(looked_at, &error),
-            (State::Closed | State::Complete, _) => {}
+            (State::Closed | State::Seeking { .. } | State::Complete, _) => {}
         }
         Go::On
     }
@@ -265,20 +305,22 @@ impl Worker {
 
     /// Waits for room in the loop's inbox, but not past an order.
     fn send(&mut self, what: Fed) -> Go {
-        let State::Feeding { generation } = self.state else { return Go::On };
+        let (State::Feeding { generation } | State::Seeking { generation }) = self.state else { return Go::On };
         let mut data = Data { watch: self.watch.clone(), generation, what };
+        self.fed.fetch_add(1, Ordering::AcqRel);
         loop {
             match self.out.send_timeout(data, Duration::from_millis(20)) {
                 Ok(()) => return Go::On,
                 Err(SendTimeoutError::Disconnected(_)) => return Go::End,
                 Err(SendTimeoutError::Timeout(back)) => data = back,
             }
-            if let Ok(order) = self.orders.try_recv() {
-                // What was being sent belongs to the place that is being left; the new one reads it again if needed.
-                return match order {
-                    Order::Trim { .. } => continue,
-                    Order::Open { .. } | Order::Warm { .. } | Order::Close | Order::Quit => self.obey(order),
-                };
+            match self.orders.try_recv() {
+                Ok(Order::Trim { .. }) | Err(_) => {}
+                Ok(order) => {
+                    // What was being sent belongs to the place that is being left; the new one reads it again if needed.
+                    self.fed.fetch_sub(1, Ordering::AcqRel);
+                    return self.obey(order);
+                }
             }
         }
     }

@@ -26,6 +26,10 @@ pub(crate) struct Tag {
     pub(crate) newest: u32,
     /// The newest promotion, with who and why.
     pub(crate) promoted: Option<(BaselineRef, String)>,
+    /// Whether that promotion still has to be taken up.
+    pub(crate) owed: bool,
+    /// What was learned and could not be noted yet.
+    pub(crate) unnoted: Option<Box<Learned>>,
     known: Vec<Hash>,
 }
 
@@ -38,43 +42,51 @@ impl Tag {
             head: None,
             newest: 0,
             promoted: None,
+            owed: false,
+            unnoted: None,
             known: Vec::new(),
         }
     }
 
-    /// Reads what has come since; gives whether there was a promotion among it.
-    pub(crate) fn poll(&mut self, journal: &mut dyn Journal) -> Result<bool, JournalError> {
-        let mut fresh = false;
+    /// Reads what has come since.
+    pub(crate) fn poll(&mut self, journal: &mut dyn Journal) -> Result<(), JournalError> {
         loop {
             let records = self.follower.poll(journal)?;
             if records.is_empty() {
-                return Ok(fresh);
+                return Ok(());
             }
-            for sealed in &records {
-                fresh |= self.take(sealed);
-            }
+            records.iter().for_each(|sealed| self.take(sealed));
         }
     }
 
-    fn take(&mut self, sealed: &Sealed) -> bool {
+    fn take(&mut self, sealed: &Sealed) {
         self.head = Some(sealed.head());
-        let Body::BaselineEvent(event) = &sealed.record.body else { return false };
+        let Body::BaselineEvent(event) = &sealed.record.body else { return };
         match event {
             BaselineEvent::Learned { baseline, .. } => {
                 self.newest = self.newest.max(baseline.version);
                 self.known.push(baseline.hash);
-                false
             }
-            BaselineEvent::Requested { .. } | BaselineEvent::Approved { .. } => false,
+            BaselineEvent::Requested { .. } | BaselineEvent::Approved { .. } => {}
             BaselineEvent::Promoted { baseline, by, reason, .. } => {
                 self.promoted = Some((baseline.clone(), format!("promoted by {by}: {reason}")));
-                true
+                self.owed = true;
             }
         }
     }
 
+    /// Notes what was learned, if it is not noted yet.
+    pub(crate) fn settle(&mut self, node: &NodeName, journal: &mut dyn Journal) -> Result<(), String> {
+        let Some(learned) = self.unnoted.take() else { return Ok(()) };
+        let noted = self.note(&learned, node, journal);
+        if noted.is_err() {
+            self.unnoted = Some(learned);
+        }
+        noted
+    }
+
     /// Notes a baseline that the watch learned by itself and has adopted; done already when its hash is known.
-    pub(crate) fn note(&mut self, learned: &Learned, node: &NodeName, journal: &mut dyn Journal) -> Result<(), String> {
+    fn note(&mut self, learned: &Learned, node: &NodeName, journal: &mut dyn Journal) -> Result<(), String> {
         let made = BaselineEvent::Learned {
             baseline: learned.reference.clone(),
             provenance: learned.provenance.clone(),

@@ -99,6 +99,8 @@ struct Work {
     feeder: Feeder,
     doers: Vec<Doer>,
     generation: u64,
+    /// Events taken of what the feeder has fed.
+    taken: u64,
     heard: Moment,
     open: bool,
     complete: bool,
@@ -204,7 +206,13 @@ impl Loop {
         match (waited, read) {
             (Ok(Waited::Granted { how, why }), Ok(())) => self.take_over(how, why),
             (Ok(Waited::Held), Ok(())) => self.shared.check("lease", Ok(())),
-            (Err(error), _) => self.shared.check("lease", Err(error.to_string())),
+            (Err(error), _) => {
+                self.shared.check("lease", Err(error.to_string()));
+                // It answered at once: wait here rather than spin.
+                if let Next::Control(control) = self.inbox.control_only(self.bounds.follow_every) {
+                    self.obey(control);
+                }
+            }
             (Ok(granted), Err(error)) => {
                 if matches!(granted, Waited::Granted { .. }) {
                     self.unreadable(&error);
@@ -271,6 +279,11 @@ impl Loop {
         tracing::info!("node {} takes over ({how}): {why}", self.name);
         self.granted_at = Some(Instant::now());
         self.load_documents();
+        for watch in self.watches.keys().cloned().collect::<Vec<_>>() {
+            if let Err(why) = self.read_versions(&watch) {
+                self.shared.check(&format!("baseline.{watch}"), Err(why));
+            }
+        }
         let now = clock::now();
         let until = now.moment.plus_ns(ns(self.bounds.lease_ttl));
         self.renew_at = Moment(0);
@@ -303,6 +316,8 @@ impl Loop {
         if self.ended.is_some() {
             return;
         }
+        // Before data: what was promoted while this node was not at work holds for the first cycle that it decides.
+        self.read_tags();
         let held = !self.committer.is_empty() || !self.node.may_work(clock::moment());
         let next = if held { self.inbox.control_only(HELD_TURN) } else { self.inbox.next(IDLE_TURN) };
         match next {
@@ -311,7 +326,6 @@ impl Loop {
             Next::Nothing => {}
         }
         self.watch_sources();
-        self.read_tags();
         self.finish_once();
     }
 
@@ -323,12 +337,8 @@ impl Loop {
         }
         let ttl = ns(self.bounds.lease_ttl);
         self.renew_at = now.moment.plus_ns(ttl / 4);
-        let me = Holder {
-            node: self.name.clone(),
-            pid: std::process::id(),
-            epoch: self.node.epoch(),
-            progress: self.turns,
-        };
+        let me =
+            Holder { node: self.name.clone(), pid: std::process::id(), epoch: self.node.epoch(), progress: self.turns };
         match self.lease.renew(&me) {
             Ok(()) => {
                 self.shared.check("lease", Ok(()));
@@ -361,9 +371,11 @@ impl Loop {
 
     fn take(&mut self, data: Data) {
         let now = clock::now();
-        let Some(work) = self.watches.get_mut(&data.watch).filter(|work| work.generation == data.generation) else {
+        let Some(work) = self.watches.get_mut(&data.watch) else { return };
+        work.taken = work.taken.wrapping_add(1);
+        if work.generation != data.generation {
             return;
-        };
+        }
         work.heard = now.moment;
         let name = format!("source.{}", data.watch);
         let begun = Instant::now();
@@ -397,15 +409,19 @@ impl Loop {
     fn watch_sources(&mut self) {
         let now = clock::now();
         let bound = ns(self.bounds.source_stall);
-        let waiting = self.inbox.depth() > 0 || !self.committer.is_empty();
-        let stalled = |work: &Work| work.open && !work.complete && now.moment.since_ns(work.heard) > bound;
-        if waiting || self.node.role() != Role::Active {
+        // What has been fed but not taken has been answered in time: then it is this loop that is slow.
+        let stalled = |work: &Work| {
+            let silent = now.moment.since_ns(work.heard) > bound && work.feeder.fed() == work.taken;
+            work.open && !work.complete && silent
+        };
+        if !self.committer.is_empty() || self.node.role() != Role::Active {
             return;
         }
         let names: Vec<WatchName> =
             self.watches.iter().filter(|(_, work)| stalled(work)).map(|(name, _)| name.clone()).collect();
         for watch in names {
-            let why = format!("the source has not answered for {:.0} s: it hangs", self.bounds.source_stall.as_secs_f64());
+            let why =
+                format!("the source has not answered for {:.0} s: it hangs", self.bounds.source_stall.as_secs_f64());
             self.shared.check(&format!("source.{watch}"), Err(why.clone()));
             let step = self.node.handle(Input::SourceFailed(&watch, now.wall, &why), now);
             self.carry_out(step);
@@ -430,18 +446,30 @@ impl Loop {
     }
 
     fn read_tag(&mut self, watch: &WatchName) -> Result<(), String> {
+        self.read_versions(watch)?;
         let Some(work) = self.watches.get_mut(watch) else { return Ok(()) };
-        let fresh = work.tag.poll(&mut *self.journal).map_err(|error| error.to_string())?;
-        let (newest, promoted) = (work.tag.newest, work.tag.promoted.clone());
-        let step = self.node.handle(Input::Versions(watch, newest), clock::now());
-        self.carry_out(step);
-        let Some((reference, reason)) = promoted.filter(|_| fresh) else { return Ok(()) };
-        if self.node.fold(watch).is_some_and(|fold| fold.baseline.as_ref() == Some(&reference)) {
-            return Ok(());
+        work.tag.settle(&self.name, &mut *self.journal)?;
+        let Some((reference, reason)) = work.tag.promoted.clone().filter(|_| work.tag.owed) else { return Ok(()) };
+        if self.node.baseline(watch).is_none_or(|(_, in_force)| in_force != reference) {
+            // Owed until its document can be had.
+            let document = self.document(&reference)?;
+            let had = Input::Document(reference.hash, Ok(Arc::clone(&document)));
+            let step = self.node.handle(had, clock::now());
+            self.carry_out(step);
+            let step = self.node.handle(Input::Promoted { watch, reference, document, reason }, clock::now());
+            self.carry_out(step);
         }
-        let document = self.document(&reference)?;
-        let input = Input::Promoted { watch, reference, document, reason };
-        let step = self.node.handle(input, clock::now());
+        if let Some(work) = self.watches.get_mut(watch) {
+            work.tag.owed = false;
+        }
+        Ok(())
+    }
+
+    /// Reads a watch's tag, so that the next version gets a number of its own.
+    fn read_versions(&mut self, watch: &WatchName) -> Result<(), String> {
+        let Some(work) = self.watches.get_mut(watch) else { return Ok(()) };
+        work.tag.poll(&mut *self.journal).map_err(|error| error.to_string())?;
+        let step = self.node.handle(Input::Versions(watch, work.tag.newest), clock::now());
         self.carry_out(step);
         Ok(())
     }
@@ -536,19 +564,13 @@ impl Loop {
                 self.trim(&watch, sealed.bytes.len());
             }
             Effect::Deliver(watch, under_way) => {
-                let Some(work) = self.watches.get(&watch) else { return };
-                for doer in work.doers.iter().filter(|doer| under_way.sinks.iter().any(|sink| sink == doer.name())) {
-                    if !doer.deliver(under_way.alert.clone()) {
-                        let what = format!("too many alerts wait; {} stays in the journal", under_way.alert.key);
-                        self.shared.check(&format!("sink.{}", doer.name()), Err(what));
-                    }
-                }
+                self.hand_over(&watch);
                 self.give_up_missing(&watch, &under_way);
             }
             Effect::Learned(learned) => {
-                let Some(work) = self.watches.get_mut(&learned.watch) else { return };
-                if let Err(why) = work.tag.note(&learned, &self.name, &mut *self.journal) {
-                    self.shared.check(&format!("baseline.{}", learned.watch), Err(why));
+                if let Some(work) = self.watches.get_mut(&learned.watch) {
+                    work.tag.unnoted = Some(learned);
+                    self.tags_at = Moment(0);
                 }
             }
             Effect::StandBy => {
@@ -567,6 +589,17 @@ impl Loop {
             Effect::Leave(Leave::Fenced { what }) => {
                 self.committer.clear();
                 self.ended = Some(Ended::Fenced(what));
+            }
+        }
+    }
+
+    /// Hands durable alerts to their sinks, as far as there is room; the others stay in the journal's list until there is.
+    fn hand_over(&mut self, watch: &WatchName) {
+        let Some((work, fold)) = self.watches.get_mut(watch).zip(self.node.fold(watch)) else { return };
+        for doer in &mut work.doers {
+            if let Some(left) = doer.top_up(&fold.undelivered) {
+                let what = format!("too many alerts wait: {} and later ones stay in the journal", left.key);
+                self.shared.check(&format!("sink.{}", doer.name()), Err(what));
             }
         }
     }
@@ -662,6 +695,9 @@ impl Loop {
                 let input = Input::Delivered { watch: &watch, cycle, sink: &sink, tries, given_up };
                 let step = self.node.handle(input, clock::now());
                 self.carry_out(step);
+                if self.node.role() == Role::Active {
+                    self.hand_over(&watch);
+                }
             }
         }
     }
@@ -720,6 +756,7 @@ fn work(parts: WatchParts, inbox: &Inbox, shared: &Arc<Shared>) -> io::Result<Wo
         feeder: Feeder::start(watch, parts.source, inbox.data_sender())?,
         doers: parts.sinks.into_iter().map(doer).collect::<io::Result<_>>()?,
         generation: 0,
+        taken: 0,
         heard: clock::moment(),
         open: false,
         complete: false,

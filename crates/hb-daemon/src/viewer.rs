@@ -1,9 +1,10 @@
 //! Keeps the views on a thread of its own, so that a slow disk, report or database delays no cycle.
 //!
-//! Bound (B1): [`SHOWING_MAX`] records wait. A serving node that reaches it leaves the rest to a later catch-up from the
+//! Bound (B1): [`SHOWING_MAX`] records of [`SHOWING_BYTES_MAX`] bytes in all wait. A serving node that reaches it leaves the rest to a later catch-up from the
 //! journal, which is counted; a node that only reads a recording to its end waits instead.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ use crate::shared::Shared;
 
 /// Most records waiting to be shown.
 const SHOWING_MAX: usize = 64;
+/// Most bytes of records waiting to be shown, beyond the one that is being shown.
+const SHOWING_BYTES_MAX: usize = 16 << 20;
 /// How often the views are checked.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
@@ -35,17 +38,48 @@ pub(crate) struct Viewer {
     tasks: Option<Sender<Task>>,
     thread: Option<JoinHandle<()>>,
     mode: Mode,
-    behind: bool,
+    /// Watches with records that found no room.
+    behind: BTreeSet<WatchName>,
+    waiting: Arc<Waiting>,
     shared: Arc<Shared>,
+}
+
+/// Bytes of records that wait.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Mutex<usize>,
+    shown: Condvar,
+}
+
+impl Waiting {
+    /// Takes room for a record, if there is any or nothing else waits.
+    fn take(&self, bytes: usize, mode: Mode) -> bool {
+        let mut held = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        while *held > 0 && held.saturating_add(bytes) > SHOWING_BYTES_MAX {
+            match mode {
+                Mode::Serve => return false,
+                Mode::Once => held = self.shown.wait(held).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+        *held = held.saturating_add(bytes);
+        true
+    }
+
+    fn give(&self, bytes: usize) {
+        let mut held = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        *held = held.saturating_sub(bytes);
+        self.shown.notify_all();
+    }
 }
 
 impl Viewer {
     pub(crate) fn start(views: Box<dyn Views>, mode: Mode, shared: &Arc<Shared>) -> std::io::Result<Self> {
         let (tasks, inbox) = bounded(SHOWING_MAX);
-        let worker = Worker { views, inbox, shared: Arc::clone(shared) };
+        let waiting = Arc::new(Waiting::default());
+        let worker = Worker { views, inbox, waiting: Arc::clone(&waiting), shared: Arc::clone(shared) };
         let thread = thread::Builder::new().name("views".into()).spawn(move || worker.run())?;
         let shared = Arc::clone(shared);
-        Ok(Self { tasks: Some(tasks), thread: Some(thread), mode, behind: false, shared })
+        Ok(Self { tasks: Some(tasks), thread: Some(thread), mode, behind: BTreeSet::new(), waiting, shared })
     }
 
     fn send(&mut self, task: Task) -> bool {
@@ -60,7 +94,11 @@ impl Viewer {
     }
 
     pub(crate) fn catch_up(&mut self, watch: &WatchName) {
-        self.behind = !self.send(Task::CatchUp(watch.clone()));
+        if self.send(Task::CatchUp(watch.clone())) {
+            self.behind.remove(watch);
+        } else {
+            self.behind.insert(watch.clone());
+        }
     }
 
     pub(crate) fn show(
@@ -69,16 +107,26 @@ impl Viewer {
         sealed: Arc<Sealed>,
         baseline: Option<(Arc<Baseline>, BaselineRef)>,
     ) {
-        if self.behind {
+        if self.behind.contains(watch) {
+            // The record is durable: catching up shows it too.
             self.catch_up(watch);
+            return;
         }
-        if !self.behind && !self.send(Task::Show(watch.clone(), sealed, baseline)) {
-            self.behind = true;
+        let bytes = sealed.bytes.len();
+        let room = self.waiting.take(bytes, self.mode);
+        if !room || !self.send(Task::Show(watch.clone(), sealed, baseline)) {
+            if room {
+                self.waiting.give(bytes);
+            }
+            self.behind.insert(watch.clone());
             self.shared.count(|stats| *stats.view_errors.entry("behind".into()).or_insert(0) += 1);
         }
     }
 
     pub(crate) fn node(&mut self, view: Arc<View>) {
+        for watch in self.behind.clone() {
+            self.catch_up(&watch);
+        }
         // Onlookers get the next one.
         self.send(Task::Node(view));
     }
@@ -102,6 +150,7 @@ impl Viewer {
 struct Worker {
     views: Box<dyn Views>,
     inbox: Receiver<Task>,
+    waiting: Arc<Waiting>,
     shared: Arc<Shared>,
 }
 
@@ -138,7 +187,9 @@ impl Worker {
                     | Body::EpochClosed { .. } => None,
                 };
                 let baseline = baseline.filter(|(_, reference)| against.as_ref() == Some(reference));
-                self.views.show(&watch, &sealed, baseline.as_ref().map(|(document, _)| &**document))
+                let faults = self.views.show(&watch, &sealed, baseline.as_ref().map(|(document, _)| &**document));
+                self.waiting.give(sealed.bytes.len());
+                faults
             }
             Task::Node(view) => {
                 self.views.node(&view);

@@ -80,7 +80,8 @@ mod tests {
         }
         let mark = Mark { position: 25, token: "t".into() };
         let taken = warm.take(Some(&mark)).unwrap();
-        let names: Vec<_> = taken.iter().map(|b| (b.reset, b.names.iter().map(|n| &*n.name).collect::<Vec<_>>())).collect();
+        let names: Vec<_> =
+            taken.iter().map(|b| (b.reset, b.names.iter().map(|n| &*n.name).collect::<Vec<_>>())).collect();
         assert_eq!(names, [(true, vec!["a", "b"]), (false, vec!["c"])]);
         assert!(warm.take(Some(&mark)).is_none());
     }
