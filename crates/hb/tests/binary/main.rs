@@ -16,4 +16,5 @@
 
 mod kill;
 mod pair;
+mod ready;
 mod support;

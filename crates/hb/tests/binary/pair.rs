@@ -1,8 +1,5 @@
 //! What is a pair worth? The active one is killed and stopped again and again; the watch goes on, once and only once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hb_core::ids::Seq;
@@ -13,6 +10,7 @@ use crate::support::node::Node;
 use crate::support::project::Project;
 use crate::support::random::Random;
 use crate::support::readers::Readers;
+use crate::support::writer::Writer;
 use crate::support::{setting, spread, telemetry, until};
 
 /// Number of the exit of a node that has been replaced.
@@ -20,48 +18,6 @@ const FENCED: i32 = 75;
 /// A TTL so short that a stopped holder is soon replaced, and long enough for a busy machine. A holder that is killed is
 /// replaced at once, whatever the TTL.
 const SHORT_TTL: &str = "lease: {ttl_sec: 1}\n";
-
-/// Writes telemetry for as long as the pair is tormented.
-struct Writer {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Vec<u8>>>,
-}
-
-impl Writer {
-    fn start(project: &Project) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (ended, path) = (Arc::clone(&stop), project.telemetry.clone());
-        project.feed("");
-        let thread = std::thread::spawn(move || {
-            let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
-            let mut written = Vec::new();
-            let mut chunks = Random::seeded(3);
-            // About ten cycles a second.
-            for part in telemetry::recording(6_000, 20, 5).concat().chunks(497) {
-                if ended.load(Ordering::Acquire) {
-                    return written;
-                }
-                std::io::Write::write_all(&mut file, part).unwrap();
-                written.extend_from_slice(part);
-                std::thread::sleep(Duration::from_millis(chunks.between(20, 40)));
-            }
-            panic!("the recording was too short for so long a test");
-        });
-        Self { stop, thread: Some(thread) }
-    }
-
-    /// Ends it; gives what it has written.
-    fn finish(mut self) -> Vec<u8> {
-        self.stop.store(true, Ordering::Release);
-        self.thread.take().unwrap().join().unwrap()
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-    }
-}
 
 /// Two nodes of one project, and what they have written.
 struct Pair<'a> {

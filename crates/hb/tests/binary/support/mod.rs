@@ -2,12 +2,15 @@
 
 pub(crate) mod http;
 pub(crate) mod journal;
+pub(crate) mod mount;
 pub(crate) mod node;
 pub(crate) mod project;
 pub(crate) mod random;
 pub(crate) mod readers;
+pub(crate) mod steady;
 pub(crate) mod telemetry;
 pub(crate) mod webhook;
+pub(crate) mod writer;
 
 use std::time::{Duration, Instant};
 

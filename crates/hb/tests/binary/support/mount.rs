@@ -1,0 +1,44 @@
+//! File systems that fill up and turn read-only. They need root; where there is none, a test says that it was not run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A mount, undone at the end.
+pub(crate) struct Mount(PathBuf);
+
+fn run(program: &str, args: &[&str]) -> Result<(), String> {
+    let output = Command::new(program).args(args).output().map_err(|error| format!("{program}: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.success() { Ok(()) } else { Err(format!("{program} {}: {said}", args.join(" "))) }
+}
+
+impl Mount {
+    /// A file system of its own, of `megabytes`, at `dir`, which is made.
+    pub(crate) fn small(dir: &Path, megabytes: u32) -> Result<Self, String> {
+        std::fs::create_dir_all(dir).unwrap();
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs", dir.to_str().unwrap()])?;
+        Ok(Self(dir.to_owned()))
+    }
+
+    /// The same folder over itself, read-only.
+    pub(crate) fn read_only(dir: &Path) -> Result<Self, String> {
+        let name = dir.to_str().unwrap();
+        run("mount", &["--bind", name, name])?;
+        let mount = Self(dir.to_owned());
+        run("mount", &["-o", "remount,bind,ro", name])?;
+        Ok(mount)
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        if let Err(what) = run("umount", &["-l", self.0.to_str().unwrap()]) {
+            eprintln!("{what}");
+        }
+    }
+}
+
+/// Says that a test was not run, and why.
+pub(crate) fn not_run(test: &str, why: &str) {
+    println!("NOT RUN {test}: {why}");
+}
