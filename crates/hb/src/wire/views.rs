@@ -48,6 +48,8 @@ pub(super) struct NodeViews {
     journal: Option<DirJournal>,
     db: Option<RunsDb>,
     db_missing: Option<Instant>,
+    /// Why the newest records are not in the database, while they are not: a lock of somebody else shows only in writing.
+    db_behind: Option<String>,
     watches: BTreeMap<WatchName, Shown>,
     node: NodeName,
     address: Option<SocketAddr>,
@@ -63,6 +65,7 @@ impl NodeViews {
             journal: None,
             db: None,
             db_missing: None,
+            db_behind: None,
             watches: config.watches.iter().map(|watch| (watch.settings.name.clone(), shown(watch))).collect(),
             node: config.node.clone(),
             address,
@@ -108,6 +111,12 @@ impl NodeViews {
     }
 
     fn db_catch_up(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
+        let done = self.db_take_missing(watch);
+        self.db_behind = done.as_ref().err().map(|fault| fault.what.clone());
+        done
+    }
+
+    fn db_take_missing(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
         let stream = StreamName::watch(watch);
         let mut journal = DirJournal::open(&self.journal_dir).map_err(|error| fault("journal", error.to_string()))?;
         let done = self.db()?.catch_up(&mut journal as &mut dyn Journal, &stream).map_err(told)?;
@@ -145,12 +154,18 @@ impl NodeViews {
         if self.role == Role::Active && since.is_some_and(|since| since.elapsed() > DB_MISSING_GRACE) {
             tracing::warn!("{} has been taken away: it is made anew from the journal", self.db_path.display());
             self.db = None;
-            let names: Vec<WatchName> = self.watches.keys().cloned().collect();
-            for watch in names {
-                self.db_catch_up(&watch).map_err(|fault| fault.what)?;
-            }
+            self.db_catch_up_all()?;
         }
-        state.map_err(|error| error.what)
+        state.map_err(|error| error.what)?;
+        if self.role == Role::Active && self.db_behind.is_some() {
+            self.db_catch_up_all()?;
+        }
+        Ok(())
+    }
+
+    fn db_catch_up_all(&mut self) -> Result<(), String> {
+        let names: Vec<WatchName> = self.watches.keys().cloned().collect();
+        names.iter().try_for_each(|watch| self.db_catch_up(watch)).map_err(|fault| fault.what)
     }
 }
 
