@@ -14,6 +14,7 @@
     reason = "a test that cannot go on says so by panicking, and prints its figures"
 )]
 
+mod contract;
 mod kill;
 mod pair;
 mod ready;

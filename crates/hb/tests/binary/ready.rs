@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hb_core::journal::Hash;
-use nix::sys::ptrace;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, waitpid};
-use nix::unistd::Pid;
 use rusqlite::Connection;
 
 use crate::support::http;
+use crate::support::hung::Hung;
 use crate::support::journal;
 use crate::support::mount::{Mount, not_run};
 use crate::support::node::Node;
@@ -395,25 +393,6 @@ fn w3_ready_falls_for_a_source_that_is_taken_away() {
 }
 
 // ---------------------------------------------------------------------- liveness
-
-/// Stops one thread of a process, as a dead disk would, and lets it go on when dropped. To be dropped by the same thread.
-struct Hung(Pid);
-
-impl Hung {
-    fn seize(thread: Pid) -> nix::Result<Self> {
-        ptrace::seize(thread, ptrace::Options::empty())?;
-        ptrace::interrupt(thread)?;
-        waitpid(thread, Some(WaitPidFlag::__WALL))?;
-        Ok(Self(thread))
-    }
-}
-
-impl Drop for Hung {
-    fn drop(&mut self) {
-        // It fails only where the process has ended.
-        ptrace::detach(self.0, None).unwrap_or_default();
-    }
-}
 
 #[test]
 fn live_falls_within_its_bound_when_the_work_loop_hangs() {

@@ -1,6 +1,7 @@
 //! What every test stands on: a project folder, telemetry, processes that cannot outlive their test, and ways to look at them.
 
 pub(crate) mod http;
+pub(crate) mod hung;
 pub(crate) mod journal;
 pub(crate) mod mount;
 pub(crate) mod node;
