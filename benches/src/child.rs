@@ -24,20 +24,31 @@ pub(crate) fn pinned(program: &Path) -> Command {
     }
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end, and gives what it said.
 ///
 /// # Errors
 /// It cannot be started, or ends badly: with what it said.
-pub(crate) fn cost(command: &mut Command) -> Result<(Cost, String), String> {
-    let before = children_cpu()?;
-    let begun = Instant::now();
+pub(crate) fn said(command: &mut Command) -> Result<String, String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
-    let wall = begun.elapsed().as_secs_f64();
-    let cpu = children_cpu()? - before;
     if !output.status.success() {
         return Err(format!("{command:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
-    Ok((Cost { wall, cpu }, String::from_utf8_lossy(&output.stdout).into_owned()))
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What programs cost on average, run one after the other. The kernel gives processor time in hundredths of a second, so short
+/// programs are run often.
+///
+/// # Errors
+/// As [`said`].
+pub(crate) fn cost(commands: &mut [Command]) -> Result<Cost, String> {
+    let before = children_cpu()?;
+    let begun = Instant::now();
+    for command in &mut *commands {
+        said(command)?;
+    }
+    let runs = u32::try_from(commands.len()).map_or(f64::NAN, f64::from);
+    Ok(Cost { wall: begun.elapsed().as_secs_f64() / runs, cpu: (children_cpu()? - before).max(0.01) / runs })
 }
 
 /// Seconds that children which have ended have used: fields 16 and 17 of `/proc/self/stat`, in hundredths.

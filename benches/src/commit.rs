@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::child::cost;
+use crate::child::said;
 use crate::{Bench, Found, workload};
 
 pub(crate) fn measure(bench: &Bench) -> Result<Found, String> {
@@ -26,7 +26,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Found, String> {
     std::fs::write(&config, text).map_err(|error| error.to_string())?;
     let mut strace = Command::new("strace");
     strace.args(["-f", "-y", "-e", "trace=fsync,fdatasync,sync_file_range,syncfs,sync", "-o"]).arg(&trace);
-    cost(strace.arg(&bench.hb).args(["daemon", "--once", "--config"]).arg(&config))?;
+    said(strace.arg(&bench.hb).args(["daemon", "--once", "--config"]).arg(&config))?;
     let calls = std::fs::read_to_string(&trace).map_err(|error| error.to_string())?;
     let begun = |line: &&str| line.contains("sync(") && !line.contains("resumed");
     let stream = "/journal/watch/default";

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::child::cost;
+use crate::child::said;
 use crate::{Bench, Found};
 
 /// How long a decision over 1,000 series takes.
@@ -23,6 +23,6 @@ fn quote(bench: &Bench, example: &str, arguments: &[&str]) -> Result<Found, Stri
     if !program.is_file() {
         return Err(format!("{} is missing: cargo build --release -p hb-core --examples", program.display()));
     }
-    let (_, said) = cost(Command::new(&program).args(arguments))?;
+    let said = said(Command::new(&program).args(arguments))?;
     Ok(Found { figures: json!({ "lines": said.lines().collect::<Vec<_>>() }), told: format!("\n{}", said.trim_end()) })
 }

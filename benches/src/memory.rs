@@ -10,39 +10,52 @@ use serde_json::{Value, json};
 use crate::child::{Kept, until};
 use crate::{Bench, Found, web, workload};
 
-/// Very many series: learned, with a baseline in force, and decided against it.
+/// Very many series: learned, with a baseline in force, and decided against it; once as they would come from a plant, a cycle every
+/// two seconds, and once as fast as the file can be read.
 pub(crate) fn series(bench: &Bench) -> Result<Found, String> {
     let count: usize = bench.size.pick(1_000, 100_000);
-    let per_cycle = 2;
     let cycles: u64 = bench.size.pick(6, 14);
-    let lines = u64::try_from(count).unwrap_or(0) * per_cycle * cycles;
+    let lines = u64::try_from(count).unwrap_or(0) * 2 * cycles;
     let file = workload::json_lines(&bench.data, lines, count)?;
+    let learn = bench.size.pick(3, 10);
+    let interval = bench.size.pick(0.2, 20.0);
+    let text = |source: &str| {
+        let path = file.display();
+        format!("{source}\npath: {path}\ninterval_sec: {interval}\nlearn: {{cycles: {learn}, samples_min: 1}}\n")
+    };
+    let paced = one(bench, &text("source: replay\nspeed: 10"), cycles)?;
+    let flat_out = one(bench, &text("source: file"), cycles)?;
+    let told =
+        |run: &Run| format!("{:.0} MB at the highest, {:.0} MB at the end (newest {})", run.peak, run.now, run.status);
+    Ok(Found {
+        figures: json!({
+            "series": count, "cycles": cycles, "peak_mb": paced.peak, "now_mb": paced.now, "status": paced.status,
+            "flat_out_peak_mb": flat_out.peak, "flat_out_now_mb": flat_out.now,
+        }),
+        told: format!("{count} series, {cycles} cycles: {}; read flat out {}", told(&paced), told(&flat_out)),
+    })
+}
+
+#[derive(Debug)]
+struct Run {
+    peak: f64,
+    now: f64,
+    status: String,
+}
+
+fn one(bench: &Bench, text: &str, cycles: u64) -> Result<Run, String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let address = web::free_port()?;
-    let interval = if count > 1_000 { 20.0 } else { 0.2 };
-    let learn = bench.size.pick(3, 10);
-    let text = format!(
-        "source: file\npath: {}\ninterval_sec: {interval}\nlearn: {{cycles: {learn}, samples_min: 1}}\n",
-        file.display()
-    );
-    let process = start(bench, folder.path(), address, &text)?;
-    let patience = Duration::from_secs(600);
-    until("all cycles but the last", patience, || {
+    let process = start(bench, folder.path(), address, text)?;
+    until("all cycles but the last", Duration::from_secs(600), || {
         let status = web::get(address, "/v1/status")?;
         (status.pointer("/watches/0/cycle")?.as_u64()? + 2 >= cycles).then_some(())
     })?;
     // The views of the last cycles are made beside.
     std::thread::sleep(Duration::from_secs(bench.size.pick(0, 5)));
-    let peak = megabytes(&process, "VmHWM")?;
-    let now = megabytes(&process, "VmRSS")?;
     let status = web::get(address, "/v1/status").unwrap_or_default();
-    let decided = status.pointer("/watches/0/status").and_then(Value::as_str).unwrap_or("?").to_owned();
-    Ok(Found {
-        figures: json!({"series": count, "cycles": cycles, "peak_mb": peak, "now_mb": now, "status": decided}),
-        told: format!(
-            "{count} series, {cycles} cycles, newest {decided}: {peak:.0} MB at the highest, {now:.0} MB now"
-        ),
-    })
+    let status = status.pointer("/watches/0/status").and_then(Value::as_str).unwrap_or("?").to_owned();
+    Ok(Run { peak: megabytes(&process, "VmHWM")?, now: megabytes(&process, "VmRSS")?, status })
 }
 
 /// This machine's own telemetry, every ten seconds.
