@@ -6,10 +6,7 @@ use hb_core::ids::{Seq, StreamName, WatchName};
 use hb_core::node::fact::{Body, Sealed};
 use hb_core::watch::decision::Status;
 use hb_store::port::{Journal, JournalError};
-use hb_store::reader::{Follower, read_sound};
-
-/// Records read at a time while looking back for the newest decided cycle.
-const LOOK_BACK: u64 = 64;
+use hb_store::reader::{Follower, Look, look_back};
 
 /// Where each watch's stream has been read to.
 #[derive(Debug, Default)]
@@ -41,24 +38,19 @@ impl Reading {
 /// The record from which on a stream adds up to its state: far enough back for the newest decided cycle, and for all the
 /// cycles that its learner has seen.
 fn begin(stream: &StreamName, journal: &mut dyn Journal) -> Result<Seq, JournalError> {
-    let Some(head) = journal.head(stream)? else { return Ok(Seq(0)) };
-    let floor = journal.floor(stream)?;
-    let mut from = head.next();
+    let mut from = journal.floor(stream)?;
     let mut wanted: Option<u64> = None;
     let mut found = 0_u64;
-    while from > floor {
-        let start = Seq(from.0.saturating_sub(LOOK_BACK).max(floor.0));
-        let most = usize::try_from(from.0.saturating_sub(start.0)).unwrap_or(usize::MAX);
-        for sealed in read_sound(journal, stream, start, most)?.iter().rev() {
-            let Body::CycleDecided(decided) = &sealed.record.body else { continue };
-            let wanted = *wanted.get_or_insert_with(|| u64::from(decided.learning.unwrap_or(0)));
-            // Silent cycles teach nothing and are not counted by the learner.
-            found = found.saturating_add(u64::from(decided.decision.status != Status::NoData));
-            if found >= wanted {
-                return Ok(sealed.record.seq);
-            }
+    look_back(journal, stream, |sealed| {
+        let Body::CycleDecided(decided) = &sealed.record.body else { return Look::Further };
+        let wanted = *wanted.get_or_insert_with(|| u64::from(decided.learning.unwrap_or(0)));
+        // Silent cycles teach nothing and are not counted by the learner.
+        found = found.saturating_add(u64::from(decided.decision.status != Status::NoData));
+        if found < wanted {
+            return Look::Further;
         }
-        from = start;
-    }
-    Ok(floor)
+        from = sealed.record.seq;
+        Look::Enough
+    })?;
+    Ok(from)
 }

@@ -69,6 +69,68 @@ pub fn newest(journal: &mut dyn Journal, stream: &StreamName, n: usize) -> Resul
     read_sound(journal, stream, from, n)
 }
 
+/// Whether to look further back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// On to the record before.
+    Further,
+    /// This is far enough.
+    Enough,
+}
+
+/// Shows the records of a stream from the newest back, checked, until there are enough of them. Pages grow from one record
+/// while they stay below [`PAGE_BYTES`], so that memory does not grow with the size of records.
+///
+/// # Errors
+/// As [`read_sound`].
+pub fn look_back(
+    journal: &mut dyn Journal,
+    stream: &StreamName,
+    mut show: impl FnMut(&Sealed) -> Look,
+) -> Result<(), JournalError> {
+    let Some(head) = journal.head(stream)? else { return Ok(()) };
+    let floor = journal.floor(stream)?;
+    let mut page = Page::default();
+    let mut end = head.next();
+    while end > floor {
+        let from = Seq(end.0.saturating_sub(page.records as u64).max(floor.0));
+        let most = usize::try_from(end.0.saturating_sub(from.0)).unwrap_or(usize::MAX);
+        let records = read_sound(journal, stream, from, most)?;
+        if records.iter().rev().any(|sealed| show(sealed) == Look::Enough) {
+            return Ok(());
+        }
+        page.learn(records.iter().map(|sealed| sealed.bytes.len()).sum());
+        end = from;
+    }
+    Ok(())
+}
+
+/// About how many bytes of records are read in one go.
+pub const PAGE_BYTES: usize = 8 << 20;
+
+/// How many records are read in one go: more while they are small, fewer while they are large.
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    records: usize,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { records: 1 }
+    }
+}
+
+impl Page {
+    /// A page of so many bytes has been read.
+    fn learn(&mut self, bytes: usize) {
+        if bytes > PAGE_BYTES {
+            self.records = (self.records / 2).max(1);
+        } else if bytes <= PAGE_BYTES / 2 {
+            self.records = self.records.saturating_mul(2).min(FOLLOW_MOST);
+        }
+    }
+}
+
 /// Reads a stream as it grows, for a standby. Asking when nothing is new costs a few failed look-ups.
 #[derive(Debug, Clone)]
 pub struct Follower {
@@ -76,13 +138,14 @@ pub struct Follower {
     next: Seq,
     check: Option<ChainCheck>,
     skipped: u64,
+    page: Page,
 }
 
 impl Follower {
     /// Follows `stream` from record `next` on.
     #[must_use]
     pub fn new(stream: StreamName, next: Seq) -> Self {
-        Self { stream, next, check: None, skipped: 0 }
+        Self { stream, next, check: None, skipped: 0, page: Page::default() }
     }
 
     /// Number of the record that comes next.
@@ -102,8 +165,9 @@ impl Follower {
     /// # Errors
     /// [`JournalError`]; the follower stays where it was.
     pub fn poll(&mut self, journal: &mut dyn Journal) -> Result<Vec<Sealed>, JournalError> {
-        let raw = journal.read(&self.stream, self.next, FOLLOW_MOST)?;
+        let raw = journal.read(&self.stream, self.next, self.page.records)?;
         let Some((first, _)) = raw.first() else { return Ok(Vec::new()) };
+        self.page.learn(raw.iter().map(|(_, bytes)| bytes.len()).sum());
         let jumped = first.0.saturating_sub(self.next.0);
         let mut check = self.check.filter(|_| jumped == 0).unwrap_or_else(|| ChainCheck::from(*first));
         let mut next = *first;

@@ -8,7 +8,7 @@ use hb_core::node::fact::{Body, CycleDecided, Sealed};
 use hb_core::watch::decision::Status;
 use hb_store::journal::dir::DirJournal;
 use hb_store::port::{Journal as _, JournalError};
-use hb_store::reader::Follower;
+use hb_store::reader::{Follower, Look};
 
 use crate::cli::Failure;
 use crate::config::Config;
@@ -128,18 +128,10 @@ pub fn newest<T>(
     stream: &StreamName,
     wanted: impl Fn(&Sealed) -> Option<T>,
 ) -> Result<Option<T>, Failure> {
-    const PAGE: u64 = 64;
-    let Some(head) = journal.head(stream)? else { return Ok(None) };
-    let floor = journal.floor(stream)?;
-    let mut end = head.0.saturating_add(1);
-    while end > floor.0 {
-        let from = end.saturating_sub(PAGE).max(floor.0);
-        let most = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX);
-        let records = hb_store::reader::read_sound(journal, stream, Seq(from), most)?;
-        if let Some(found) = records.iter().rev().find_map(&wanted) {
-            return Ok(Some(found));
-        }
-        end = from;
-    }
-    Ok(None)
+    let mut found = None;
+    hb_store::reader::look_back(journal, stream, |sealed| {
+        found = wanted(sealed);
+        if found.is_some() { Look::Enough } else { Look::Further }
+    })?;
+    Ok(found)
 }

@@ -1,6 +1,7 @@
 //! The hash that chains records: BLAKE3, 256 bits, lower-case hex in documents.
 
 use std::fmt;
+use std::io::BufWriter;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -16,6 +17,18 @@ impl Hash {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The hash of a document's JSON, without holding the JSON.
+    ///
+    /// # Panics
+    /// When the document cannot be JSON: a map whose keys are no strings.
+    #[must_use]
+    pub fn of_json<T: Serialize>(document: &T) -> Self {
+        let mut hasher = BufWriter::with_capacity(1 << 16, blake3::Hasher::new());
+        serde_json::to_writer(&mut hasher, document).expect("documents are plain data with string keys");
+        let hasher = hasher.into_inner().expect("a hasher takes every byte");
+        Self(*hasher.finalize().as_bytes())
     }
 
     /// Reads 64 hex digits.

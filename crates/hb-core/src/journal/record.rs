@@ -95,7 +95,17 @@ const HASH_PREFIX: &[u8] = b"blake3:";
 /// Never: a record holds nothing that JSON cannot hold.
 #[must_use]
 pub fn seal<B: Serialize>(record: Record<B>) -> Sealed<B> {
-    let mut bytes = serde_json::to_vec(&record).expect("records are plain data with string keys");
+    seal_about(record, 0)
+}
+
+/// The same for a record of about so many bytes: that of many series is too large to be copied again and again as it grows.
+///
+/// # Panics
+/// Never, as [`seal`].
+#[must_use]
+pub fn seal_about<B: Serialize>(record: Record<B>, size: usize) -> Sealed<B> {
+    let mut bytes = Vec::with_capacity(size);
+    serde_json::to_writer(&mut bytes, &record).expect("records are plain data with string keys");
     let hash = Hash::of(&bytes);
     bytes.push(b'\n');
     bytes.extend_from_slice(HASH_PREFIX);

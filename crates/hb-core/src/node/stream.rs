@@ -12,7 +12,7 @@ use super::step::{Blob, Effect, Learned, Step};
 use super::view::{SourceView, Totals, WatchView};
 use super::watcher::{Adoption, Outcome, Past, Watcher};
 use crate::ids::{Epoch, NodeName, Seq, StreamName, WatchName};
-use crate::journal::{FORMAT, Hash, Head, seal};
+use crate::journal::{FORMAT, Hash, Head, seal, seal_about};
 use crate::time::{Now, Stamp};
 use crate::watch::baseline::Baseline;
 use crate::watch::decision::BaselineRef;
@@ -44,6 +44,8 @@ pub(super) struct Stream {
     tip: Option<Head>,
     waiting: BTreeMap<Seq, Vec<Held>>,
     reopened: Stamp,
+    /// Size of the newest cycle's record.
+    cycle_bytes: usize,
     totals: Totals,
 }
 
@@ -61,6 +63,7 @@ impl Stream {
             tip: None,
             waiting: BTreeMap::new(),
             reopened: Stamp::default(),
+            cycle_bytes: 0,
             totals: Totals::default(),
         }
     }
@@ -92,7 +95,18 @@ impl Stream {
             prev: self.tip.map_or(Hash::ZERO, |tip| tip.hash),
             body,
         };
-        let sealed = Arc::new(seal(record));
+        let sealed = Arc::new(match record.body {
+            // About as large as the one before, and a little more.
+            Body::CycleDecided(_) => seal_about(record, self.cycle_bytes.saturating_add(self.cycle_bytes / 16)),
+            Body::EpochOpened { .. }
+            | Body::AlertDelivered(_)
+            | Body::BaselineAdopted(_)
+            | Body::BaselineEvent(_)
+            | Body::EpochClosed { .. } => seal(record),
+        });
+        if matches!(sealed.record.body, Body::CycleDecided(_)) {
+            self.cycle_bytes = sealed.bytes.len();
+        }
         self.tip = Some(sealed.head());
         sealed
     }

@@ -398,6 +398,8 @@ impl Watcher {
             }
             return None;
         };
+        // Before the document is made: of many series both are large.
+        self.past.learner = Learner::default();
         let bytes = baseline.to_bytes();
         let reference = BaselineRef { tag: settings.baseline_tag.clone(), version: self.past.versions.saturating_add(1), hash: Hash::of(&bytes) };
         let (provenance, series) = (baseline.provenance.clone(), baseline.series.len() as u64);
@@ -426,12 +428,9 @@ pub fn settle(undelivered: &mut Vec<Undelivered>, cycle: CycleNo, sink: &str) {
 }
 
 /// The hash of a decision's bytes.
-///
-/// # Panics
-/// Never: a decision is plain data.
 #[must_use]
 pub fn digest(decision: &crate::watch::decision::Decision) -> Hash {
-    Hash::of(&serde_json::to_vec(decision).expect("decisions are plain data with string keys"))
+    Hash::of_json(decision)
 }
 
 fn grid(settings: &WatchSettings) -> Grid {

@@ -157,7 +157,10 @@ impl Baseline {
     /// Never: a baseline is plain data.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a baseline is plain data with string keys")
+        // A series takes about 400 bytes: of many series the document is too large to be copied again and again as it grows.
+        let mut bytes = Vec::with_capacity(self.series.len().saturating_mul(420).saturating_add(1_024));
+        serde_json::to_writer(&mut bytes, self).expect("a baseline is plain data with string keys");
+        bytes
     }
 
     /// Reads a document, checking its hash.

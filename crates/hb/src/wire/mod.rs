@@ -14,7 +14,6 @@ use std::time::Duration;
 use hb_actuators::{Secret, SinkSpec};
 use hb_api::{ServerHandle, ServerLimits};
 use hb_core::journal::Hash;
-use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decision::Status;
 use hb_daemon::parts::Documents;
 use hb_daemon::turn::Running;
@@ -246,12 +245,11 @@ struct Kept(Baselines);
 
 impl Documents for Kept {
     fn put(&mut self, hash: Hash, bytes: &[u8]) -> Result<(), String> {
-        let baseline = Baseline::from_bytes(bytes, hash)?;
-        self.0.put(&baseline).map(drop).map_err(|error| error.to_string())
+        self.0.put_bytes(hash, bytes).map_err(|error| error.to_string())
     }
 
     fn get(&mut self, hash: Hash) -> Result<Vec<u8>, String> {
-        self.0.get(hash).map(|baseline| baseline.to_bytes()).map_err(|error| error.to_string())
+        self.0.get_bytes(hash).map_err(|error| error.to_string())
     }
 }
 

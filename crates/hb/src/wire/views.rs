@@ -6,18 +6,21 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hb_api::report::{ReportInput, Trend, render};
-use hb_core::ids::{NodeName, StreamName, WatchName};
+use hb_core::ids::{NodeName, Seq, StreamName, WatchName};
 use hb_core::node::fact::{Body, CycleDecided, Sealed};
 use hb_core::node::view::{Role, View};
 use hb_core::watch::baseline::Baseline;
+use hb_core::watch::decide::Carry;
 use hb_core::watch::decision::Status;
+use hb_core::watch::summary::SeriesTable;
 use hb_daemon::{ViewFault, Views, clock};
 use hb_store::journal::dir::DirJournal;
-use hb_store::port::Journal;
-use hb_store::reader;
+use hb_store::port::{Journal, JournalError};
+use hb_store::reader::Follower;
 use hb_store::views::runs::{self, DbSettings, RunsDb};
 use hb_store::views::{AlertFile, FileViews, Rendered, ViewError, ViewSettings};
 
@@ -81,20 +84,42 @@ impl NodeViews {
         self.journal.as_mut().ok_or_else(|| fault("journal", "the journal could not be opened".into()))
     }
 
+    /// The newest decided cycles among so many records, without what views do not show: of many series it would be too much
+    /// to hold for all of them at once.
+    fn newest(&mut self, watch: &WatchName, most: usize) -> Result<Vec<Sealed>, ViewFault> {
+        let stream = StreamName::watch(watch);
+        let unreadable = |error: JournalError| fault("journal", error.to_string());
+        let journal = self.journal()?;
+        let Some(head) = journal.head(&stream).map_err(unreadable)? else { return Ok(Vec::new()) };
+        let from = Seq(head.next().0.saturating_sub(most as u64));
+        let mut follower =
+            Follower::new(stream, from.max(journal.floor(&StreamName::watch(watch)).map_err(unreadable)?));
+        let mut newest = Vec::new();
+        loop {
+            let records = follower.poll(self.journal()?).map_err(unreadable)?;
+            if records.is_empty() {
+                return Ok(newest);
+            }
+            for mut sealed in records {
+                let Body::CycleDecided(decided) = &mut sealed.record.body else { continue };
+                if let Some(shown) = self.watches.get_mut(watch) {
+                    shown.trend.push(decided);
+                }
+                let decided = Arc::make_mut(decided);
+                decided.decision.series = SeriesTable::default();
+                decided.carry = Carry::default();
+                sealed.bytes = Vec::new();
+                newest.push(sealed);
+            }
+        }
+    }
+
     fn rebuild(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
         let Some(most) = self.watches.get(watch).map(|shown| shown.settings.max_checkpoint_history) else {
             return Ok(());
         };
-        let stream = StreamName::watch(watch);
-        let most = most.saturating_mul(2).saturating_add(MARGIN);
-        let records =
-            reader::newest(self.journal()?, &stream, most).map_err(|error| fault("journal", error.to_string()))?;
+        let records = self.newest(watch, most.saturating_mul(2).saturating_add(MARGIN))?;
         let Some(shown) = self.watches.get_mut(watch) else { return Ok(()) };
-        for sealed in &records {
-            if let Body::CycleDecided(decided) = &sealed.record.body {
-                shown.trend.push(decided);
-            }
-        }
         let files = shown.files()?;
         for did in files.rebuild(&records).map_err(told)? {
             tracing::info!("watch {watch}: {did}");

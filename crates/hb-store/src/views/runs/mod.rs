@@ -20,13 +20,11 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use super::ViewError;
 use crate::atomic::Disk;
 use crate::port::Journal;
-use crate::reader::read_sound;
+use crate::reader::{Follower, read_sound};
 use rows::{int, natural};
 
 /// How long a write waits for another process that holds the database.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Records that catching up applies in one transaction.
-const BATCH: usize = 64;
 /// CIFS and SMB2, which the standard names do not cover.
 const CIFS_MAGIC: i64 = 0xFF53_4D42;
 const SMB2_MAGIC: i64 = 0xFE53_4D42;
@@ -142,11 +140,13 @@ impl RunsDb {
                 return Err(self.another_history(stream, seq));
             }
         }
+        let mut next = self.applied(stream)?.map_or(Seq(0), Seq::next);
+        let mut follower = Follower::new(stream.clone(), next);
         loop {
-            let next = self.applied(stream)?.map_or(Seq(0), Seq::next);
-            let records = read_sound(journal, stream, next, BATCH).map_err(unread)?;
+            let records = follower.poll(journal).map_err(unread)?;
             let Some(first) = records.first() else { return Ok(done) };
             done.lost = done.lost.saturating_add(first.record.seq.0.saturating_sub(next.0));
+            next = follower.next_seq();
             self.write(&records)?;
             done.applied = done.applied.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
         }
