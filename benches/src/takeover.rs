@@ -44,12 +44,52 @@ pub(crate) fn measure(bench: &Bench) -> Result<Found, String> {
         active = standby;
     }
     let (middle, most) = (median(&took), worst(&took));
-    Ok(Found {
-        figures: json!({"kills": rounds, "median_ms": middle, "worst_ms": most}),
-        told: format!(
-            "kill -9 to the standby's first record, {rounds} times: median {middle:.1} ms, worst {most:.1} ms"
-        ),
-    })
+    let mut figures = json!({"kills": rounds, "median_ms": middle, "worst_ms": most});
+    let mut told =
+        format!("kill -9 to the standby's first record, {rounds} times: median {middle:.1} ms, worst {most:.1} ms");
+    match peer(folder.path(), rounds) {
+        Ok(peer) => {
+            let (middle, most) = (median(&peer), worst(&peer));
+            if let Value::Object(map) = &mut figures {
+                map.insert("flock_median_ms".into(), json!(middle));
+                map.insert("flock_worst_ms".into(), json!(most));
+            }
+            told.push_str(&format!("; `flock` starting `touch`: median {middle:.1} ms, worst {most:.1} ms"));
+        }
+        Err(why) => told.push_str(&format!("; no peer beside it: {why}")),
+    }
+    Ok(Found { figures, told })
+}
+
+/// The least that takes over at all: util-linux' `flock` waits for a lock and then starts a program that makes a file. It records
+/// nothing, fences nobody, and has no program that is warm.
+fn peer(folder: &Path, rounds: u32) -> Result<Vec<f64>, String> {
+    let lock = folder.join("peer.lock");
+    let flock = |program: &str, argument: &Path, log: &str| {
+        let mut command = Command::new("flock");
+        Kept::start(command.arg("--no-fork").arg(&lock).arg(program).arg(argument), &folder.join(log))
+    };
+    let mut took = Vec::new();
+    for round in 0..rounds {
+        let made = folder.join(format!("peer-{round}"));
+        let mut holder = flock("sleep", Path::new("100"), "peer-holder.log")?;
+        until("the lock to be held", PATIENCE, || in_locks(holder.0.id(), "FLOCK").then_some(()))?;
+        // Kept until the file is there; the kernel shows who waits in a line of its own with an arrow.
+        let waiter = flock("touch", &made, "peer-waiter.log")?;
+        until("a waiter", PATIENCE, || in_locks(waiter.0.id(), "->").then_some(()))?;
+        let begun = Instant::now();
+        holder.kill();
+        until("the file of the waiter", PATIENCE, || made.is_file().then_some(()))?;
+        took.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(took)
+}
+
+/// Whether a line of `/proc/locks` with `mark` in it names the process.
+fn in_locks(pid: u32, mark: &str) -> bool {
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let pid = format!(" {pid} ");
+    locks.lines().any(|line| line.contains(mark) && line.contains(&pid))
 }
 
 fn start(bench: &Bench, folder: &Path, config: &Path, round: u32) -> Result<Node, String> {
