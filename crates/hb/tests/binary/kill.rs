@@ -83,6 +83,7 @@ fn w1_w2_w4_w6_a_hundred_kills_change_nothing() {
     assert_alerts(&project, &webhook, &records);
     let verified = project.hb(&["verify"]);
     assert!(verified.status.success(), "{}", told(&verified));
+    assert_replayed(&project, cycles.len());
     assert!(read.checkpoints > 0 && read.histories > 0 && read.reports > 0, "{read:?}");
     let epochs = records.last().unwrap().record.epoch;
     println!(
@@ -97,6 +98,14 @@ fn w1_w2_w4_w6_a_hundred_kills_change_nothing() {
 fn settings(webhook: &Webhook) -> String {
     let settings = telemetry::SETTINGS;
     format!("{settings}alert_sinks: [file, webhook]\nwebhook_url: http://{}/hook\n", webhook.address)
+}
+
+/// `hb replay` decides every cycle again from the source and comes to the same.
+fn assert_replayed(project: &Project, cycles: usize) {
+    let output = project.hb(&["replay", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let tally: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", told(&output)));
+    assert_eq!((&tally["same"], &tally["differ"]), (&cycles.into(), &0.into()), "{tally}");
 }
 
 /// No FAIL without its alert, in the file and at the webhook, under the one key of its cycle (W6).

@@ -14,7 +14,9 @@
     reason = "a test that cannot go on says so by panicking, and prints its figures"
 )]
 
+mod bad_input;
 mod contract;
+mod defects;
 mod kill;
 mod pair;
 mod ready;

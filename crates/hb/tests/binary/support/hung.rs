@@ -18,7 +18,8 @@ impl Hung {
     /// Takes note of its end, which its process cannot have before: to be called while that is waited for.
     pub(crate) fn bury(&self) {
         let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
-        waitpid(self.0, Some(flags)).map_or((), |_| ());
+        // An error says that there is nothing to take note of.
+        drop(waitpid(self.0, Some(flags)).ok());
     }
 }
 

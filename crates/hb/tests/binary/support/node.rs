@@ -73,12 +73,6 @@ impl Node {
         Some(http::get(listen, "/v1/status").ok()?.json()["role"].as_str()?.to_owned())
     }
 
-    /// Waits until it serves, whatever its role.
-    pub(crate) fn wait_up(&mut self) {
-        let address = self.address();
-        until(&format!("{} answers", self.name), || http::get(address, "/live").ok());
-    }
-
     pub(crate) fn wait_role(&mut self, role: &str) {
         until(&format!("{} is {role}", self.name), || {
             self.must_run();
@@ -131,6 +125,14 @@ impl Node {
         let text = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
         text.lines()
             .find_map(|line| line.strip_prefix(key)?.trim_start_matches(':').split_whitespace().next()?.parse().ok())
+    }
+
+    /// Processor time that it has taken, in hundredths of a second.
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // Behind the name, which may hold anything: fields 14 and 15, user and system.
+        let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
     /// Number of its thread of that name.

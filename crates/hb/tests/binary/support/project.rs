@@ -59,14 +59,9 @@ impl Project {
         self.dir.path()
     }
 
-    /// Folder of the records of the only watch.
-    pub(crate) fn stream(&self) -> PathBuf {
-        self.output.join("journal").join("watch").join("default")
-    }
-
     /// Path of a record.
     pub(crate) fn record(&self, seq: u64) -> PathBuf {
-        self.stream().join(format!("{seq:020}.rec"))
+        self.output.join("journal").join("watch").join("default").join(format!("{seq:020}.rec"))
     }
 
     /// Adds bytes at the end of the telemetry.
