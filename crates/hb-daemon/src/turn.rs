@@ -17,6 +17,7 @@ use hb_core::node::view::Role;
 use hb_core::time::Moment;
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decision::BaselineRef;
+use hb_core::watch::sample::{Batch, FaultCause};
 use hb_store::port::{Holder, Journal, JournalError, Lease, Waited};
 
 use crate::clock::{self, ns};
@@ -36,6 +37,8 @@ const IDLE_TURN: Duration = Duration::from_millis(200);
 const HELD_TURN: Duration = Duration::from_millis(100);
 /// How often the baseline tags are read.
 const TAGS_EVERY: Duration = Duration::from_millis(500);
+/// How often a bad line is quoted, per cause.
+const QUOTE_EVERY: Duration = Duration::from_secs(3_600);
 /// How many cycles may pass between two trims of the journal.
 const TRIM_EVERY: u64 = 64;
 /// Fewest records of a stream that stay, whatever their size: more than a learner or an outbox can need.
@@ -106,6 +109,24 @@ struct Work {
     complete: bool,
     since_trim: u64,
     tag: Tag,
+    /// When a bad line was last quoted, by cause.
+    quoted: BTreeMap<FaultCause, Moment>,
+}
+
+impl Work {
+    /// Quotes what is bad in a batch with file and line: of each cause one now and then, the others are only counted.
+    fn quote(&mut self, watch: &WatchName, batch: &Batch, now: Moment) {
+        for fault in &batch.faults {
+            let (Some(quote), cause) = (&fault.quote, fault.cause.as_str()) else { continue };
+            let due = self.quoted.get(&fault.cause).is_none_or(|at| now.since_ns(*at) >= ns(QUOTE_EVERY));
+            if due {
+                self.quoted.insert(fault.cause, now);
+                tracing::warn!("watch {watch}: left out ({cause}): {quote}; more of this kind are counted, not quoted");
+            } else {
+                tracing::debug!("watch {watch}: left out ({cause}): {quote}");
+            }
+        }
+    }
 }
 
 struct Loop {
@@ -381,9 +402,7 @@ impl Loop {
         let begun = Instant::now();
         let step = match &data.what {
             Fed::Batch(batch) => {
-                for fault in batch.faults.iter().filter_map(|fault| fault.quote.as_ref().map(|quote| (fault, quote))) {
-                    tracing::debug!("watch {}: {}: {}", data.watch, fault.0.cause.as_str(), fault.1);
-                }
+                work.quote(&data.watch, batch, now.moment);
                 self.node.handle(Input::Batch(&data.watch, batch), now)
             }
             Fed::Idle(looked_at) => self.node.handle(Input::Idle(&data.watch, *looked_at), now),
@@ -762,5 +781,6 @@ fn work(parts: WatchParts, inbox: &Inbox, shared: &Arc<Shared>) -> io::Result<Wo
         complete: false,
         since_trim: 0,
         tag: Tag::new(watch, &parts.settings.baseline_tag),
+        quoted: BTreeMap::new(),
     })
 }
