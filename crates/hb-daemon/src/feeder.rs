@@ -325,3 +325,78 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::unbounded;
+    use hb_core::watch::sample::Batch;
+
+    fn mark(position: u64) -> Mark {
+        Mark { position, token: "t".into() }
+    }
+
+    /// A source in which there is nothing, but that tells where it was sought.
+    struct Empty(Sender<Option<u64>>);
+
+    impl Source for Empty {
+        fn next(&mut self, patience: Duration) -> Result<Polled, SourceError> {
+            let looked_at = clock::wall();
+            thread::park_timeout(patience);
+            Ok(Polled::Idle { mark: mark(0), looked_at })
+        }
+
+        fn seek(&mut self, mark: Option<&Mark>) -> Result<(), SourceError> {
+            self.0.send(mark.map(|mark| mark.position)).map_err(|error| SourceError::Invalid(error.to_string()))
+        }
+
+        fn rereads(&self) -> Rereads {
+            Rereads::Observes
+        }
+    }
+
+    fn empty(sought: Sender<Option<u64>>) -> OpenSource {
+        Box::new(move || Ok(Box::new(Empty(sought.clone()))))
+    }
+
+    #[test]
+    fn w4_what_is_held_for_a_place_that_is_left_is_not_fed_under_the_next() {
+        let ((sought, seeks), (out, data)) = (unbounded(), bounded(1));
+        let (orders, inbox) = bounded(ORDERS_MAX);
+        let mut worker = Worker::new(&"w".into(), empty(sought), out, inbox);
+        worker.state = State::Warming;
+        for from in (0..80).step_by(10) {
+            worker.warm.push(Batch { start: mark(from), end: mark(from + 10), ..Batch::default() });
+        }
+        orders.send(Order::Open { mark: Some(mark(0)), generation: 1 }).unwrap();
+        let thread = thread::spawn(move || worker.run());
+        // The first one says that there is room for no more; then the place is left while the second one waits.
+        let first = data.recv().unwrap();
+        assert!(matches!((first.generation, &first.what), (1, Fed::Batch(_))));
+        orders.send(Order::Open { mark: Some(mark(30)), generation: 2 }).unwrap();
+        assert_eq!(seeks.recv_timeout(Duration::from_secs(60)), Ok(Some(30)));
+        let later = data.iter().find(|data| data.generation == 2).unwrap();
+        assert!(matches!(later.what, Fed::Idle(_)), "fed from the place before: {:?}", later.what);
+        drop(orders);
+        drop(data);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn b1_an_order_never_waits_and_makes_void_what_waits_before_it() {
+        let (orders, unread) = bounded(ORDERS_MAX);
+        // Nobody works these off: as if the source hung for ever.
+        let feeder = Feeder { orders, unread, fed: Arc::default(), thread: None };
+        for position in 0..100 {
+            feeder.order(Order::Trim { mark: mark(position) });
+        }
+        feeder.order(Order::Open { mark: Some(mark(7)), generation: 3 });
+        let waiting: Vec<Order> = feeder.unread.try_iter().collect();
+        assert!(matches!(&waiting[..], [Order::Open { generation: 3, .. }]), "{waiting:?}");
+        for generation in 0..100 {
+            feeder.order(Order::Open { mark: None, generation });
+        }
+        let newest = feeder.unread.try_iter().last();
+        assert!(matches!(newest, Some(Order::Open { generation: 99, .. })));
+    }
+}

@@ -129,3 +129,30 @@ impl Inbox {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn idle(generation: u64) -> Data {
+        Data { watch: "w".into(), generation, what: Fed::Idle(Stamp(0)) }
+    }
+
+    #[test]
+    fn control_comes_before_data_and_data_keeps_its_order_and_its_bound() {
+        let inbox = Inbox::new();
+        let out = inbox.data_sender();
+        for generation in 0..DATA_MAX as u64 {
+            out.try_send(idle(generation)).unwrap();
+        }
+        assert!(out.try_send(idle(99)).is_err(), "B1: the inbox is full");
+        assert_eq!(inbox.depth(), DATA_MAX);
+        assert!(inbox.remote().send(Control::Stop { reason: "enough".into() }));
+        assert!(matches!(inbox.next(Duration::ZERO), Next::Control(Control::Stop { .. })));
+        assert!(matches!(inbox.control_only(Duration::ZERO), Next::Nothing));
+        for generation in 0..DATA_MAX as u64 {
+            assert!(matches!(inbox.next(Duration::ZERO), Next::Data(data) if data.generation == generation));
+        }
+        assert!(matches!(inbox.next(Duration::ZERO), Next::Nothing));
+    }
+}

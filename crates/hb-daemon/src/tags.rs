@@ -131,3 +131,79 @@ impl Tag {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hb_core::time::{Span, Stamp};
+    use hb_core::watch::baseline::Provenance;
+    use hb_store::journal::memory::{Inject, MemoryJournal};
+    use hb_store::reader::read_sound;
+    use std::thread;
+
+    fn learned(version: u32, by: &str) -> Learned {
+        let provenance = Provenance {
+            from: "cycles 0..3 of w".into(),
+            span: Span { start: Stamp(0), end: Stamp(1) },
+            windows: 4,
+            window_ns: 1,
+            samples: 4,
+            by: by.into(),
+        };
+        let hash = Hash::of(format!("{by} {version}").as_bytes());
+        let reference = BaselineRef { tag: "golden".into(), version, hash };
+        let reason = "learned".into();
+        Learned { watch: "w".into(), reference, provenance, series: 1, gates: Vec::new(), reason }
+    }
+
+    fn made(journal: &MemoryJournal) -> Vec<Hash> {
+        let stream = StreamName::baseline(&"w".into(), "golden");
+        let records = read_sound(&mut journal.clone(), &stream, Seq(0), 10_000).unwrap();
+        let hash = |sealed: &Sealed| match &sealed.record.body {
+            Body::BaselineEvent(BaselineEvent::Learned { baseline, .. }) => Some(baseline.hash),
+            _ => None,
+        };
+        records.iter().filter_map(hash).collect()
+    }
+
+    #[test]
+    fn j2_two_writers_of_one_tag_both_get_through() {
+        let journal = MemoryJournal::new();
+        let write = |by: &'static str| {
+            let mut journal = journal.clone();
+            move || {
+                let mut tag = Tag::new(&"w".into(), "golden");
+                for version in 1..=50 {
+                    tag.note(&learned(version, by), &by.into(), &mut journal).unwrap();
+                }
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(write("a"));
+            scope.spawn(write("b"));
+        });
+        let all = made(&journal);
+        for (by, version) in ["a", "b"].into_iter().flat_map(|by| (1..=50).map(move |version| (by, version))) {
+            let hash = learned(version, by).reference.hash;
+            assert_eq!(all.iter().filter(|one| **one == hash).count(), 1, "{by} {version} stands once");
+        }
+    }
+
+    #[test]
+    fn j5_unknown_appends_are_read_back_and_failed_ones_stay_owed() {
+        let mut journal = MemoryJournal::new();
+        let mut tag = Tag::new(&"w".into(), "golden");
+        journal.inject([Inject::UnknownButDone, Inject::UnknownNotDone, Inject::Failed]);
+        tag.unnoted = Some(Box::new(learned(1, "a")));
+        assert!(tag.settle(&"a".into(), &mut journal).is_err());
+        assert!(tag.unnoted.is_some());
+        tag.settle(&"a".into(), &mut journal).unwrap();
+        assert!(tag.unnoted.is_none());
+        assert_eq!(made(&journal), [learned(1, "a").reference.hash]);
+        // Noting it again changes nothing.
+        let mut another = Tag::new(&"w".into(), "golden");
+        another.note(&learned(1, "a"), &"b".into(), &mut journal).unwrap();
+        assert_eq!(made(&journal).len(), 1);
+        assert_eq!((another.newest, another.promoted.map(|(one, _)| one.version)), (1, Some(1)));
+    }
+}
