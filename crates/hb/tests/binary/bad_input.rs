@@ -176,18 +176,18 @@ fn damaged_documents_are_rebuilt_at_the_next_start() {
     let place = other.windows(9).position(|text| text == b"\"cycle\": ").unwrap() + 9;
     other[place] = b'7';
     let half = &good_history[..good_history.len() / 2];
-    let cases: [(&str, Option<&[u8]>, Option<&[u8]>); 5] = [
-        ("missing", None, None),
-        ("empty", Some(b""), Some(b"")),
-        ("garbage", Some(b"{\"last_cycle_utc\": \xff"), Some(b"\0\0\0garbage\n")),
-        ("cut", Some(&good_checkpoint[..40]), Some(half)),
-        ("sound, but of another cycle", Some(&other), Some(&good_history[good_history.len() / 2..])),
+    let cases: [(&str, [&[u8]; 2]); 5] = [
+        ("missing", [b"", b""]),
+        ("empty", [b"", b""]),
+        ("garbage", [b"{\"last_cycle_utc\": \xff", b"\0\0\0garbage\n"]),
+        ("cut", [&good_checkpoint[..40], half]),
+        ("sound, but of another cycle", [&other, &good_history[good_history.len() / 2..]]),
     ];
-    for (what, bad_checkpoint, bad_history) in cases {
-        for (path, bytes) in [(&checkpoint, bad_checkpoint), (&history, bad_history)] {
-            match bytes {
-                Some(bytes) => fs::write(path, bytes).unwrap(),
-                None => fs::remove_file(path).unwrap(),
+    for (what, contents) in cases {
+        for (path, bytes) in [&checkpoint, &history].into_iter().zip(contents) {
+            match what {
+                "missing" => fs::remove_file(path).unwrap(),
+                _ => fs::write(path, bytes).unwrap(),
             }
         }
         let verified = project.hb(&["verify"]);

@@ -17,9 +17,10 @@ impl Hung {
 
     /// Takes note of its end, which its process cannot have before: to be called while that is waited for.
     pub(crate) fn bury(&self) {
-        let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
-        // An error says that there is nothing to take note of.
-        drop(waitpid(self.0, Some(flags)).ok());
+        match waitpid(self.0, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
+            // An error says that note has been taken already.
+            Ok(_) | Err(_) => {}
+        }
     }
 }
 

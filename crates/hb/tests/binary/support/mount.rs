@@ -12,17 +12,21 @@ fn run(program: &str, args: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{program} {}: {said}", args.join(" "))) }
 }
 
+fn name(dir: &Path) -> &str {
+    dir.to_str().expect("folders of tests have plain names")
+}
+
 impl Mount {
     /// A file system of its own, of `megabytes`, at `dir`, which is made.
     pub(crate) fn small(dir: &Path, megabytes: u32) -> Result<Self, String> {
-        std::fs::create_dir_all(dir).unwrap();
-        run("mount", &["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs", dir.to_str().unwrap()])?;
+        std::fs::create_dir_all(dir).map_err(|error| error.to_string())?;
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs", name(dir)])?;
         Ok(Self(dir.to_owned()))
     }
 
     /// The same folder over itself, read-only.
     pub(crate) fn read_only(dir: &Path) -> Result<Self, String> {
-        let name = dir.to_str().unwrap();
+        let name = name(dir);
         run("mount", &["--bind", name, name])?;
         let mount = Self(dir.to_owned());
         run("mount", &["-o", "remount,bind,ro", name])?;
@@ -32,7 +36,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        if let Err(what) = run("umount", &["-l", self.0.to_str().unwrap()]) {
+        if let Err(what) = run("umount", &["-l", name(&self.0)]) {
             eprintln!("{what}");
         }
     }

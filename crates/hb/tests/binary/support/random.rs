@@ -35,7 +35,7 @@ impl Random {
 
     /// True once in `n` times.
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.next() % n == 0
+        self.next().is_multiple_of(n)
     }
 
     /// From -1 to 1, with a hump in the middle.

@@ -17,7 +17,7 @@ pub(crate) struct Steady {
 impl Steady {
     /// At work, a few cycles decided, and ready.
     pub(crate) fn start(more: &str) -> Self {
-        Self::on(|settings| Project::new(settings), more)
+        Self::on(Project::new, more)
     }
 
     /// The same on a project that is made in a special way.

@@ -27,20 +27,26 @@ pub(crate) fn recording(cycles: u64, per_cycle: u64, seed: u64) -> Vec<Vec<u8>> 
     let mut lines = Vec::new();
     for cycle in 0..cycles {
         // Cycles 12 to 14, 30 to 32 and so on are bad ones.
-        let ill = cycle >= 12 && cycle % 18 >= 12 && cycle % 18 < 15;
+        let health = if cycle >= 12 && (12..15).contains(&(cycle % 18)) { Health::Ill } else { Health::Well };
         for step in 0..per_cycle {
             let at = (START + cycle * INTERVAL) as f64 + step as f64 * INTERVAL as f64 / per_cycle as f64;
-            one(&mut lines, &mut random, at, ill);
+            one(&mut lines, &mut random, at, health);
         }
     }
     lines
 }
 
-fn one(lines: &mut Vec<Vec<u8>>, random: &mut Random, at: f64, ill: bool) {
+#[derive(Clone, Copy, PartialEq)]
+enum Health {
+    Well,
+    Ill,
+}
+
+fn one(lines: &mut Vec<Vec<u8>>, random: &mut Random, at: f64, health: Health) {
     let series = random.between(0, 12);
     let noise = random.noise();
     let (name, unit, value) = match series {
-        0 if ill => ("temperature.0".to_owned(), "C", 95.0 + noise),
+        0 if health == Health::Ill => ("temperature.0".to_owned(), "C", 95.0 + noise),
         0..=7 => (format!("temperature.{series}"), "C", 20.0 + noise),
         8..=10 => (format!("load.{series}"), "W", 500.0 + 10.0 * noise),
         _ => ("pressure".to_owned(), "bar", 1.0 + 0.1 * noise),

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -76,7 +76,7 @@ fn attend(stream: &TcpStream, reply: Reply, told: &Mutex<Vec<Told>>) -> std::io:
         return out.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
     let body = serde_json::from_slice(&body).map_err(std::io::Error::other)?;
-    told.lock().unwrap().push(Told { key, body });
+    told.lock().unwrap_or_else(PoisonError::into_inner).push(Told { key, body });
     out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
