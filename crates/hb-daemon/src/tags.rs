@@ -159,9 +159,9 @@ mod tests {
     fn made(journal: &MemoryJournal) -> Vec<Hash> {
         let stream = StreamName::baseline(&"w".into(), "golden");
         let records = read_sound(&mut journal.clone(), &stream, Seq(0), 10_000).unwrap();
-        let hash = |sealed: &Sealed| match &sealed.record.body {
-            Body::BaselineEvent(BaselineEvent::Learned { baseline, .. }) => Some(baseline.hash),
-            _ => None,
+        let hash = |sealed: &Sealed| {
+            let Body::BaselineEvent(BaselineEvent::Learned { baseline, .. }) = &sealed.record.body else { return None };
+            Some(baseline.hash)
         };
         records.iter().filter_map(hash).collect()
     }

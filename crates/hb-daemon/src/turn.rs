@@ -3,30 +3,31 @@
 //! **Invariants.** Only this thread touches the node, the journal that is written and the lease. Progress is shown to others
 //! from here only, so a loop that hangs loses its lease (H2). No data is taken while a record waits to become durable.
 
+mod acting;
+mod baselines;
+mod standing_by;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use hb_core::ids::{NodeName, Seq, WatchName};
+use hb_core::ids::{NodeName, WatchName};
 use hb_core::node::Node;
-use hb_core::node::cycle_line::CycleLine;
-use hb_core::node::step::{Effect, Input, Leave, Step};
+use hb_core::node::step::{Input, Step};
 use hb_core::node::view::Role;
 use hb_core::time::Moment;
-use hb_core::watch::baseline::Baseline;
-use hb_core::watch::decision::BaselineRef;
 use hb_core::watch::sample::{Batch, FaultCause};
-use hb_store::port::{Holder, Journal, JournalError, Lease, Waited};
+use hb_store::port::{Holder, Journal, Lease};
 
 use crate::clock::{self, ns};
-use crate::committer::{Committer, End, stream_of};
+use crate::committer::{Committer, End};
 use crate::doer::Doer;
-use crate::feeder::{Feeder, Order};
+use crate::feeder::Feeder;
 use crate::inbox::{Control, Data, Fed, Inbox, Next, Remote};
 use crate::parts::{Bounds, Documents, Mode, Parts, WatchParts};
-use crate::shared::{RECENT_MAX, Shared};
+use crate::shared::Shared;
 use crate::standby::Reading;
 use crate::tags::Tag;
 use crate::viewer::Viewer;
@@ -35,14 +36,8 @@ use crate::viewer::Viewer;
 const IDLE_TURN: Duration = Duration::from_millis(200);
 /// How long it waits before it tries again to make something durable.
 const HELD_TURN: Duration = Duration::from_millis(100);
-/// How often the baseline tags are read.
-const TAGS_EVERY: Duration = Duration::from_millis(500);
 /// How often a bad line is quoted, per cause.
 const QUOTE_EVERY: Duration = Duration::from_secs(3_600);
-/// How many cycles may pass between two trims of the journal.
-const TRIM_EVERY: u64 = 64;
-/// Fewest records of a stream that stay, whatever their size: more than a learner or an outbox can need.
-const RECORDS_MIN: u64 = 500;
 
 /// How a node ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,121 +207,6 @@ impl Loop {
         self.give_up_when_overdue();
     }
 
-    // ------------------------------------------------------------------ standing by
-
-    /// Waits for the lease, and meanwhile reads along.
-    fn stand_by(&mut self) {
-        while let Next::Control(control) = self.inbox.control_only(Duration::ZERO) {
-            self.obey(control);
-        }
-        if self.ended.is_some() {
-            return;
-        }
-        let waited = self.lease.acquire(self.bounds.follow_every);
-        let read = self.read_along();
-        match (waited, read) {
-            (Ok(Waited::Granted { how, why }), Ok(())) => self.take_over(how, why),
-            (Ok(Waited::Held), Ok(())) => self.shared.check("lease", Ok(())),
-            (Err(error), _) => {
-                self.shared.check("lease", Err(error.to_string()));
-                // It answered at once: wait here rather than spin.
-                if let Next::Control(control) = self.inbox.control_only(self.bounds.follow_every) {
-                    self.obey(control);
-                }
-            }
-            (Ok(granted), Err(error)) => {
-                if matches!(granted, Waited::Granted { .. }) {
-                    self.unreadable(&error);
-                }
-            }
-        }
-    }
-
-    /// With the lease but without a readable journal nobody can work: give the lease back, or end if it never will.
-    fn unreadable(&mut self, error: &JournalError) {
-        if let Err(error) = self.lease.release() {
-            tracing::warn!("the lease could not be given back: {error}");
-        }
-        match error {
-            JournalError::Corrupt(what) => self.ended = Some(Ended::Corrupt(what.clone())),
-            JournalError::Stopped(what) => self.ended = Some(Ended::Unfinished(what.clone())),
-            JournalError::Unavailable(_) => thread::sleep(self.bounds.follow_every),
-        }
-    }
-
-    fn read_along(&mut self) -> Result<(), JournalError> {
-        let names: Vec<WatchName> = self.watches.keys().cloned().collect();
-        let read = names.iter().try_for_each(|watch| self.read_stream(watch));
-        self.shared.check("journal", read.clone().map_err(|error| error.to_string()));
-        read
-    }
-
-    fn read_stream(&mut self, watch: &WatchName) -> Result<(), JournalError> {
-        let mut moved = false;
-        loop {
-            let records = self.reading.poll(watch, &mut *self.journal)?;
-            if records.is_empty() {
-                break;
-            }
-            moved = true;
-            for sealed in &records {
-                let step = self.node.handle(Input::Record(watch, sealed), clock::now());
-                self.carry_out(step);
-            }
-        }
-        if moved || self.watches.get(watch).is_some_and(|work| !work.open) {
-            self.warm(watch);
-        }
-        Ok(())
-    }
-
-    /// Lets the feeder read along, or drop what is decided.
-    fn warm(&mut self, watch: &WatchName) {
-        let mark = self.node.fold(watch).and_then(|fold| fold.last.as_ref()).map(|last| last.resume.mark.clone());
-        let Some(work) = self.watches.get_mut(watch) else { return };
-        if work.open {
-            if let Some(mark) = mark {
-                work.feeder.order(Order::Trim { mark });
-            }
-        } else {
-            work.open = true;
-            work.feeder.order(Order::Warm { mark });
-        }
-    }
-
-    // ------------------------------------------------------------------ taking over
-
-    fn take_over(&mut self, how: &'static str, why: String) {
-        tracing::info!("node {} takes over ({how}): {why}", self.name);
-        self.granted_at = Some(Instant::now());
-        self.load_documents();
-        for watch in self.watches.keys().cloned().collect::<Vec<_>>() {
-            if let Err(why) = self.read_versions(&watch) {
-                self.shared.check(&format!("baseline.{watch}"), Err(why));
-            }
-        }
-        let now = clock::now();
-        let until = now.moment.plus_ns(ns(self.bounds.lease_ttl));
-        self.renew_at = Moment(0);
-        let step = self.node.handle(Input::Granted { how, why, until }, now);
-        self.carry_out(step);
-    }
-
-    fn load_documents(&mut self) {
-        for (watch, reference) in self.node.wanted() {
-            let document = self.document(&reference).map_err(|why| {
-                format!("watch {watch}: baseline {} version {}: {why}", reference.tag, reference.version)
-            });
-            let step = self.node.handle(Input::Document(reference.hash, document), clock::now());
-            self.carry_out(step);
-        }
-    }
-
-    fn document(&mut self, reference: &BaselineRef) -> Result<Arc<Baseline>, String> {
-        let bytes = self.documents.get(reference.hash)?;
-        Baseline::from_bytes(&bytes, reference.hash).map(Arc::new)
-    }
-
     // ------------------------------------------------------------------ working
 
     fn work(&mut self) {
@@ -447,52 +327,6 @@ impl Loop {
         }
     }
 
-    /// Adopts what was promoted meanwhile.
-    fn read_tags(&mut self) {
-        let now = clock::moment();
-        if now < self.tags_at || self.node.role() != Role::Active || !self.committer.is_empty() {
-            return;
-        }
-        self.tags_at = now.plus_ns(ns(TAGS_EVERY));
-        let names: Vec<WatchName> = self.watches.keys().cloned().collect();
-        for watch in names {
-            if let Err(why) = self.read_tag(&watch) {
-                self.shared.check(&format!("baseline.{watch}"), Err(why));
-            } else {
-                self.shared.check(&format!("baseline.{watch}"), Ok(()));
-            }
-        }
-    }
-
-    fn read_tag(&mut self, watch: &WatchName) -> Result<(), String> {
-        self.read_versions(watch)?;
-        let Some(work) = self.watches.get_mut(watch) else { return Ok(()) };
-        work.tag.settle(&self.name, &mut *self.journal)?;
-        let Some((reference, reason)) = work.tag.promoted.clone().filter(|_| work.tag.owed) else { return Ok(()) };
-        if self.node.baseline(watch).is_none_or(|(_, in_force)| in_force != reference) {
-            // Owed until its document can be had.
-            let document = self.document(&reference)?;
-            let had = Input::Document(reference.hash, Ok(Arc::clone(&document)));
-            let step = self.node.handle(had, clock::now());
-            self.carry_out(step);
-            let step = self.node.handle(Input::Promoted { watch, reference, document, reason }, clock::now());
-            self.carry_out(step);
-        }
-        if let Some(work) = self.watches.get_mut(watch) {
-            work.tag.owed = false;
-        }
-        Ok(())
-    }
-
-    /// Reads a watch's tag, so that the next version gets a number of its own.
-    fn read_versions(&mut self, watch: &WatchName) -> Result<(), String> {
-        let Some(work) = self.watches.get_mut(watch) else { return Ok(()) };
-        work.tag.poll(&mut *self.journal).map_err(|error| error.to_string())?;
-        let step = self.node.handle(Input::Versions(watch, work.tag.newest), clock::now());
-        self.carry_out(step);
-        Ok(())
-    }
-
     /// A node that reads recordings ends when all of them are decided, shown and told.
     fn finish_once(&mut self) {
         if self.mode == Mode::Serve || self.stopping.is_some() || !self.committer.is_empty() {
@@ -562,137 +396,6 @@ impl Loop {
         self.committer.push(step.blobs, step.records);
         for effect in step.effects {
             self.effect(effect);
-        }
-    }
-
-    fn effect(&mut self, effect: Effect) {
-        match effect {
-            Effect::OpenSource(watch, mark) => {
-                if let Some(work) = self.watches.get_mut(&watch) {
-                    work.generation = work.generation.saturating_add(1);
-                    work.open = true;
-                    work.complete = false;
-                    work.heard = clock::moment();
-                    work.feeder.order(Order::Open { mark, generation: work.generation });
-                }
-                self.note_takeover();
-                self.viewer.catch_up(&watch);
-            }
-            Effect::Decided(watch, sealed) => {
-                self.note_cycle(&watch, &sealed);
-                self.trim(&watch, sealed.bytes.len());
-            }
-            Effect::Deliver(watch, under_way) => {
-                self.hand_over(&watch);
-                self.give_up_missing(&watch, &under_way);
-            }
-            Effect::Learned(learned) => {
-                if let Some(work) = self.watches.get_mut(&learned.watch) {
-                    work.tag.unnoted = Some(learned);
-                    self.tags_at = Moment(0);
-                }
-            }
-            Effect::StandBy => {
-                tracing::info!("another node was quicker; standing by");
-                self.committer.clear();
-                self.reading.forget();
-                self.watches.values_mut().for_each(|work| {
-                    work.open = false;
-                    work.feeder.order(Order::Close);
-                });
-                if let Err(error) = self.lease.release() {
-                    tracing::warn!("the lease could not be given back: {error}");
-                }
-            }
-            Effect::Leave(Leave::Drained) => self.ended = Some(Ended::Drained),
-            Effect::Leave(Leave::Fenced { what }) => {
-                self.committer.clear();
-                self.ended = Some(Ended::Fenced(what));
-            }
-        }
-    }
-
-    /// Hands durable alerts to their sinks, as far as there is room; the others stay in the journal's list until there is.
-    fn hand_over(&mut self, watch: &WatchName) {
-        let Some((work, fold)) = self.watches.get_mut(watch).zip(self.node.fold(watch)) else { return };
-        for doer in &mut work.doers {
-            if let Some(left) = doer.top_up(&fold.undelivered) {
-                let what = format!("too many alerts wait: {} and later ones stay in the journal", left.key);
-                self.shared.check(&format!("sink.{}", doer.name()), Err(what));
-            }
-        }
-    }
-
-    /// An alert for a sink that is not configured any more would be under way for ever.
-    fn give_up_missing(&mut self, watch: &WatchName, under_way: &hb_core::node::fact::Undelivered) {
-        let Some(work) = self.watches.get(watch) else { return };
-        let known = |sink: &String| work.doers.iter().any(|doer| doer.name() == sink);
-        let missing: Vec<String> = under_way.sinks.iter().filter(|sink| !known(sink)).cloned().collect();
-        for sink in missing {
-            let input = Input::Delivered {
-                watch,
-                cycle: under_way.alert.cycle,
-                sink: &sink,
-                tries: 0,
-                given_up: Some("no sink of that name is configured any more".into()),
-            };
-            let step = self.node.handle(input, clock::now());
-            self.carry_out_later(step);
-        }
-    }
-
-    fn note_takeover(&mut self) {
-        if let Some(at) = self.granted_at.take() {
-            self.shared.count(|stats| {
-                stats.takeovers += 1;
-                stats.takeover_seconds = at.elapsed().as_secs_f64();
-            });
-        }
-    }
-
-    fn note_cycle(&self, watch: &WatchName, sealed: &hb_core::node::fact::Sealed) {
-        let hb_core::node::fact::Body::CycleDecided(decided) = &sealed.record.body else { return };
-        let decision = &decided.decision;
-        let Some(line) = CycleLine::of(sealed) else { return };
-        self.shared.count(|stats| {
-            *stats.cycles.entry((watch.clone(), decision.status.as_str())).or_insert(0) += 1;
-            let window = &decision.counts.window;
-            let reasons = [
-                ("not_finite", window.not_finite),
-                ("repeated", window.repeated),
-                ("unit", window.unit),
-                ("too_many_series", window.too_many_series),
-                ("future", decision.counts.future),
-            ];
-            let faults = decision.counts.faults.iter().map(|(cause, count)| (cause.as_str(), *count));
-            for (reason, count) in reasons.into_iter().chain(faults).filter(|(_, count)| *count > 0) {
-                *stats.dropped.entry((watch.clone(), reason)).or_insert(0) += count;
-            }
-            let all = stats.recent.entry(watch.clone()).or_default();
-            all.push_back(line);
-            let excess = all.len().saturating_sub(RECENT_MAX);
-            all.drain(..excess);
-        });
-    }
-
-    /// Keeps the newest records of a watch in the journal. Every decided cycle is a snapshot, so nothing older is needed.
-    fn trim(&mut self, watch: &WatchName, record_bytes: usize) {
-        let Some(work) = self.watches.get_mut(watch) else { return };
-        work.since_trim = work.since_trim.saturating_add(1);
-        if work.since_trim < TRIM_EVERY {
-            return;
-        }
-        work.since_trim = 0;
-        let Some(head) = self.node.fold(watch).and_then(|fold| fold.head) else { return };
-        let fit = self.bounds.journal_bytes / (record_bytes as u64).max(1);
-        let keep = fit.clamp(RECORDS_MIN, self.bounds.journal_records.max(RECORDS_MIN));
-        let floor = Seq(head.seq.0.saturating_sub(keep));
-        if floor == Seq(0) {
-            return;
-        }
-        match self.journal.trim(&stream_of(watch), floor) {
-            Ok(gone) => self.shared.count(|stats| stats.trimmed = stats.trimmed.saturating_add(gone)),
-            Err(error) => self.shared.check("journal", Err(format!("the journal could not be trimmed: {error}"))),
         }
     }
 

@@ -1,0 +1,79 @@
+//! Baselines of the watches: their documents, and the versions behind their tags.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hb_core::ids::WatchName;
+use hb_core::node::step::Input;
+use hb_core::node::view::Role;
+use hb_core::watch::baseline::Baseline;
+use hb_core::watch::decision::BaselineRef;
+
+use super::Loop;
+use crate::clock::{self, ns};
+
+/// How often the baseline tags are read.
+const TAGS_EVERY: Duration = Duration::from_millis(500);
+
+impl Loop {
+    pub(super) fn load_documents(&mut self) {
+        for (watch, reference) in self.node.wanted() {
+            let document = self.document(&reference).map_err(|why| {
+                format!("watch {watch}: baseline {} version {}: {why}", reference.tag, reference.version)
+            });
+            let step = self.node.handle(Input::Document(reference.hash, document), clock::now());
+            self.carry_out(step);
+        }
+    }
+
+    fn document(&mut self, reference: &BaselineRef) -> Result<Arc<Baseline>, String> {
+        let bytes = self.documents.get(reference.hash)?;
+        Baseline::from_bytes(&bytes, reference.hash).map(Arc::new)
+    }
+
+    /// Adopts what was promoted meanwhile.
+    pub(super) fn read_tags(&mut self) {
+        let now = clock::moment();
+        if now < self.tags_at || self.node.role() != Role::Active || !self.committer.is_empty() {
+            return;
+        }
+        self.tags_at = now.plus_ns(ns(TAGS_EVERY));
+        let names: Vec<WatchName> = self.watches.keys().cloned().collect();
+        for watch in names {
+            if let Err(why) = self.read_tag(&watch) {
+                self.shared.check(&format!("baseline.{watch}"), Err(why));
+            } else {
+                self.shared.check(&format!("baseline.{watch}"), Ok(()));
+            }
+        }
+    }
+
+    fn read_tag(&mut self, watch: &WatchName) -> Result<(), String> {
+        self.read_versions(watch)?;
+        let Some(work) = self.watches.get_mut(watch) else { return Ok(()) };
+        work.tag.settle(&self.name, &mut *self.journal)?;
+        let Some((reference, reason)) = work.tag.promoted.clone().filter(|_| work.tag.owed) else { return Ok(()) };
+        if self.node.baseline(watch).is_none_or(|(_, in_force)| in_force != reference) {
+            // Owed until its document can be had.
+            let document = self.document(&reference)?;
+            let had = Input::Document(reference.hash, Ok(Arc::clone(&document)));
+            let step = self.node.handle(had, clock::now());
+            self.carry_out(step);
+            let step = self.node.handle(Input::Promoted { watch, reference, document, reason }, clock::now());
+            self.carry_out(step);
+        }
+        if let Some(work) = self.watches.get_mut(watch) {
+            work.tag.owed = false;
+        }
+        Ok(())
+    }
+
+    /// Reads a watch's tag, so that the next version gets a number of its own.
+    pub(super) fn read_versions(&mut self, watch: &WatchName) -> Result<(), String> {
+        let Some(work) = self.watches.get_mut(watch) else { return Ok(()) };
+        work.tag.poll(&mut *self.journal).map_err(|error| error.to_string())?;
+        let step = self.node.handle(Input::Versions(watch, work.tag.newest), clock::now());
+        self.carry_out(step);
+        Ok(())
+    }
+}
