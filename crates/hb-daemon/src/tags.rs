@@ -75,6 +75,12 @@ impl Tag {
         }
     }
 
+    /// Whether this version of the tag is not noted, and no person has promoted any.
+    pub(crate) fn lacks(&self, reference: &BaselineRef) -> bool {
+        let mine = self.stream.as_str().rsplit('/').next() == Some(&*reference.tag);
+        mine && self.promoted.is_none() && !self.known.contains(&reference.hash)
+    }
+
     /// Notes what was learned, if it is not noted yet.
     pub(crate) fn settle(&mut self, node: &NodeName, journal: &mut dyn Journal) -> Result<(), String> {
         let Some(learned) = self.unnoted.take() else { return Ok(()) };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hb_core::ids::WatchName;
-use hb_core::node::step::Input;
+use hb_core::node::step::{Input, Learned};
 use hb_core::node::view::Role;
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decision::BaselineRef;
@@ -14,6 +14,8 @@ use crate::clock::{self, ns};
 
 /// How often the baseline tags are read.
 const TAGS_EVERY: Duration = Duration::from_millis(500);
+/// Who made the baselines that watches learn by themselves.
+const AUTO: &str = "auto";
 
 impl Loop {
     pub(super) fn load_documents(&mut self) {
@@ -50,6 +52,7 @@ impl Loop {
 
     fn read_tag(&mut self, watch: &WatchName) -> Result<(), String> {
         self.read_versions(watch)?;
+        self.find_unnoted(watch);
         let Some(work) = self.watches.get_mut(watch) else { return Ok(()) };
         work.tag.settle(&self.name, &mut *self.journal)?;
         let Some((reference, reason)) = work.tag.promoted.clone().filter(|_| work.tag.owed) else { return Ok(()) };
@@ -75,5 +78,19 @@ impl Loop {
         let step = self.node.handle(Input::Versions(watch, work.tag.newest), clock::now());
         self.carry_out(step);
         Ok(())
+    }
+
+    /// What is in force may have been learned by a node that ended before it could note it. Its gates were open, or it would
+    /// not be in force; their figures are gone with that node.
+    fn find_unnoted(&mut self, watch: &WatchName) {
+        let Some((document, reference)) = self.node.baseline(watch) else { return };
+        let Some(work) = self.watches.get_mut(watch) else { return };
+        if document.provenance.by != AUTO || work.tag.unnoted.is_some() || !work.tag.lacks(&reference) {
+            return;
+        }
+        let provenance = document.provenance.clone();
+        let reason = format!("learned by itself from {}", provenance.from);
+        let (watch, series) = (watch.clone(), document.series.len() as u64);
+        work.tag.unnoted = Some(Box::new(Learned { watch, reference, provenance, series, gates: Vec::new(), reason }));
     }
 }

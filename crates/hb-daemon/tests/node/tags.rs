@@ -2,7 +2,7 @@
 
 use hb_core::ids::{Epoch, Seq, StreamName};
 use hb_core::journal::{FORMAT, Hash, seal};
-use hb_core::node::fact::{BaselineEvent, Body, Record};
+use hb_core::node::fact::{BaselineEvent, Body, Record, Sealed};
 use hb_core::time::{Span, Stamp};
 use hb_core::watch::baseline::{BASELINE_FORMAT, Baseline, Provenance};
 use hb_core::watch::decision::{BaselineRef, Status};
@@ -139,14 +139,48 @@ fn w5_a_baseline_in_force_whose_document_is_lost_is_an_alarm_and_no_baseline() {
     assert_eq!(against(&stage), [None, None, Some(1), Some(1)]);
 }
 
-#[test]
-fn w5_what_a_watch_learns_is_noted_in_its_tag_under_a_number_of_its_own() {
+fn learning() -> Stage {
     let mut learning = settings("w");
     learning.learn.auto = true;
     learning.learn.cycles = 4;
     learning.learn.samples_min = 1;
     learning.learn.unstable_share_max = 1.0;
-    let stage = Stage::new(learning);
+    Stage::new(learning)
+}
+
+#[test]
+fn w5_what_was_learned_and_not_noted_is_noted_by_the_next_node() {
+    let stage = learning();
+    let node = stage.start_active("a");
+    stage.tape().cycles(0..6);
+    until("it is noted and promoted", || stage.stream(&stream()).len() == 2);
+    assert_eq!(node.stop(), Ended::Drained);
+    // As if that node had ended between the adoption and the note: all that it wrote, but for the tag's stream.
+    let mut next = learning();
+    next.archive = stage.archive.clone();
+    for sealed in stage.records() {
+        let appended = next.journal.append(&sealed.record.stream, sealed.record.seq, &sealed.bytes);
+        assert_eq!(appended, Appended::Committed);
+    }
+    let node = next.start_active("b");
+    until("it is noted and promoted", || next.stream(&stream()).len() == 2);
+    assert_eq!(node.stop(), Ended::Drained);
+    assert_eq!(adoptions(&next), 1, "it is in force already");
+    let versions = |stage: &Stage| -> Vec<u32> {
+        let version = |sealed: &Sealed| match &sealed.record.body {
+            Body::BaselineEvent(BaselineEvent::Learned { baseline, .. } | BaselineEvent::Promoted { baseline, .. }) => {
+                Some(baseline.version)
+            }
+            _ => None,
+        };
+        stage.stream(&stream()).iter().filter_map(version).collect()
+    };
+    assert_eq!(versions(&next), versions(&stage));
+}
+
+#[test]
+fn w5_what_a_watch_learns_is_noted_in_its_tag_under_a_number_of_its_own() {
+    let stage = learning();
     // Somebody has made a version before, which was never promoted.
     let (reference, bytes) = document(7);
     let provenance = Baseline::from_bytes(&bytes, reference.hash).unwrap().provenance;
