@@ -64,7 +64,7 @@ fn undisturbed(source: &[Item]) -> Disk {
 #[test]
 fn w1_w2_w4_w6_h1_hold_on_every_walk() {
     let one = env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
-    let seeds = one.map_or(1..=100, |seed: u64| seed..=seed);
+    let seeds = one.map_or(1..=40, |seed: u64| seed..=seed);
     for seed in seeds {
         walk(seed);
     }

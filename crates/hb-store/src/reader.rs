@@ -16,8 +16,8 @@ pub const FOLLOW_MOST: usize = 256;
 ///
 /// # Errors
 /// [`JournalError::Corrupt`] naming stream and number.
-pub fn decode(stream: &StreamName, seq: Seq, bytes: &[u8]) -> Result<Sealed, JournalError> {
-    let sealed = Record::decode(bytes).map_err(|damage| corrupt(stream, seq, &damage.to_string()))?;
+pub fn decode(stream: &StreamName, seq: Seq, bytes: Vec<u8>) -> Result<Sealed, JournalError> {
+    let sealed = Record::decode_owned(bytes).map_err(|damage| corrupt(stream, seq, &damage.to_string()))?;
     if sealed.record.stream != *stream {
         let what = format!("it belongs to stream {}; put it back where it came from", sealed.record.stream);
         return Err(corrupt(stream, seq, &what));
@@ -49,7 +49,7 @@ pub fn read_sound(
     let mut check = ChainCheck::from(raw.first().map_or(start, |(seq, _)| *seq));
     let mut out = Vec::with_capacity(raw.len());
     for (seq, bytes) in raw {
-        let sealed = decode(stream, seq, &bytes)?;
+        let sealed = decode(stream, seq, bytes)?;
         check.push(&sealed).map_err(|broken| corrupt(stream, seq, &broken.to_string()))?;
         if seq >= from && out.len() < most {
             out.push(sealed);
@@ -173,7 +173,7 @@ impl Follower {
         let mut next = *first;
         let mut out = Vec::with_capacity(raw.len());
         for (seq, bytes) in raw {
-            let sealed = decode(&self.stream, seq, &bytes)?;
+            let sealed = decode(&self.stream, seq, bytes)?;
             check.push(&sealed).map_err(|broken| corrupt(&self.stream, seq, &broken.to_string()))?;
             next = seq.next();
             out.push(sealed);

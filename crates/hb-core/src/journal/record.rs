@@ -120,6 +120,14 @@ impl<B: DeserializeOwned> Record<B> {
     /// # Errors
     /// [`Damage`] for anything else.
     pub fn decode(bytes: &[u8]) -> Result<Sealed<B>, Damage> {
+        Self::decode_owned(bytes.to_vec())
+    }
+
+    /// The same for bytes that are kept as they are: a record of many series is large.
+    ///
+    /// # Errors
+    /// [`Damage`] for anything else.
+    pub fn decode_owned(bytes: Vec<u8>) -> Result<Sealed<B>, Damage> {
         let trailer = HASH_PREFIX.len().saturating_add(65);
         let cut = bytes.len().checked_sub(trailer.saturating_add(1)).ok_or(Damage::Cut)?;
         let (line, tail) = bytes.split_at(cut);
@@ -132,7 +140,7 @@ impl<B: DeserializeOwned> Record<B> {
             return Err(Damage::Newer { found: format.format });
         }
         let record = serde_json::from_slice(line).map_err(|e| Damage::Foreign(e.to_string()))?;
-        Ok(Sealed { record, hash, bytes: bytes.to_vec() })
+        Ok(Sealed { record, hash, bytes })
     }
 }
 

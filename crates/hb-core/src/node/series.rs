@@ -10,8 +10,8 @@ use crate::watch::sample::NewName;
 use crate::watch::units::Conversion;
 use crate::watch::window::Keep;
 
-/// What a slot of the source stands for.
-#[derive(Debug, Clone)]
+/// What a slot of the source stands for. Small, because it is looked at for every sample.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Slot {
     /// Index of the series, [`NOT_YET`] before its first sample.
     pub(super) index: usize,
@@ -21,8 +21,6 @@ pub(super) struct Slot {
     pub(super) keep: Keep,
     /// Tells names and units that feed the same series apart.
     pub(super) feeder: u32,
-    /// Unit of the readings after conversion; empty where none is known.
-    pub(super) unit: Arc<str>,
 }
 
 /// A slot that has not been looked up since its series was forgotten.
@@ -35,6 +33,8 @@ pub(super) struct Series {
     by_name: BTreeMap<Arc<str>, usize>,
     slots: Vec<Slot>,
     raw: Vec<NewName>,
+    /// By slot: unit of the readings after conversion; empty where none is known.
+    units: Vec<Arc<str>>,
 }
 
 impl Series {
@@ -47,6 +47,7 @@ impl Series {
     pub(super) fn void(&mut self) {
         self.slots.clear();
         self.raw.clear();
+        self.units.clear();
     }
 
     /// Takes a batch's names in.
@@ -57,18 +58,23 @@ impl Series {
             conversion: None,
             keep: Keep::Moments,
             feeder: feeder(name),
-            unit: Arc::from(""),
         }));
+        self.units.resize(self.slots.len(), Arc::default());
     }
 
     /// What a slot stands for; nothing for a slot that was never announced.
     #[inline]
-    pub(super) fn slot(&mut self, slot: u32, known: &Names) -> Option<&Slot> {
+    pub(super) fn slot(&mut self, slot: u32, known: &Names) -> Option<Slot> {
         let place = usize::try_from(slot).ok()?;
         if self.slots.get(place)?.index == NOT_YET {
             self.look_up(place, known);
         }
-        self.slots.get(place)
+        self.slots.get(place).copied()
+    }
+
+    /// Unit of a slot's readings after conversion; empty where none is known.
+    pub(super) fn unit(&self, slot: u32) -> Arc<str> {
+        usize::try_from(slot).ok().and_then(|place| self.units.get(place)).cloned().unwrap_or_default()
     }
 
     fn look_up(&mut self, place: usize, known: &Names) {
@@ -77,7 +83,9 @@ impl Series {
         let index = self.index(&resolved.name);
         let Some(slot) = self.slots.get_mut(place) else { return };
         (slot.index, slot.conversion, slot.keep) = (index, resolved.conversion.ok(), resolved.keep);
-        slot.unit = resolved.unit.unwrap_or_default();
+        if let Some(unit) = self.units.get_mut(place) {
+            *unit = resolved.unit.unwrap_or_default();
+        }
     }
 
     fn index(&mut self, name: &Arc<str>) -> usize {

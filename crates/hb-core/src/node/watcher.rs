@@ -248,7 +248,7 @@ impl Watcher {
         let rule = Admission { series_max: self.settings.series_max, keep: slot.keep };
         let first = bin.feeders.get(slot.index) == Some(&slot.feeder);
         match slot.conversion {
-            Some(conversion) if first || bin.feed(slot) => {
+            Some(conversion) if first || bin.feed(slot, || self.series.unit(sample.slot)) => {
                 bin.window.push(slot.index, sample.at, conversion.apply(sample.value), rule);
             }
             Some(_) | None => bin.unit_fault(slot, rule),
@@ -445,7 +445,7 @@ fn grid(settings: &WatchSettings) -> Grid {
 
 impl Bin {
     /// Notes who feeds a series. The first one in a cycle sets its unit; gives whether `slot` has the same.
-    fn feed(&mut self, slot: &Slot) -> bool {
+    fn feed(&mut self, slot: Slot, of_slot: impl Fn() -> Arc<str>) -> bool {
         if slot.index >= self.feeders.len() {
             self.feeders.resize(slot.index.saturating_add(1), 0);
             self.units.resize(slot.index.saturating_add(1), Arc::default());
@@ -455,12 +455,13 @@ impl Bin {
         };
         if *feeder == 0 {
             *feeder = slot.feeder;
-            unit.clone_from(&slot.unit);
+            *unit = of_slot();
+            return true;
         }
-        *unit == slot.unit
+        *unit == of_slot()
     }
 
-    fn unit_fault(&mut self, slot: &Slot, rule: Admission) {
+    fn unit_fault(&mut self, slot: Slot, rule: Admission) {
         self.window.push_unit_fault(slot.index, rule);
         if self.unit_faults.len() < NAMED_MAX {
             self.unit_faults.entry(slot.index).or_insert(None);

@@ -67,7 +67,8 @@ pub struct Learner {
     samples: u64,
     window_ns: i64,
     span: Option<Span>,
-    series: BTreeMap<Arc<str>, Lesson>,
+    /// Sorted by name. Not a tree: filled in order, as it is, a tree's nodes stay half empty, and lessons are large.
+    series: Vec<(Arc<str>, Lesson)>,
 }
 
 impl Learner {
@@ -93,15 +94,32 @@ impl Learner {
         self.clean_since = self.clean_since.saturating_add(1);
         let span = self.span.get_or_insert(material.span);
         (span.start, span.end) = (span.start.min(material.span.start), span.end.max(material.span.end));
-        for row in material.series.rows.iter().filter(|row| row.n > 0) {
+        self.learn(material.series);
+    }
+
+    /// Goes through known series and rows side by side: both are sorted by name.
+    fn learn(&mut self, table: &SeriesTable) {
+        let room = LEARNED_MAX.saturating_sub(self.series.len());
+        let mut fresh: Vec<(Arc<str>, Lesson)> = Vec::new();
+        let mut known = self.series.iter_mut().peekable();
+        for row in table.rows.iter().filter(|row| row.n > 0) {
             self.samples = self.samples.saturating_add(u64::from(row.n));
-            if let Some(lesson) = self.series.get_mut(&row.name) {
-                lesson.push(row);
-            } else if self.series.len() < LEARNED_MAX {
-                self.series.insert(Arc::clone(&row.name), Lesson::default().with(row));
-            } else {
-                self.beyond = self.beyond.saturating_add(1);
+            while known.next_if(|(name, _)| *name < row.name).is_some() {}
+            match known.peek_mut() {
+                Some((name, lesson)) if *name == row.name => lesson.push(row),
+                Some(_) | None if fresh.len() < room => {
+                    fresh.push((Arc::clone(&row.name), Lesson::default().with(row)));
+                }
+                Some(_) | None => self.beyond = self.beyond.saturating_add(1),
             }
+        }
+        if self.series.is_empty() {
+            self.series = fresh;
+        } else if !fresh.is_empty() {
+            self.series.reserve_exact(fresh.len());
+            self.series.append(&mut fresh);
+            // Two sorted runs: a stable sort merges them.
+            self.series.sort_by(|(one, _), (other, _)| one.cmp(other));
         }
     }
 
@@ -587,7 +605,7 @@ mod tests {
         for window in 0..500 {
             learner.push(Material { span: span(window), series: &table(window, "a", &noise), failed: false });
         }
-        let pool = learner.series["a"].pool.as_ref().unwrap();
+        let pool = learner.series[0].1.pool.as_ref().unwrap();
         assert_eq!((pool.values.len(), pool.values.capacity() <= 2 * POOL_MAX), (POOL_MAX, true));
     }
 }
