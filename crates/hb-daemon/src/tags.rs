@@ -75,6 +75,11 @@ impl Tag {
         }
     }
 
+    /// Whether both read the same stream.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.stream == other.stream
+    }
+
     /// Whether this version of the tag is not noted, and no person has promoted any.
     pub(crate) fn lacks(&self, reference: &BaselineRef) -> bool {
         let mine = self.stream.as_str().rsplit('/').next() == Some(&*reference.tag);

@@ -406,6 +406,7 @@ impl Loop {
             Control::Stop { reason } => self.stop(reason),
             Control::Reload(settings) => {
                 for settings in settings {
+                    self.follow_tag(&settings);
                     let step = self.node.handle(Input::Reload(settings), clock::now());
                     self.carry_out(step);
                 }

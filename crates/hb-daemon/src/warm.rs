@@ -39,9 +39,11 @@ impl Warm {
         }
     }
 
-    /// Everything from `mark` on, if that is held: first the names, then the batches.
+    /// Everything from `mark` on, if that is held: first the names, then the batches. Without a mark nothing has been decided
+    /// yet, and a new watch begins with the first that was read: it may never be seen again.
     pub(crate) fn take(&mut self, mark: Option<&Mark>) -> Option<Vec<Batch>> {
-        let mark = mark?;
+        let first = self.batches.front()?.start.clone();
+        let mark = mark.unwrap_or(&first);
         self.trim(mark.position);
         if self.batches.front()?.start.position > mark.position {
             return None;
@@ -91,6 +93,16 @@ mod tests {
         let mut warm = Warm::default();
         warm.push(batch(10, 20, "a"));
         assert!(warm.take(Some(&Mark { position: 5, token: "t".into() })).is_none());
+    }
+
+    #[test]
+    fn h4_what_was_read_before_anything_was_decided_is_served_without_a_mark() {
+        let mut warm = Warm::default();
+        assert!(warm.take(None).is_none());
+        warm.push(batch(10, 20, "a"));
+        warm.push(batch(20, 30, "b"));
+        let taken = warm.take(None).unwrap();
+        assert_eq!(taken.iter().map(|batch| batch.end.position).collect::<Vec<_>>(), [10, 20, 30]);
         assert!(warm.take(None).is_none());
     }
 }

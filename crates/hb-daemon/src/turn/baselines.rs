@@ -6,11 +6,14 @@ use std::time::Duration;
 use hb_core::ids::WatchName;
 use hb_core::node::step::{Input, Learned};
 use hb_core::node::view::Role;
+use hb_core::time::Moment;
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decision::BaselineRef;
+use hb_core::watch::settings::WatchSettings;
 
 use super::Loop;
 use crate::clock::{self, ns};
+use crate::tags::Tag;
 
 /// How often the baseline tags are read.
 const TAGS_EVERY: Duration = Duration::from_millis(500);
@@ -92,5 +95,15 @@ impl Loop {
         let reason = format!("learned by itself from {}", provenance.from);
         let (watch, series) = (watch.clone(), document.series.len() as u64);
         work.tag.unnoted = Some(Box::new(Learned { watch, reference, provenance, series, gates: Vec::new(), reason }));
+    }
+
+    /// Reads along the tag that the settings name, from its beginning when it is another one than before.
+    pub(super) fn follow_tag(&mut self, settings: &WatchSettings) {
+        let Some(work) = self.watches.get_mut(&settings.name) else { return };
+        let tag = Tag::new(&settings.name, &settings.baseline_tag);
+        if !work.tag.same(&tag) {
+            work.tag = tag;
+            self.tags_at = Moment(0);
+        }
     }
 }

@@ -65,6 +65,21 @@ fn h4_samples_observed_while_standing_by_are_counted_after_the_takeover() {
 }
 
 #[test]
+fn h4_samples_observed_before_anything_was_decided_are_counted_after_the_takeover() {
+    let stage = Stage::new(settings("w"));
+    stage.tape().change(|reel| reel.observed = true);
+    let node = stage.start("a");
+    until("it observes what comes", || stage.tape().look(|reel| reel.opened.len()) == 1);
+    stage.tape().cycles(0..1);
+    until("it has observed it", || stage.tape().read_by("a") == 3);
+    stage.activate("a", &node);
+    stage.tape().cycles(1..2);
+    stage.decided(1);
+    assert_eq!(node.stop(), Ended::Drained);
+    assert_eq!(stage.cycles()[0].decision.counts.window.samples, 3);
+}
+
+#[test]
 fn h3_a_node_that_is_overtaken_stands_by_again_and_can_take_over_later() {
     let stage = Stage::new(settings("w"));
     let first = stage.start_active("a");

@@ -1,18 +1,24 @@
 //! Baselines behind a tag: promotions are adopted, what is learned is noted, and nothing passes for want of a document.
 
+use std::sync::Arc;
+
 use hb_core::ids::{Epoch, Seq, StreamName};
 use hb_core::journal::{FORMAT, Hash, seal};
 use hb_core::node::fact::{BaselineEvent, Body, Record, Sealed};
 use hb_core::time::{Span, Stamp};
 use hb_core::watch::baseline::{BASELINE_FORMAT, Baseline, Provenance};
 use hb_core::watch::decision::{BaselineRef, Status};
-use hb_daemon::{Ended, Mode};
+use hb_daemon::{Control, Ended, Mode};
 use hb_store::port::{Appended, Journal as _};
 
 use super::stage::{Stage, settings, until};
 
 fn stream() -> StreamName {
     StreamName::baseline(&"w".into(), "golden")
+}
+
+fn silver() -> StreamName {
+    StreamName::baseline(&"w".into(), "silver")
 }
 
 /// A document of that version, which knows no series.
@@ -36,10 +42,14 @@ fn promote(stage: &Stage, baseline: &BaselineRef) {
 }
 
 fn note(stage: &Stage, event: BaselineEvent) {
-    let all = stage.stream(&stream());
+    note_in(stage, stream(), event);
+}
+
+fn note_in(stage: &Stage, stream: StreamName, event: BaselineEvent) {
+    let all = stage.stream(&stream);
     let record = Record {
         format: FORMAT,
-        stream: stream(),
+        stream: stream.clone(),
         seq: all.last().map_or(Seq(0), |last| last.record.seq.next()),
         epoch: Epoch(0),
         at: Stamp(0),
@@ -48,7 +58,7 @@ fn note(stage: &Stage, event: BaselineEvent) {
         body: Body::BaselineEvent(event),
     };
     let sealed = seal(record);
-    assert_eq!(stage.journal.clone().append(&stream(), sealed.record.seq, &sealed.bytes), Appended::Committed);
+    assert_eq!(stage.journal.clone().append(&stream, sealed.record.seq, &sealed.bytes), Appended::Committed);
 }
 
 fn against(stage: &Stage) -> Vec<Option<u32>> {
@@ -74,6 +84,29 @@ fn w5_a_promotion_while_the_node_works_holds_from_the_next_cycle_on() {
     stage.decided(5);
     assert_eq!(node.stop(), Ended::Drained);
     assert_eq!(against(&stage), [None, None, Some(4), Some(4), Some(4)]);
+}
+
+#[test]
+fn w5_after_a_reload_with_another_tag_its_promotion_holds() {
+    let stage = Stage::new(settings("w"));
+    let (mut reference, bytes) = document(3);
+    reference.tag = "silver".into();
+    stage.archive.add(&bytes);
+    let (by, reason) = ("somebody".into(), "it shines".into());
+    let baseline = reference.clone();
+    note_in(&stage, silver(), BaselineEvent::Promoted { baseline, by, reason, forced: Vec::new() });
+    let node = stage.start_active("a");
+    stage.tape().cycles(0..3);
+    stage.decided(2);
+    let mut other = settings("w");
+    other.baseline_tag = "silver".into();
+    node.control(Control::Reload(vec![Arc::new(other)]));
+    until("it is adopted", || adoptions(&stage) == 1);
+    stage.tape().cycles(3..5);
+    stage.decided(4);
+    assert_eq!(node.stop(), Ended::Drained);
+    assert_eq!(against(&stage), [None, None, Some(3), Some(3)]);
+    assert_eq!(stage.cycles()[3].decision.baseline, Some(reference));
 }
 
 #[test]
