@@ -1,6 +1,10 @@
 //! The real binary from outside: processes that are killed, stopped, starved and lied to. One question per module.
 //!
 //! Tests wait for conditions with generous deadlines, never for a fixed time; figures are printed, facts are asserted.
+//! `HB_TORTURE_KILLS`, `HB_PAIR_KILLS` (100 each), `HB_PAIR_STOPS` (20) and `HB_LONG_LINE_MB` (64) make them shorter or
+//! longer, `HB_TEST_SEED` repeats a run that failed. Some need root (full and read-only file systems) or the right to trace
+//! (a hung thread); where that is missing they say `NOT RUN`.
+//!
 //! Every test has folders and ports of its own, and ends only processes that it started.
 #![expect(
     clippy::unwrap_used,

@@ -242,17 +242,19 @@ fn fill(path: &Path) {
 
 #[test]
 fn ready_falls_for_a_full_output_dir_and_the_watch_goes_on_with_space() {
+    let small = |project: &Project| Mount::small(&project.output, 64);
+    let probe = Project::new("");
+    if let Err(why) = small(&probe) {
+        return not_run("ready_falls_for_a_full_output_dir", &why);
+    }
     let mount = RefCell::new(None);
     let make = |settings: &str| {
         let project = Project::new(settings);
-        mount.replace(Some(Mount::small(&project.output, 64)));
+        mount.replace(Some(small(&project).unwrap()));
         project
     };
-    drop(make(""));
-    if let Some(Err(why)) = mount.take() {
-        return not_run("ready_falls_for_a_full_output_dir", &why);
-    }
     let mut steady = Steady::on(make, "");
+    steady.mount = mount.take();
     let filler = steady.project.output.join("filler");
     fill(&filler);
     let what = steady.not_ready("output_dir");

@@ -29,7 +29,12 @@ impl Mount {
         let name = name(dir);
         run("mount", &["--bind", name, name])?;
         let mount = Self(dir.to_owned());
-        run("mount", &["-o", "remount,bind,ro", name])?;
+        // While somebody has a file open for writing it is busy.
+        let tried = super::within(super::GENEROUS, || match run("mount", &["-o", "remount,bind,ro", name]) {
+            Err(why) if why.contains("busy") => None,
+            ended => Some(ended),
+        });
+        tried.unwrap_or_else(|| Err(format!("{name} is busy all the time")))?;
         Ok(mount)
     }
 }

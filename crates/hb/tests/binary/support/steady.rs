@@ -1,12 +1,15 @@
 //! One node at work on telemetry that keeps coming, to see what a disturbance does to it.
 
 use super::journal::{self, Reader};
+use super::mount::Mount;
 use super::node::Node;
 use super::project::Project;
 use super::writer::Writer;
 use super::{telemetry, until};
 
 pub(crate) struct Steady {
+    /// What the project's folder may stand on: undone before that is removed.
+    pub(crate) mount: Option<Mount>,
     pub(crate) project: Project,
     pub(crate) node: Node,
     pub(crate) reader: Reader,
@@ -27,7 +30,7 @@ impl Steady {
         let writer = Writer::start(&project);
         let node = project.start("a");
         let reader = Reader::open(&project.output);
-        let mut steady = Self { project, node, reader, writer, settings };
+        let mut steady = Self { mount: None, project, node, reader, writer, settings };
         steady.cycles(3);
         steady.ready();
         steady
