@@ -42,6 +42,12 @@ fn cycle_of(name: &str) -> Option<CycleNo> {
     (cycle_dir(cycle) == name).then_some(cycle)
 }
 
+/// Where the page of a cycle's report stands, or would, below the views of a watch in `output_dir`.
+#[must_use]
+pub fn page(output_dir: &Path, watch: &WatchName, cycle: CycleNo) -> PathBuf {
+    output_dir.join(DIR).join(names::encode(watch.as_str())).join(cycle_dir(cycle)).join("report.html")
+}
+
 impl Reports {
     /// Opens the reports below `output_dir` and counts what stands there.
     ///

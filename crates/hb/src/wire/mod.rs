@@ -3,6 +3,7 @@
 mod demo;
 mod health;
 mod onlooker;
+mod reported;
 mod signals;
 mod views;
 
@@ -33,6 +34,7 @@ use crate::source::{self, Reading};
 pub use demo::demo;
 pub use health::serve_health;
 use onlooker::DaemonOnlooker;
+use reported::Reported;
 use views::NodeViews;
 
 /// How long a daemon runs, and what it ends with.
@@ -206,7 +208,8 @@ fn watch_parts(watch: &WatchConfig, mode: Mode) -> Result<WatchParts, Failure> {
     };
     let opened = watch.clone();
     let open = Box::new(move || source::open(&opened, reading));
-    let sinks = watch.sinks.iter().map(|sink| sink_parts(sink, tries_max)).collect::<Result<_, _>>()?;
+    let reported = |parts: SinkParts| SinkParts { sink: Box::new(Reported::new(parts.sink, watch)), ..parts };
+    let sinks = watch.sinks.iter().map(|sink| sink_parts(sink, tries_max).map(reported)).collect::<Result<_, _>>()?;
     Ok(WatchParts { settings: Arc::new(watch.settings.clone()), source: open, sinks })
 }
 

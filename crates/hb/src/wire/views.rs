@@ -18,6 +18,7 @@ use hb_core::watch::decide::Carry;
 use hb_core::watch::decision::Status;
 use hb_core::watch::summary::SeriesTable;
 use hb_daemon::{ViewFault, Views, clock};
+use hb_store::baselines::Baselines;
 use hb_store::journal::dir::DirJournal;
 use hb_store::port::{Journal, JournalError};
 use hb_store::reader::Follower;
@@ -101,16 +102,31 @@ impl NodeViews {
                 return Ok(newest);
             }
             for mut sealed in records {
+                self.make_up(watch, &sealed);
                 let Body::CycleDecided(decided) = &mut sealed.record.body else { continue };
-                if let Some(shown) = self.watches.get_mut(watch) {
-                    shown.trend.push(decided);
-                }
                 let decided = Arc::make_mut(decided);
                 decided.decision.series = SeriesTable::default();
                 decided.carry = Carry::default();
                 sealed.bytes = Vec::new();
                 newest.push(sealed);
             }
+        }
+    }
+
+    /// Shows a cycle whose holder ended before it was shown: its alert may name a report that is not there yet.
+    fn make_up(&mut self, watch: &WatchName, sealed: &Sealed) {
+        let Body::CycleDecided(decided) = &sealed.record.body else { return };
+        let Some(shown) = self.watches.get_mut(watch) else { return };
+        let newest = shown.files().ok().and_then(|files| files.checkpoint().map(|checkpoint| checkpoint.seq));
+        let missed = newest.map_or(decided.alert.is_some(), |newest| newest < sealed.record.seq);
+        if !missed {
+            shown.trend.push(decided);
+            return;
+        }
+        let against = decided.decision.baseline.as_ref();
+        let baseline = against.and_then(|reference| Baselines::open(&self.output_dir).get(reference.hash).ok());
+        for fault in shown.show(sealed, decided, baseline.as_ref()) {
+            tracing::warn!("view {}: {}", fault.view, fault.what);
         }
     }
 
