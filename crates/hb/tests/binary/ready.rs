@@ -101,6 +101,23 @@ fn ready_falls_for_a_locked_database() {
 }
 
 #[test]
+fn somebody_who_reads_the_database_does_no_harm() {
+    let mut steady = Steady::start("");
+    let db = steady.project.db();
+    // Looked at a few times by the node itself, every two seconds, and then by somebody else, as any script does.
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_secs(3));
+        assert!(rows(&db).is_some());
+        steady.cycles(2);
+    }
+    caught_up(&mut steady);
+    steady.ready();
+    let log = steady.node.log();
+    assert!(!log.contains("WARN view") && !log.contains("disk I/O"), "{log}");
+    steady.finish();
+}
+
+#[test]
 fn ready_falls_for_a_missing_database_which_is_then_made_anew() {
     let mut steady = Steady::start("");
     let db = steady.project.db();
