@@ -39,6 +39,9 @@ const HELD_TURN: Duration = Duration::from_millis(100);
 /// How often a bad line is quoted, per cause.
 const QUOTE_EVERY: Duration = Duration::from_secs(3_600);
 
+/// How long a node that ends shows what it has decided, before it gives the lease back.
+const VIEWS_MAX: Duration = Duration::from_secs(3);
+
 /// How a node ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
@@ -463,7 +466,8 @@ impl Loop {
         }
         let patience = match self.mode {
             Mode::Once => Duration::from_secs(600),
-            Mode::Serve => self.bounds.drain_max,
+            // The other node waits for the lease; what is not shown by then it shows.
+            Mode::Serve => VIEWS_MAX,
         };
         self.viewer.quit(patience);
         if let Err(error) = self.lease.release() {

@@ -470,7 +470,10 @@ mod tests {
         let mut machine = Machine::new(GRID, now(1_000));
         let closed = read(&mut machine, &[1, 38, 99, 178], 0);
         let spans: Vec<_> = closed.iter().map(|c| (c.span.start.0, c.span.end.0, c.window.0.len())).collect();
-        assert_eq!(spans, [(0, 10, 1), (10, 20, 0), (20, 30, 0), (30, 40, 1), (40, 90, 0), (90, 100, 1), (100, 170, 0)]);
+        assert_eq!(
+            spans,
+            [(0, 10, 1), (10, 20, 0), (20, 30, 0), (30, 40, 1), (40, 90, 0), (90, 100, 1), (100, 170, 0)]
+        );
     }
 
     #[test]

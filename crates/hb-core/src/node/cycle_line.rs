@@ -1,8 +1,8 @@
 //! A decided cycle in one line: what lists, the page and `/v1/watches/{name}/cycles` show.
 
+use super::fact::{Body, Sealed};
 use crate::ids::{CycleNo, Epoch, NodeName, Seq, WatchName};
 use crate::journal::Hash;
-use super::fact::{Body, Sealed};
 use crate::time::Stamp;
 use crate::watch::decision::Status;
 use serde::{Deserialize, Serialize};

@@ -140,6 +140,11 @@ impl Series {
 fn feeder(name: &NewName) -> u32 {
     // FNV-1a over name and unit: equal ones feed alike, whatever their slots.
     let unit = name.unit.iter().flat_map(|unit| unit.bytes());
-    let hash = name.name.bytes().chain([0]).chain(unit).fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = name
+        .name
+        .bytes()
+        .chain([0])
+        .chain(unit)
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash.max(1)
 }

@@ -110,9 +110,7 @@ impl Watcher {
         }
         let grid = grid(&settings);
         let collector = match &past.last {
-            Some(last) => {
-                Collector::resume(grid, &last.resume, last.decision.counts.delivered_total, reopened)
-            }
+            Some(last) => Collector::resume(grid, &last.resume, last.decision.counts.delivered_total, reopened),
             None => Collector::new(grid, Now { wall: reopened, ..Now::default() }),
         };
         let learning = past.last.as_ref().is_none_or(|last| last.learning.is_some());
@@ -357,7 +355,10 @@ impl Watcher {
         });
         let units = bin.unit_faults.iter().map(|(index, raw)| {
             let first = bin.units.get(*index).filter(|unit| !unit.is_empty());
-            DataFault { series: self.series.name(*index), what: self.unit_fault(raw.as_ref(), first.map(|unit| &**unit)) }
+            DataFault {
+                series: self.series.name(*index),
+                what: self.unit_fault(raw.as_ref(), first.map(|unit| &**unit)),
+            }
         });
         // By name: the order of indices is this process's own.
         let mut faults: Vec<DataFault> = clashes.chain(units).collect();
@@ -401,7 +402,11 @@ impl Watcher {
         // Before the document is made: of many series both are large.
         self.past.learner = Learner::default();
         let bytes = baseline.to_bytes();
-        let reference = BaselineRef { tag: settings.baseline_tag.clone(), version: self.past.versions.saturating_add(1), hash: Hash::of(&bytes) };
+        let reference = BaselineRef {
+            tag: settings.baseline_tag.clone(),
+            version: self.past.versions.saturating_add(1),
+            hash: Hash::of(&bytes),
+        };
         let (provenance, series) = (baseline.provenance.clone(), baseline.series.len() as u64);
         let adopted = self.adopt(Arc::new(baseline), reference, format!("learned by itself from {from}"));
         Some(Outcome::Learned(Box::new(Adoption { adopted, bytes, provenance, series, gates })))
@@ -495,7 +500,8 @@ impl Bin {
         }
         (self.feeders, self.units) = (feeders, units);
         let moved = |index: usize| places.get(index).copied().flatten();
-        self.clashes = std::mem::take(&mut self.clashes).into_iter().filter_map(|(i, v)| Some((moved(i)?, v))).collect();
+        self.clashes =
+            std::mem::take(&mut self.clashes).into_iter().filter_map(|(i, v)| Some((moved(i)?, v))).collect();
         self.unit_faults =
             std::mem::take(&mut self.unit_faults).into_iter().filter_map(|(i, v)| Some((moved(i)?, v))).collect();
     }

@@ -135,9 +135,13 @@ impl Loop {
             return;
         }
         work.since_trim = 0;
-        let Some(head) = self.node.fold(watch).and_then(|fold| fold.head) else { return };
+        let Some(fold) = self.node.fold(watch) else { return };
+        let Some(head) = fold.head else { return };
+        // A restart learns again from the cycles that the learner has seen: they stay, with what stands between them.
+        let learning = fold.last.as_ref().and_then(|last| last.learning).map_or(0, u64::from);
+        let least = RECORDS_MIN.max(learning.saturating_mul(2));
         let fit = self.bounds.journal_bytes / (record_bytes as u64).max(1);
-        let keep = fit.clamp(RECORDS_MIN, self.bounds.journal_records.max(RECORDS_MIN));
+        let keep = fit.clamp(least, self.bounds.journal_records.max(least));
         let floor = Seq(head.seq.0.saturating_sub(keep));
         if floor == Seq(0) {
             return;

@@ -46,7 +46,8 @@ lease: {ttl_sec: 1}
 /// What did not go as it should.
 pub fn demo(args: &args::Args, out: &mut Out) -> Result<Exit, Failure> {
     let folder = Folder::new(args.keep.as_deref())?;
-    let mut play = Play::begin(&folder.path, args.json)?;
+    let shape = if args.json { Shape::Json } else { Shape::Text };
+    let mut play = Play::begin(&folder.path, shape)?;
     let ended = play.run(out);
     play.stop();
     ended?;
@@ -93,6 +94,15 @@ impl Drop for Folder {
     }
 }
 
+/// How what happened is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
 struct Node {
     name: &'static str,
     child: Child,
@@ -103,7 +113,7 @@ struct Play {
     nodes: Vec<Node>,
     journal: DirJournal,
     follower: Follower,
-    json: bool,
+    shape: Shape,
     began: Instant,
     cycles: Vec<(u64, String, u64)>,
     killed: Option<Stamp>,
@@ -111,14 +121,14 @@ struct Play {
 }
 
 impl Play {
-    fn begin(folder: &Path, json: bool) -> Result<Self, Failure> {
+    fn begin(folder: &Path, shape: Shape) -> Result<Self, Failure> {
         let journal = DirJournal::open(&folder.join("state/journal"))?;
         let mut play = Self {
             folder: folder.to_path_buf(),
             nodes: Vec::new(),
             journal,
             follower: Follower::new(StreamName::from("watch/host"), Seq(0)),
-            json,
+            shape,
             began: Instant::now(),
             cycles: Vec::new(),
             killed: None,
@@ -208,7 +218,7 @@ impl Play {
 
     fn cycle(&self, sealed: &Sealed, decided: &CycleDecided, out: &mut Out) -> Result<(), Failure> {
         let decision = &decided.decision;
-        if self.json {
+        if self.shape == Shape::Json {
             let line = json!({
                 "what": "cycle", "cycle": decision.cycle, "status": decision.status, "node": sealed.record.node,
                 "epoch": sealed.record.epoch, "samples": decision.counts.window.samples, "headline": decision.headline,
@@ -221,7 +231,7 @@ impl Play {
     }
 
     fn say(&self, out: &mut Out, text: &str) -> Result<(), Failure> {
-        if self.json {
+        if self.shape == Shape::Json {
             self.line(out, &json!({ "what": "event", "text": text }))
         } else {
             out.line(format_args!("{text}"))

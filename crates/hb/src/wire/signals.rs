@@ -31,26 +31,42 @@ pub(super) fn block() -> Result<Blocked, Failure> {
 impl Blocked {
     /// Waits for them on a thread that ends with the process.
     pub(super) fn attend(self, remote: Remote, shared: Arc<Shared>, reloads: Reloads) {
+        let mut stop = Stop { remote, asked: None };
         let attend = move || {
-            let mut asked: Option<Instant> = None;
             while let Ok(signal) = self.0.wait() {
                 if signal == Signal::SIGHUP {
-                    reload(&remote, &shared, &reloads);
-                } else if let Some(at) = asked {
-                    if at.elapsed() > SAME_REQUEST {
-                        tracing::warn!("{signal} again: ending at once; what was acknowledged is kept");
-                        force();
-                    }
+                    reload(&stop.remote, &shared, &reloads);
                 } else {
-                    asked = Some(Instant::now());
-                    if !remote.send(Control::Stop { reason: signal.to_string() }) {
-                        return;
-                    }
+                    stop.ask(signal);
                 }
             }
         };
         if let Err(error) = std::thread::Builder::new().name("signals".into()).spawn(attend) {
             tracing::error!("signals cannot be attended to: {error}");
+        }
+    }
+}
+
+/// The first signal asks, the second forces.
+struct Stop {
+    remote: Remote,
+    asked: Option<Instant>,
+}
+
+impl Stop {
+    fn ask(&mut self, signal: Signal) {
+        match self.asked {
+            Some(at) if at.elapsed() > SAME_REQUEST => {
+                tracing::warn!("{signal} again: ending at once; what was acknowledged is kept");
+                force();
+            }
+            Some(_) => {}
+            None => {
+                self.asked = Some(Instant::now());
+                if !self.remote.send(Control::Stop { reason: signal.to_string() }) {
+                    tracing::debug!("the node has ended before it was asked to");
+                }
+            }
         }
     }
 }

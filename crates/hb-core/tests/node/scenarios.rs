@@ -1,21 +1,17 @@
 //! Runs every `scenarios/*.txt`: commands, `----`, what the node answers.
 //!
-//! `UPDATE=1 cargo test -p hb-core --test scenarios` rewrites the answers; read the diff before committing it.
+//! `UPDATE=1 cargo test -p hb-core --test node scenarios` rewrites the answers; read the diff before committing it.
 //!
 //! Commands begin with the time in seconds: `granted`, `commit` (all under way) or `commit N`, `read A B …` (event times in
 //! seconds, `?` is nonsense) which adds to the source and reads it, `reread` which reads what is there, `idle`, `ended`, `delivered CYCLE`,
 //! `drain`, `superseded`, `usurp`, and `crash`, after which a new node has only the journal and the source.
 
-#![expect(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic, reason = "the harness reads scenario files and fails by panicking")]
-
-mod stage;
-
 use std::{env, fs, path::Path};
 
+use super::stage::{Actor, Disk, Item, describe, effect, usurp, watch};
 use hb_core::ids::CycleNo;
 use hb_core::node::step::{Effect, Input};
 use hb_core::time::{SECOND_NS, Stamp};
-use stage::{Actor, Disk, Item, describe, effect, usurp, watch};
 
 #[test]
 fn scenarios() {
