@@ -148,6 +148,7 @@ struct Loop {
     stopping: Option<Instant>,
     granted_at: Option<Instant>,
     shown: Option<(Role, Instant)>,
+    told_standby: bool,
     ended: Option<Ended>,
 }
 
@@ -181,6 +182,7 @@ impl Loop {
             stopping: None,
             granted_at: None,
             shown: None,
+            told_standby: false,
             ended: None,
         };
         Ok(this)

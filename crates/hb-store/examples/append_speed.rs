@@ -64,6 +64,8 @@ fn main() -> Result<(), String> {
 fn append(journal: &mut DirJournal, stream: &StreamName, seq: Seq, size: usize) -> Result<(), String> {
     match journal.append(stream, seq, &vec![b'x'; size]) {
         Appended::Committed => Ok(()),
-        other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Failed(_) | Appended::Stopped(_)) => Err(format!("{seq}: {other:?}")),
+        other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Failed(_) | Appended::Stopped(_)) => {
+            Err(format!("{seq}: {other:?}"))
+        }
     }
 }

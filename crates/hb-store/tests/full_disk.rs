@@ -63,7 +63,9 @@ fn fill(journal: &mut DirJournal, from: u64) -> (u64, String) {
         match journal.append(&stream(), Seq(number), &[b'x'; 2000]) {
             Appended::Committed => {}
             Appended::Failed(why) => return (number, why),
-            other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Stopped(_)) => panic!("{number}: {other:?}"),
+            other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Stopped(_)) => {
+                panic!("{number}: {other:?}")
+            }
         }
     }
     panic!("never full")

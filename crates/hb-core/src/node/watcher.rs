@@ -298,7 +298,7 @@ impl Watcher {
     }
 
     fn decided(&self, closing: Closed) -> CycleDecided {
-        let faults = self.data_faults(&closing.window);
+        let mut faults = self.data_faults(&closing.window);
         let counts = Counts {
             window: closing.window.window.counts,
             late: closing.tally.late,
@@ -308,6 +308,8 @@ impl Watcher {
             delivered_total: closing.delivered,
             pending: closing.pending,
         };
+        faults.extend(counted_faults(&counts, &self.settings));
+        faults.truncate(NAMED_MAX);
         let left = self.settings.learn.cycles.saturating_sub(self.past.learner.windows());
         let case = Case {
             cycle: self.next_cycle,
@@ -436,6 +438,21 @@ pub fn settle(undelivered: &mut Vec<Undelivered>, cycle: CycleNo, sink: &str) {
 #[must_use]
 pub fn digest(decision: &crate::watch::decision::Decision) -> Hash {
     Hash::of_json(decision)
+}
+
+/// What was dropped without belonging to a series that could be named.
+fn counted_faults(counts: &Counts, settings: &WatchSettings) -> Vec<DataFault> {
+    let unnamed = |what: String| DataFault { series: String::new(), what };
+    let mut faults: Vec<DataFault> =
+        counts.faults.iter().map(|(cause, count)| unnamed(format!("{count} dropped: {}", cause.as_str()))).collect();
+    if counts.future > 0 {
+        faults.push(unnamed(format!("{} readings dropped: dated too far ahead of the clock", counts.future)));
+    }
+    if counts.window.too_many_series > 0 {
+        let (count, most) = (counts.window.too_many_series, settings.series_max);
+        faults.push(unnamed(format!("{count} readings dropped: more than {most} series in one cycle (`series_max`)")));
+    }
+    faults
 }
 
 fn grid(settings: &WatchSettings) -> Grid {

@@ -26,7 +26,10 @@ impl Loop {
         let read = self.read_along();
         match (waited, read) {
             (Ok(Waited::Granted { how, why }), Ok(())) => self.take_over(how, why),
-            (Ok(Waited::Held), Ok(())) => self.shared.check("lease", Ok(())),
+            (Ok(Waited::Held), Ok(())) => {
+                self.shared.check("lease", Ok(()));
+                self.say_that_it_stands_by();
+            }
             (Err(error), _) => {
                 self.shared.check("lease", Err(error.to_string()));
                 // It answered at once: wait here rather than spin.
@@ -40,6 +43,16 @@ impl Loop {
                 }
             }
         }
+    }
+
+    /// Once, when it begins to.
+    fn say_that_it_stands_by(&mut self) {
+        if std::mem::replace(&mut self.told_standby, true) {
+            return;
+        }
+        let holder = self.lease.holder().ok().flatten();
+        let holder = holder.map_or_else(|| "another node".into(), |one| format!("{} (process {})", one.node, one.pid));
+        tracing::info!("node {} stands by: {holder} is active", self.name);
     }
 
     /// With the lease but without a readable journal nobody can work: give the lease back, or end if it never will.
@@ -95,6 +108,7 @@ impl Loop {
     }
 
     fn take_over(&mut self, how: &'static str, why: String) {
+        self.told_standby = false;
         tracing::info!("node {} takes over ({how}): {why}", self.name);
         self.granted_at = Some(Instant::now());
         self.load_documents();

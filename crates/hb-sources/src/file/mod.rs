@@ -301,8 +301,19 @@ impl FileSource {
             return self.truncated(size, read_to).map(Some);
         }
         let Some((next, file)) = rotation::follower(&self.spec.path, &open.file).map_err(cannot)? else {
-            open.renamed = None;
-            return Ok(None);
+            if self.spec.path.try_exists().map_err(cannot)? {
+                open.renamed = None;
+                return Ok(None);
+            }
+            // Between two files for a moment, or taken away: what is open is read on, but not for ever without a word.
+            let since = open.renamed.get_or_insert_with(Instant::now).elapsed();
+            if since < ROTATION_GRACE || size > read_to {
+                return Ok(None);
+            }
+            let path = self.spec.path.display();
+            return Err(SourceError::Retry(format!(
+                "{path} is not there any more; it is read on as soon as it is back"
+            )));
         };
         let since = open.renamed.get_or_insert_with(Instant::now).elapsed();
         let begun = file.metadata().map_err(cannot)?.len() > 0;

@@ -125,7 +125,9 @@ impl Journal for MemoryJournal {
             Inject::UnknownNotDone => Appended::Unknown("asked not to be known".to_owned()),
             Inject::UnknownButDone => match stream.append(seq, bytes) {
                 Appended::Committed => Appended::Unknown("asked not to be known".to_owned()),
-                other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Failed(_) | Appended::Stopped(_)) => other,
+                other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Failed(_) | Appended::Stopped(_)) => {
+                    other
+                }
             },
         }
     }

@@ -118,8 +118,8 @@ impl NodeViews {
         let Body::CycleDecided(decided) = &sealed.record.body else { return };
         let Some(shown) = self.watches.get_mut(watch) else { return };
         let newest = shown.files().ok().and_then(|files| files.checkpoint().map(|checkpoint| checkpoint.seq));
-        let missed = newest.map_or(decided.alert.is_some(), |newest| newest < sealed.record.seq);
-        if !missed {
+        // Without a sound checkpoint nothing tells what had been shown: it is rebuilt, reports stay as they are.
+        if newest.is_none_or(|newest| newest >= sealed.record.seq) {
             shown.trend.push(decided);
             return;
         }

@@ -1,7 +1,8 @@
 //! Whether `runs.db` can be used: looked at from outside, by really reading it.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -48,9 +49,21 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> ViewError {
     fault(path, &what, advice)
 }
 
-/// Looks at the file: that it is there, whole, writable and a database of ours that answers.
+/// Looks at the file: that it is there, whole, writable and a database of ours that answers. Not for a file that this process
+/// has open as a database: see [`look_beside`].
 pub(super) fn look(path: &Path) -> Result<(), ViewError> {
     look_at_bytes(path)?;
+    answers(path)
+}
+
+/// The same for a file that this process has open as a database, and `open` besides, for as long: closing any descriptor of a
+/// file drops all locks that the process holds on it (POSIX), SQLite's own among them.
+pub(super) fn look_beside(path: &Path, open: &File) -> Result<(), ViewError> {
+    look_often(path, || look_once(path, open))?;
+    answers(path)
+}
+
+fn answers(path: &Path) -> Result<(), ViewError> {
     look_at_permissions(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| explain(path, &error))?;
@@ -58,7 +71,9 @@ pub(super) fn look(path: &Path) -> Result<(), ViewError> {
     accept(path, &connection)?;
     let read =
         connection.query_row("SELECT count(*), coalesce(max(seq), 0) FROM applied", [], |row| row.get::<_, i64>(0));
-    read.map(|_| ()).map_err(|error| explain(path, &error))
+    read.map_err(|error| explain(path, &error))?;
+    // That it can be read says nothing of a lock that keeps writers out.
+    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| explain(path, &error))
 }
 
 /// Refuses what is not ours or is newer.
@@ -76,12 +91,16 @@ pub(super) fn accept(path: &Path, connection: &Connection) -> Result<(), ViewErr
 
 /// The header against the file's length: SQLite itself would see a cut only when it reaches it.
 pub(super) fn look_at_bytes(path: &Path) -> Result<(), ViewError> {
+    look_often(path, || look_once(path, &open(path)?))
+}
+
+fn look_often(path: &Path, look: impl Fn() -> Result<Option<String>, ViewError>) -> Result<(), ViewError> {
     let mut cut = None;
-    for look in 0..LOOKS {
-        if look > 0 {
+    for time in 0..LOOKS {
+        if time > 0 {
             std::thread::sleep(PATIENCE / LOOKS);
         }
-        cut = look_once(path)?;
+        cut = look()?;
         if cut.is_none() {
             return Ok(());
         }
@@ -89,21 +108,24 @@ pub(super) fn look_at_bytes(path: &Path) -> Result<(), ViewError> {
     cut.map_or(Ok(()), |what| Err(fault(path, &what, ASIDE)))
 }
 
-/// One look; tells when the file is shorter than its header says. While another process moves its log into the file,
-/// that is so for a moment.
-fn look_once(path: &Path) -> Result<Option<String>, ViewError> {
-    let mut file = File::open(path).map_err(|error| {
+fn open(path: &Path) -> Result<File, ViewError> {
+    File::open(path).map_err(|error| {
         if error.kind() == ErrorKind::NotFound {
             return fault(path, "is missing", "restart hb: it is made anew from the journal");
         }
         fault(path, &format!("cannot be opened: {error}"), "check that hb may read and write it")
-    })?;
+    })
+}
+
+/// One look; tells when the file is shorter than its header says. While another process moves its log into the file,
+/// that is so for a moment.
+fn look_once(path: &Path, file: &File) -> Result<Option<String>, ViewError> {
     let meta = file.metadata().map_err(|error| fault(path, &format!("cannot be read: {error}"), "check the disk"))?;
     if !meta.is_file() {
         return Err(fault(path, "is not a file", "choose another db_path"));
     }
     let mut head = [0_u8; 100];
-    if let Err(error) = file.read_exact(&mut head) {
+    if let Err(error) = file.read_exact_at(&mut head, 0) {
         return match meta.len() {
             0 => Err(fault(path, "is empty (0 bytes)", ASIDE)),
             length if error.kind() == ErrorKind::UnexpectedEof => {

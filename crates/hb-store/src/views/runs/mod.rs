@@ -8,6 +8,7 @@ mod check;
 mod rows;
 mod schema;
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::reader::{Follower, read_sound};
 use rows::{int, natural};
 
 /// How long a write waits for another process that holds the database.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// CIFS and SMB2, which the standard names do not cover.
 const CIFS_MAGIC: i64 = 0xFF53_4D42;
 const SMB2_MAGIC: i64 = 0xFE53_4D42;
@@ -63,6 +64,8 @@ pub struct RunsDb {
     metric_rows: u64,
     /// Device and inode as opened: a file put in its place is noticed.
     identity: Option<(u64, u64)>,
+    /// For looking at the file's bytes. Dropped after the connection: closing it drops the connection's locks.
+    file: Option<File>,
 }
 
 impl RunsDb {
@@ -83,7 +86,8 @@ impl RunsDb {
         let runs = connection.query_row("SELECT count(*) FROM runs", [], |row| natural(row, 0)).map_err(explained)?;
         let metric_rows =
             connection.query_row("SELECT count(*) FROM metrics", [], |row| natural(row, 0)).map_err(explained)?;
-        Ok(Self { path: path.to_path_buf(), connection, settings, runs, metric_rows, identity: identity(path) })
+        let file = File::open(path).ok();
+        Ok(Self { path: path.to_path_buf(), connection, settings, runs, metric_rows, identity: identity(path), file })
     }
 
     /// Newest record of a stream that is in the tables.
@@ -200,8 +204,12 @@ impl RunsDb {
     /// # Errors
     /// What is wrong, with the file and what to do.
     pub fn check(&self) -> Result<(), ViewError> {
-        check::look(&self.path)?;
-        if identity(&self.path) != self.identity {
+        let same = identity(&self.path) == self.identity;
+        match &self.file {
+            Some(file) if same => check::look_beside(&self.path, file)?,
+            Some(_) | None => check::look(&self.path)?,
+        }
+        if !same {
             let what = format!("{} was replaced while hb had it open; restart hb", self.path.display());
             return Err(ViewError::new("view.db", what));
         }
