@@ -389,14 +389,17 @@ impl Lesson {
     }
 
     /// A counter hardly ever falls, is never negative and ends above where it began (unless it started again); it rises
-    /// in most windows, or, when it never falls, in some. One that is named as such (`…_total`) needs to rise only once.
+    /// in most windows, or, when it never falls, in some. It counts: its readings are whole numbers. One that is named as such
+    /// (`…_total`) needs to rise only once and may count in fractions; a level that creeps up while it is learned (the fill
+    /// of a disk in per cent) is still a level.
     fn kind(&self, name: &str) -> LearnedKind {
         let windows = self.level.tally.k;
         if self.changes == 0 && self.level.tally.min >= self.level.tally.max {
             return LearnedKind::Constant;
         }
+        let named = name.ends_with("_total");
         let often = self.rising.saturating_mul(2) > windows || (self.rising >= RISING_MIN && self.falls == 0);
-        let rising = often || (self.rising > 0 && name.ends_with("_total"));
+        let rising = (often && (named || self.fractions == 0)) || (self.rising > 0 && named);
         let climbs = self.level.previous > self.level.first || self.falls > 0;
         if rising && self.few_falls() && climbs {
             return LearnedKind::Counter;
@@ -533,6 +536,8 @@ mod tests {
             LearnedKind::Counter
         );
         assert_eq!(kind("a", &|n| 100.0 - rise(n)), LearnedKind::Discrete);
+        assert_eq!(kind("fs.used", &|n| 40.0 + rise(n) / 1e4), LearnedKind::Gauge);
+        assert_eq!(kind("cpu_seconds_total", &|n| rise(n) / 8.0), LearnedKind::Counter);
         let (counter, _) = learned("a", rise);
         assert!((counter.speed.unwrap().mean - 3.0).abs() < 1e-9 && counter.stable);
     }
