@@ -212,7 +212,7 @@ mod tests {
     use crate::journal::names;
     use crate::port::{Appended, Journal};
     use crate::views::runs::{DbSettings, RunsDb};
-    use crate::views::{AlertFile, FileViews, ViewSettings};
+    use crate::views::{FileViews, ViewSettings};
 
     struct House {
         dir: tempfile::TempDir,
@@ -226,8 +226,7 @@ mod tests {
         fn new(count: u64) -> Self {
             let house = Self { dir: tempfile::tempdir().unwrap() };
             let mut journal = DirJournal::open(&house.places().journal).unwrap();
-            let settings =
-                ViewSettings { max_checkpoint_history: 50, max_report_dir_bytes: 0, alerts: AlertFile::Written };
+            let settings = ViewSettings { max_checkpoint_history: 50, max_report_dir_bytes: 0 };
             let mut views = FileViews::open(house.dir.path(), settings).unwrap();
             for sealed in cycles(count) {
                 assert_eq!(journal.append(&stream(), sealed.record.seq, &sealed.bytes), Appended::Committed);
@@ -391,6 +390,35 @@ mod tests {
         let report = house.verify();
         assert!(report.sound(), "{report:#?}");
         assert_eq!(report.findings().count(), 5, "{report:#?}");
+    }
+
+    /// A line as the file sink writes it.
+    const ALERT: &str = concat!(
+        r#"{"ts":"2023-11-14T22:13:30Z","severity":"FAIL","status":"FAIL","run_id":"bench/4","primary_issue":"fail","#,
+        r#""report_path":null,"drift_metrics":["bus.voltage"],"key":"bench/4","watch":"bench","cycle":4,"#,
+        r#""start_utc":"2023-11-14T22:13:20Z","end_utc":"2023-11-14T22:13:30Z","cause":"changed","before":"PASS","#,
+        r#""headline":"FAIL: bus.voltage","since":"2023-11-14T22:13:20Z"}"#,
+        "\n"
+    );
+
+    #[test]
+    fn alerts_of_the_sink_are_sound_and_a_cut_one_is_noticed_with_its_line() {
+        let house = House::new(6);
+        let file = house.dir.path().join(views::ALERTS);
+        let told = |text: &str| {
+            fs::write(&file, text).unwrap();
+            let report = house.verify();
+            assert!(report.sound(), "{report:#?}");
+            let checked = report.views.iter().find(|found| found.file == file).unwrap().checked;
+            let found: Vec<_> = report.findings().map(|finding| (finding.file.clone(), finding.line)).collect();
+            (checked, found)
+        };
+        assert_eq!(told(""), (0, vec![]));
+        assert_eq!(told(&ALERT.repeat(2)), (2, vec![]));
+        // The sink closes what a crash cut and goes on below it.
+        let cut = &ALERT[..ALERT.len() / 2];
+        assert_eq!(told(&format!("{ALERT}{cut}\n{ALERT}")), (3, vec![(file.clone(), Some(2))]));
+        assert_eq!(told(&format!("{ALERT}{cut}")), (2, vec![(file.clone(), Some(2))]));
     }
 
     #[test]

@@ -10,9 +10,12 @@ use super::{Finding, Findings, Known, ViewReport};
 use crate::atomic::Disk;
 use crate::baselines::{self, Baselines};
 use crate::views::checkpoint::{self, Checkpoint};
-use crate::views::{ViewError, alerts, history, runs};
+use crate::views::{ViewError, history, runs};
 
 type Streams = BTreeMap<StreamName, Known>;
+
+/// The alerts of a folder, one document a line. The file sink writes them; here they are only read.
+pub(super) const ALERTS: &str = "alerts.jsonl";
 
 /// Views of one folder as read before the journal.
 pub(super) struct Seen {
@@ -28,7 +31,7 @@ pub(super) fn look(disk: &Disk, dir: &Path) -> Seen {
         dir: dir.to_path_buf(),
         checkpoint: checkpoint::load(disk, dir),
         history: history::read_lines(disk, dir),
-        alerts: disk.read(&dir.join(alerts::FILE)).map_err(|fault| fault.to_string()),
+        alerts: disk.read(&dir.join(ALERTS)).map_err(|fault| fault.to_string()),
     }
 }
 
@@ -42,7 +45,7 @@ pub(super) fn judge(seen: Seen, known: &Streams) -> Vec<ViewReport> {
     vec![
         judge_checkpoint(dir.join(checkpoint::FILE), checkpoint, known),
         judge_history(dir.join(history::DIR).join(history::FILE), history, known),
-        judge_alerts(dir.join(alerts::FILE), alerts),
+        judge_alerts(dir.join(ALERTS), alerts),
     ]
 }
 

@@ -3,7 +3,6 @@
 //! **Invariants.** Whatever is read here was in the journal first (W6). A reader sees a file as it was or as it is, never
 //! half of it. One view that cannot be written keeps no other from being written, and never stops the watch.
 
-pub mod alerts;
 pub mod checkpoint;
 pub mod history;
 pub mod reports;
@@ -12,10 +11,9 @@ pub mod runs;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use hb_core::node::fact::{Body, CycleDecided, Sealed};
+use hb_core::node::fact::{Body, Sealed};
 
 use crate::atomic::{Disk, Fault};
-use alerts::AlertLog;
 use checkpoint::Checkpoint;
 use history::History;
 use reports::Reports;
@@ -23,7 +21,7 @@ use reports::Reports;
 /// A view that could not be written or read. The watch goes on; readiness tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewError {
-    /// `view.checkpoint`, `view.history`, `view.alerts`, `view.report`, `view.db`.
+    /// `view.checkpoint`, `view.history`, `view.report`, `view.db`.
     pub view: &'static str,
     /// What is wrong, with its file, and what to do.
     pub what: String,
@@ -43,15 +41,6 @@ impl fmt::Display for ViewError {
 
 impl std::error::Error for ViewError {}
 
-/// Whether alerts are written to `alerts.jsonl`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AlertFile {
-    /// Every alert of a decided cycle, once.
-    Written,
-    /// Not here: a sink does it, or nobody wants it.
-    Off,
-}
-
 /// Bounds of the views (B1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ViewSettings {
@@ -59,8 +48,6 @@ pub struct ViewSettings {
     pub max_checkpoint_history: usize,
     /// Bytes that reports may take up on disk; zero: no bound.
     pub max_report_dir_bytes: u64,
-    /// Whether alerts are written here.
-    pub alerts: AlertFile,
 }
 
 /// A report as it is to be stored.
@@ -92,7 +79,6 @@ pub struct FileViews {
     /// The file does not show it yet: it could not be written.
     unstored: bool,
     history: History,
-    alerts: Option<AlertLog>,
     reports: Reports,
 }
 
@@ -115,14 +101,10 @@ impl FileViews {
         let dir = std::path::absolute(dir)
             .map_err(|error| ViewError::new("view.checkpoint", format!("{}: {error}", dir.display())))?;
         disk.sweep(&dir).map_err(refused)?;
-        let alerts = match settings.alerts {
-            AlertFile::Written => Some(AlertLog::open(disk.clone(), &dir.join(alerts::FILE))?),
-            AlertFile::Off => None,
-        };
         let checkpoint = checkpoint::load(&disk, &dir).unwrap_or(None);
         let history = History::open(disk.clone(), &dir, settings.max_checkpoint_history)?;
         let reports = Reports::open(disk.clone(), &dir, settings.max_report_dir_bytes)?;
-        Ok(Self { dir, disk, settings, checkpoint, unstored: false, history, alerts, reports })
+        Ok(Self { dir, disk, settings, checkpoint, unstored: false, history, reports })
     }
 
     /// The folder, absolute.
@@ -155,7 +137,6 @@ impl FileViews {
         applied.faults.extend(stored.err());
         applied.faults.extend(self.history.push(&checkpoint).err());
         self.checkpoint = Some(checkpoint);
-        applied.faults.extend(self.tell(cycle).err());
         applied.faults.extend(self.reports.prune(report_dir.as_deref()).err());
         applied
     }
@@ -169,23 +150,14 @@ impl FileViews {
             checkpoint::store(&self.disk, &self.dir, checkpoint)?;
             self.unstored = false;
         }
-        self.history.flush()?;
-        self.alerts.as_mut().map_or(Ok(()), AlertLog::flush)
-    }
-
-    fn tell(&mut self, cycle: &CycleDecided) -> Result<(), ViewError> {
-        match (&mut self.alerts, &cycle.alert) {
-            (Some(log), Some(alert)) => log.append(alert).map(|_| ()),
-            (Some(log), None) => log.flush(),
-            (None, _) => Ok(()),
-        }
+        self.history.flush()
     }
 
     fn last_report_dir(&self) -> Option<PathBuf> {
         self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.last_report_dir.clone()).map(PathBuf::from)
     }
 
-    /// Brings checkpoint, history and alerts to what the newest records say, oldest first; give it at least
+    /// Brings checkpoint and history to what the newest records say, oldest first; give it at least
     /// `max_checkpoint_history` decided cycles, or all there are. Says what it did.
     ///
     /// # Errors
@@ -209,14 +181,6 @@ impl FileViews {
             self.checkpoint = Some(newest.clone());
         }
         did.extend(self.history.rebuild(&truth)?);
-        for sealed in records {
-            if let Body::CycleDecided(cycle) = &sealed.record.body
-                && let (Some(log), Some(alert)) = (&mut self.alerts, &cycle.alert)
-                && log.append(alert)?
-            {
-                did.push(format!("{} lacked alert {}: added", alerts::FILE, alert.key));
-            }
-        }
         Ok(did)
     }
 
@@ -271,8 +235,7 @@ mod tests {
     use super::*;
     use crate::conformance::cycles;
 
-    const SETTINGS: ViewSettings =
-        ViewSettings { max_checkpoint_history: 5, max_report_dir_bytes: 0, alerts: AlertFile::Written };
+    const SETTINGS: ViewSettings = ViewSettings { max_checkpoint_history: 5, max_report_dir_bytes: 0 };
 
     fn rendered(size: usize) -> Rendered {
         Rendered { html: "h".repeat(size), json: "{}".to_owned() }
@@ -287,8 +250,8 @@ mod tests {
         views
     }
 
-    fn files(dir: &Path) -> [String; 3] {
-        [checkpoint::FILE, "checkpoint_history/checkpoints.jsonl", alerts::FILE]
+    fn files(dir: &Path) -> [String; 2] {
+        [checkpoint::FILE, "checkpoint_history/checkpoints.jsonl"]
             .map(|name| fs::read_to_string(dir.join(name)).unwrap())
     }
 
@@ -326,7 +289,7 @@ mod tests {
         drop(show(good.path(), &records));
         let wanted = files(good.path());
         type Harm = fn(&Path);
-        let harms: [(Harm, &str); 6] = [
+        let harms: [(Harm, &str); 5] = [
             (|dir| fs::remove_file(dir.join("daemon_checkpoint.json")).unwrap(), "was missing"),
             (|dir| fs::write(dir.join("daemon_checkpoint.json"), b"").unwrap(), "could not be read"),
             (|dir| fs::remove_dir_all(dir.join("checkpoint_history")).unwrap(), "was missing"),
@@ -335,7 +298,6 @@ mod tests {
                 "damaged line 1",
             ),
             (|dir| fs::write(dir.join("checkpoint_history/checkpoints.jsonl"), b"").unwrap(), "not up to date"),
-            (|dir| fs::write(dir.join("alerts.jsonl"), b"").unwrap(), "lacked alert bench/4"),
         ];
         for (harm, said) in harms {
             let dir = tempfile::tempdir().unwrap();
@@ -348,7 +310,7 @@ mod tests {
         let stale = tempfile::tempdir().unwrap();
         drop(show(stale.path(), &records[..7]));
         let mut views = FileViews::open(stale.path(), SETTINGS).unwrap();
-        assert_eq!(views.rebuild(&records).unwrap().len(), 3);
+        assert_eq!(views.rebuild(&records).unwrap().len(), 2);
         assert_eq!(views.rebuild(&records).unwrap(), Vec::<String>::new(), "nothing is left to do");
         assert_eq!(files(stale.path()), wanted);
     }
@@ -361,25 +323,6 @@ mod tests {
         let wanted = files(dir.path());
         drop(show(dir.path(), &records[6..]));
         assert_eq!(files(dir.path()), wanted);
-    }
-
-    #[test]
-    fn alerts_stand_once_however_often_they_are_applied_and_a_cut_line_harms_no_other() {
-        let dir = tempfile::tempdir().unwrap();
-        let records = cycles(10);
-        drop(show(dir.path(), &records));
-        let path = dir.path().join("alerts.jsonl");
-        let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text.lines().count(), 2);
-        fs::write(&path, &text[..text.len() - 20]).unwrap();
-        drop(show(dir.path(), &records));
-        let text = fs::read_to_string(&path).unwrap();
-        let keys: Vec<String> = text
-            .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .map(|alert| alert["key"].as_str().unwrap().to_owned())
-            .collect();
-        assert_eq!(keys, ["bench/4", "bench/9"]);
     }
 
     #[test]
@@ -463,7 +406,6 @@ mod tests {
         let faults = views.apply(&records[4], Some(rendered(10))).faults;
         let told: Vec<&str> = faults.iter().map(|fault| fault.view).collect();
         assert!(told.contains(&"view.report") && told.contains(&"view.checkpoint"), "{told:?}");
-        assert!(told.contains(&"view.alerts"), "{told:?}");
         assert!(views.check().unwrap_err().what.contains("free space"));
         assert_eq!(fs::read(dir.path().join(checkpoint::FILE)).unwrap(), before, "the old state stays whole");
         full.0.store(false, std::sync::atomic::Ordering::Relaxed);

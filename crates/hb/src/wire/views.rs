@@ -23,7 +23,7 @@ use hb_store::journal::dir::DirJournal;
 use hb_store::port::{Journal, JournalError};
 use hb_store::reader::Follower;
 use hb_store::views::runs::{self, DbSettings, RunsDb};
-use hb_store::views::{AlertFile, FileViews, Rendered, ViewError, ViewSettings};
+use hb_store::views::{FileViews, Rendered, ViewError, ViewSettings};
 
 use crate::config::Config;
 use crate::config::checked::{Reports, WatchConfig};
@@ -311,8 +311,6 @@ fn shown(watch: &WatchConfig) -> Shown {
         settings: ViewSettings {
             max_checkpoint_history: watch.max_checkpoint_history,
             max_report_dir_bytes: watch.report_bytes_max.unwrap_or(u64::MAX),
-            // The alert file is a sink's, not a view's.
-            alerts: AlertFile::Off,
         },
         reports: watch.reports,
         files: None,
