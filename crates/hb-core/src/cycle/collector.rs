@@ -104,6 +104,10 @@ pub struct Collector<W, F: Ord> {
     end: Mark,
     /// The cycle of the sample before: most samples fall where the last one fell.
     hot: (i64, Span),
+    /// Its place among the open ones.
+    hot_place: usize,
+    /// The first event time at which the oldest open cycle is over.
+    due_at: Stamp,
 }
 
 const NOWHERE: Span = Span { start: Stamp(i64::MAX), end: Stamp(i64::MIN) };
@@ -127,6 +131,8 @@ impl<W: Collects, F: Ord> Collector<W, F> {
             delivered: 0,
             end: Mark::default(),
             hot: (0, NOWHERE),
+            hot_place: 0,
+            due_at: Stamp(i64::MAX),
         };
         collector.raise_horizon(0, now.wall);
         collector
@@ -147,7 +153,13 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         collector.delivered = delivered;
         collector.end = resume.mark.clone();
         collector.raise_horizon(resume.closed, reopened);
+        collector.set_due();
         collector
+    }
+
+    fn set_due(&mut self) {
+        let end = self.next.filter(|_| self.anchored).map(|next| self.start_of(next.saturating_add(1)));
+        self.due_at = end.map_or(Stamp(i64::MAX), |end| end.plus_ns(self.grid.lateness_ns));
     }
 
     fn index_of(&self, at: Stamp) -> i64 {
@@ -218,7 +230,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
     /// until it gives nothing, and before the sample is placed.
     #[inline]
     pub fn due(&mut self, position: u64, token: &Arc<str>, at: Stamp, now: Now) -> Option<Closing<W, F>> {
-        if self.max_at.is_some_and(|max| at <= max) || position < self.closed {
+        if at < self.due_at || position < self.closed {
             return None;
         }
         self.due_slow(position, token, at, now)
@@ -272,21 +284,27 @@ impl<W: Collects, F: Ord> Collector<W, F> {
     fn anchor(&mut self, index: i64) -> i64 {
         match self.next {
             Some(next) if self.anchored => next,
-            Some(next) if (0..=i64::from(self.grid.silent_cycles_max)).contains(&index.saturating_sub(next)) => {
-                self.anchored = true;
-                next
-            }
-            Some(_) | None => {
-                self.anchored = true;
-                self.next = Some(index);
-                index
-            }
+            Some(_) | None => self.anchor_first(index),
         }
+    }
+
+    fn anchor_first(&mut self, index: i64) -> i64 {
+        self.anchored = true;
+        let next = match self.next {
+            Some(next) if (0..=i64::from(self.grid.silent_cycles_max)).contains(&index.saturating_sub(next)) => next,
+            Some(_) | None => index,
+        };
+        self.next = Some(next);
+        self.set_due();
+        next
     }
 
     #[inline]
     #[expect(clippy::indexing_slicing, reason = "the index was just found or inserted")]
     fn window(&mut self, index: i64, position: u64, token: &Arc<str>) -> &mut W {
+        if self.open.get(self.hot_place).is_some_and(|open| open.index == index) {
+            return &mut self.open[self.hot_place].window;
+        }
         let place = match self.open.iter().position(|open| open.index >= index) {
             Some(place) if self.open[place].index == index => place,
             found => {
@@ -296,6 +314,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
                 place
             }
         };
+        self.hot_place = place;
         &mut self.open[place].window
     }
 
@@ -356,6 +375,8 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         };
         self.next = Some(after);
         self.hot = (0, NOWHERE);
+        self.hot_place = 0;
+        self.set_due();
         self.closed = self.closed.max(here.position);
         self.raise_horizon(self.closed, now.wall);
         let mark = self.open.iter().map(|open| &open.first).min_by_key(|mark| mark.position).cloned().unwrap_or(here);
