@@ -242,23 +242,6 @@ impl Disk {
         self.step(Op::Look, path, || path.try_exists())
     }
 
-    /// Appends one whole line to a file that only one process writes, creating it when it is missing.
-    ///
-    /// # Errors
-    /// [`Fault`]; part of the line may then stand in the file.
-    pub fn append(&self, path: &Path, line: &[u8]) -> Result<(), Fault> {
-        let mut file = self.step(Op::Create, path, || OpenOptions::new().append(true).create(true).open(path))?;
-        self.step(Op::Write, path, || file.write_all(line))
-    }
-
-    /// Renames a file within its folder, over whatever has the new name.
-    ///
-    /// # Errors
-    /// [`Fault`].
-    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), Fault> {
-        self.step(Op::Rename, to, || fs::rename(from, to))
-    }
-
     /// Removes an empty folder; `false` when there was none.
     ///
     /// # Errors
