@@ -155,7 +155,7 @@ struct Loop {
 impl Loop {
     fn new(parts: Parts, inbox: Inbox, shared: Arc<Shared>) -> io::Result<Self> {
         let settings = parts.watches.iter().map(|watch| Arc::clone(&watch.settings)).collect();
-        let viewer = Viewer::start(parts.views, parts.mode, &shared)?;
+        let viewer = Viewer::start(parts.views, parts.mode, parts.bounds.lease_ttl, &shared)?;
         let mut watches = BTreeMap::new();
         for watch in parts.watches {
             watches.insert(watch.settings.name.clone(), work(watch, &inbox, &shared)?);

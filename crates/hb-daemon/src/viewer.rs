@@ -1,7 +1,8 @@
 //! Keeps the views on a thread of its own, so that a slow disk, report or database delays no cycle.
 //!
-//! Bound (B1): [`SHOWING_MAX`] records of [`SHOWING_BYTES_MAX`] bytes in all wait. A serving node that reaches it leaves the rest to a later catch-up from the
-//! journal, which is counted; a node that only reads a recording to its end waits instead.
+//! Bound (B1): [`SHOWING_MAX`] records of [`SHOWING_BYTES_MAX`] bytes in all wait. A serving node that reaches it leaves the rest
+//! to a later catch-up from the journal, which is counted; for room for large records it waits a moment before, a fraction
+//! of the time that its lease lasts. A node that only reads a recording to its end waits instead.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -41,6 +42,8 @@ pub(crate) struct Viewer {
     /// Watches with records that found no room.
     behind: BTreeSet<WatchName>,
     waiting: Arc<Waiting>,
+    /// How long room for a large record is waited for; none: until there is some.
+    patience: Option<Duration>,
     shared: Arc<Shared>,
 }
 
@@ -52,14 +55,18 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Takes room for a record, if there is any or nothing else waits.
-    fn take(&self, bytes: usize, mode: Mode) -> bool {
+    /// Takes room for a record, if there is any or nothing else waits; waits for it, at most for `patience` if that is given.
+    fn take(&self, bytes: usize, patience: Option<Duration>) -> bool {
+        let until = patience.map(|patience| Instant::now() + patience);
         let mut held = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         while *held > 0 && held.saturating_add(bytes) > SHOWING_BYTES_MAX {
-            match mode {
-                Mode::Serve => return false,
-                Mode::Once => held = self.shown.wait(held).unwrap_or_else(PoisonError::into_inner),
+            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return false;
             }
+            // Long enough to be as good as for ever, and short enough for every clock.
+            let left = left.min(Duration::from_secs(3_600));
+            held = self.shown.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         *held = held.saturating_add(bytes);
         true
@@ -73,13 +80,22 @@ impl Waiting {
 }
 
 impl Viewer {
-    pub(crate) fn start(views: Box<dyn Views>, mode: Mode, shared: &Arc<Shared>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        views: Box<dyn Views>,
+        mode: Mode,
+        lease_ttl: Duration,
+        shared: &Arc<Shared>,
+    ) -> std::io::Result<Self> {
+        let patience = match mode {
+            Mode::Serve => Some(lease_ttl / 4),
+            Mode::Once => None,
+        };
         let (tasks, inbox) = bounded(SHOWING_MAX);
         let waiting = Arc::new(Waiting::default());
         let worker = Worker { views, inbox, waiting: Arc::clone(&waiting), shared: Arc::clone(shared) };
         let thread = thread::Builder::new().name("views".into()).spawn(move || worker.run())?;
         let shared = Arc::clone(shared);
-        Ok(Self { tasks: Some(tasks), thread: Some(thread), mode, behind: BTreeSet::new(), waiting, shared })
+        Ok(Self { tasks: Some(tasks), thread: Some(thread), mode, behind: BTreeSet::new(), waiting, patience, shared })
     }
 
     fn send(&mut self, task: Task) -> bool {
@@ -113,7 +129,7 @@ impl Viewer {
             return;
         }
         let bytes = sealed.bytes.len();
-        let room = self.waiting.take(bytes, self.mode);
+        let room = self.waiting.take(bytes, self.patience);
         if !room || !self.send(Task::Show(watch.clone(), sealed, baseline)) {
             if room {
                 self.waiting.give(bytes);

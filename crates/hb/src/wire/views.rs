@@ -31,8 +31,19 @@ use crate::nodes::{self, NodeFile};
 
 /// How long a database that was taken away is waited for before it is made anew.
 const DB_MISSING_GRACE: Duration = Duration::from_secs(30);
+/// From this size of a record on, in bytes, views that look sound are not rebuilt from all records that they show.
+const LARGE: usize = 1 << 20;
 /// Records beside decided cycles that are read back with them.
 const MARGIN: usize = 64;
+
+/// What is caught up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// What came after the checkpoint.
+    New,
+    /// Everything that the views show.
+    All,
+}
 
 #[derive(Debug)]
 struct Shown {
@@ -41,6 +52,8 @@ struct Shown {
     reports: Reports,
     files: Option<FileViews>,
     trend: Trend,
+    /// Everything up to the checkpoint is known to be shown: it has been rebuilt, and nothing has failed since.
+    whole: bool,
 }
 
 /// See the module.
@@ -85,16 +98,11 @@ impl NodeViews {
         self.journal.as_mut().ok_or_else(|| fault("journal", "the journal could not be opened".into()))
     }
 
-    /// The newest decided cycles among so many records, without what views do not show: of many series it would be too much
+    /// The decided cycles from a record on, each shown if it has not been yet, and given without what views do not show: of many series it would be too much
     /// to hold for all of them at once.
-    fn newest(&mut self, watch: &WatchName, most: usize) -> Result<Vec<Sealed>, ViewFault> {
-        let stream = StreamName::watch(watch);
+    fn newest(&mut self, watch: &WatchName, from: Seq) -> Result<Vec<Sealed>, ViewFault> {
         let unreadable = |error: JournalError| fault("journal", error.to_string());
-        let journal = self.journal()?;
-        let Some(head) = journal.head(&stream).map_err(unreadable)? else { return Ok(Vec::new()) };
-        let from = Seq(head.next().0.saturating_sub(most as u64));
-        let mut follower =
-            Follower::new(stream, from.max(journal.floor(&StreamName::watch(watch)).map_err(unreadable)?));
+        let mut follower = Follower::new(StreamName::watch(watch), from);
         let mut newest = Vec::new();
         loop {
             let records = follower.poll(self.journal()?).map_err(unreadable)?;
@@ -130,15 +138,32 @@ impl NodeViews {
         }
     }
 
+    /// The record from which on views are to be caught up, and whether that is only what is new.
+    fn behind(&mut self, watch: &WatchName) -> Result<Option<(Seq, Reach)>, ViewFault> {
+        let unreadable = |error: JournalError| fault("journal", error.to_string());
+        let stream = StreamName::watch(watch);
+        let journal = self.journal()?;
+        let Some(head) = journal.head(&stream).map_err(unreadable)? else { return Ok(None) };
+        let floor = journal.floor(&stream).map_err(unreadable)?;
+        let large = journal.read(&stream, head, 1).map_err(unreadable)?.iter().any(|(_, bytes)| bytes.len() > LARGE);
+        let Some(shown) = self.watches.get_mut(watch) else { return Ok(None) };
+        let checkpoint = shown.files().ok().and_then(|files| files.checkpoint().map(|checkpoint| checkpoint.seq));
+        if let Some(seq) = checkpoint.filter(|seq| *seq <= head && (shown.whole || large)) {
+            return Ok(Some((seq.next(), Reach::New)));
+        }
+        let most = shown.settings.max_checkpoint_history.saturating_mul(2).saturating_add(MARGIN) as u64;
+        Ok(Some((floor.max(Seq(head.next().0.saturating_sub(most))), Reach::All)))
+    }
+
     fn rebuild(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
-        let Some(most) = self.watches.get(watch).map(|shown| shown.settings.max_checkpoint_history) else {
-            return Ok(());
-        };
-        let records = self.newest(watch, most.saturating_mul(2).saturating_add(MARGIN))?;
+        let Some((from, reach)) = self.behind(watch)? else { return Ok(()) };
+        let records = self.newest(watch, from)?;
         let Some(shown) = self.watches.get_mut(watch) else { return Ok(()) };
-        let files = shown.files()?;
-        for did in files.rebuild(&records).map_err(told)? {
-            tracing::info!("watch {watch}: {did}");
+        if reach == Reach::All {
+            for did in shown.files()?.rebuild(&records).map_err(told)? {
+                tracing::info!("watch {watch}: {did}");
+            }
+            shown.whole = true;
         }
         Ok(())
     }
@@ -234,10 +259,12 @@ impl Shown {
             let rendered = render(&input);
             Rendered { html: rendered.html, json: rendered.json }
         });
-        match self.files() {
+        let faults: Vec<ViewFault> = match self.files() {
             Ok(files) => files.apply(sealed, report).faults.into_iter().map(told).collect(),
             Err(fault) => vec![fault],
-        }
+        };
+        self.whole &= faults.is_empty();
+        faults
     }
 }
 
@@ -315,6 +342,7 @@ fn shown(watch: &WatchConfig) -> Shown {
         reports: watch.reports,
         files: None,
         trend: Trend::default(),
+        whole: false,
     }
 }
 
