@@ -114,6 +114,18 @@ pub fn seal_about<B: Serialize>(record: Record<B>, size: usize) -> Sealed<B> {
     Sealed { record, hash, bytes }
 }
 
+/// The hash of a record's bytes, if they are what was hashed; what it says is not looked at.
+///
+/// # Errors
+/// [`Damage::Cut`] or [`Damage::Flipped`].
+pub fn sound_hash(bytes: &[u8]) -> Result<Hash, Damage> {
+    let trailer = HASH_PREFIX.len().saturating_add(65);
+    let cut = bytes.len().checked_sub(trailer.saturating_add(1)).ok_or(Damage::Cut)?;
+    let (line, tail) = bytes.split_at(cut);
+    let hash = parse_trailer(tail).ok_or(Damage::Cut)?;
+    if Hash::of(line) == hash { Ok(hash) } else { Err(Damage::Flipped) }
+}
+
 impl<B: DeserializeOwned> Record<B> {
     /// Reads what [`seal`] wrote.
     ///
@@ -128,13 +140,8 @@ impl<B: DeserializeOwned> Record<B> {
     /// # Errors
     /// [`Damage`] for anything else.
     pub fn decode_owned(bytes: Vec<u8>) -> Result<Sealed<B>, Damage> {
-        let trailer = HASH_PREFIX.len().saturating_add(65);
-        let cut = bytes.len().checked_sub(trailer.saturating_add(1)).ok_or(Damage::Cut)?;
-        let (line, tail) = bytes.split_at(cut);
-        let hash = parse_trailer(tail).ok_or(Damage::Cut)?;
-        if Hash::of(line) != hash {
-            return Err(Damage::Flipped);
-        }
+        let hash = sound_hash(&bytes)?;
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let format: FormatOnly = serde_json::from_slice(line).map_err(|e| Damage::Foreign(e.to_string()))?;
         if format.format > u64::from(FORMAT) {
             return Err(Damage::Newer { found: format.format });
