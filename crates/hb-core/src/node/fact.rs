@@ -1,8 +1,11 @@
 //! What the records of the journal say. The form of a record stands in [`crate::journal`].
 
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::cycle::{ClosedBy, Resume};
 use crate::ids::{CycleNo, WatchName};
@@ -17,8 +20,8 @@ pub type Record = crate::journal::Record<Body>;
 /// A record of `hb` with its bytes.
 pub type Sealed = crate::journal::Sealed<Body>;
 
-/// What a record says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a record says. In JSON its kind comes first: see its `Deserialize`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
     /// A node took the stream over; every smaller epoch is fenced from here.
@@ -55,6 +58,57 @@ impl Body {
             Self::BaselineEvent(_) => "baseline_event",
             Self::EpochClosed { .. } => "epoch_closed",
         }
+    }
+}
+
+/// Reads straight into place. The derived way reads all of a tagged value into a tree first, to look for its kind in it: for a
+/// cycle of 100,000 series that tree takes several times the room of the cycle.
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BodyVisitor)
+    }
+}
+
+struct BodyVisitor;
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = Body;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what a record says, its `kind` first")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
+        #[derive(Deserialize)]
+        struct Opened {
+            lease: String,
+            reason: String,
+        }
+        #[derive(Deserialize)]
+        struct Closed {
+            reason: String,
+        }
+        let kind = match map.next_entry::<String, String>()? {
+            Some((key, kind)) if key == "kind" => kind,
+            Some((key, _)) => return Err(A::Error::custom(format!("it begins with `{key}` instead of its `kind`"))),
+            None => return Err(A::Error::missing_field("kind")),
+        };
+        let fields = MapAccessDeserializer::new(map);
+        Ok(match kind.as_str() {
+            "epoch_opened" => {
+                let Opened { lease, reason } = Opened::deserialize(fields)?;
+                Body::EpochOpened { lease, reason }
+            }
+            "cycle_decided" => Body::CycleDecided(Arc::new(CycleDecided::deserialize(fields)?)),
+            "alert_delivered" => Body::AlertDelivered(AlertDelivered::deserialize(fields)?),
+            "baseline_adopted" => Body::BaselineAdopted(BaselineAdopted::deserialize(fields)?),
+            "baseline_event" => Body::BaselineEvent(BaselineEvent::deserialize(fields)?),
+            "epoch_closed" => {
+                let Closed { reason } = Closed::deserialize(fields)?;
+                Body::EpochClosed { reason }
+            }
+            other => return Err(A::Error::custom(format!("`{other}` is no kind of record that this version knows"))),
+        })
     }
 }
 
@@ -166,4 +220,45 @@ pub enum BaselineEvent {
         /// Gates that were closed and overridden, by name.
         forced: Vec<String>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::CycleNo;
+
+    #[test]
+    fn j4_every_kind_is_read_back_as_it_was_written() {
+        let baseline = BaselineRef { tag: "golden".into(), version: 2, hash: Hash::of(b"x") };
+        let bodies = [
+            Body::EpochOpened { lease: "file".into(), reason: "first start".into() },
+            Body::AlertDelivered(AlertDelivered { cycle: CycleNo(3), sink: "file".into(), tries: 1, given_up: None }),
+            Body::BaselineAdopted(BaselineAdopted {
+                baseline: baseline.clone(),
+                from_cycle: CycleNo(4),
+                reason: "learned".into(),
+            }),
+            Body::BaselineEvent(BaselineEvent::Promoted {
+                baseline,
+                by: "me".into(),
+                reason: "better".into(),
+                forced: vec!["stable".into()],
+            }),
+            Body::EpochClosed { reason: "told to stop".into() },
+        ];
+        for body in bodies {
+            let text = serde_json::to_string(&body).unwrap();
+            assert!(text.starts_with(&format!(r#"{{"kind":"{}""#, body.kind())), "{text}");
+            assert_eq!(serde_json::from_str::<Body>(&text).unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn what_is_no_body_is_told() {
+        let told = |text: &str| serde_json::from_str::<Body>(text).unwrap_err().to_string();
+        assert!(told("{}").contains("missing field `kind`"));
+        assert!(told(r#"{"reason":"x","kind":"epoch_closed"}"#).contains("begins with `reason`"));
+        assert!(told(r#"{"kind":"unheard_of"}"#).contains("`unheard_of` is no kind"));
+        assert!(told(r#"{"kind":"epoch_opened","lease":"file"}"#).contains("missing field `reason`"));
+    }
 }
