@@ -11,29 +11,53 @@ use crate::child::{Kept, until};
 use crate::{Bench, Found, web, workload};
 
 /// Very many series: learned, with a baseline in force, and decided against it; once as they would come from a plant, a cycle every
-/// two seconds, and once as fast as the file can be read.
+/// two seconds; once as fast as the file can be read; and once started again where that was killed, with more in the file.
 pub(crate) fn series(bench: &Bench) -> Result<Found, String> {
     let count: usize = bench.size.pick(1_000, 100_000);
     let cycles: u64 = bench.size.pick(6, 14);
-    let lines = u64::try_from(count).unwrap_or(0) * 2 * cycles;
-    let file = workload::json_lines(&bench.data, lines, count)?;
+    let more: u64 = bench.size.pick(4, 8);
     let learn = bench.size.pick(3, 10);
     let interval = bench.size.pick(0.2, 20.0);
+    let per_cycle = u64::try_from(count).unwrap_or(0) * 2;
+    let whole = workload::json_lines(&bench.data, per_cycle * (cycles + more), count)?;
+    let place = Place::new()?;
+    let begun = place.folder.path().join("telemetry.jsonl");
+    let mut rest = workload::begin_with(&whole, &begun, per_cycle * cycles)?;
     let text = |source: &str| {
-        let path = file.display();
+        let path = begun.display();
         format!("{source}\npath: {path}\ninterval_sec: {interval}\nlearn: {{cycles: {learn}, samples_min: 1}}\n")
     };
-    let paced = one(bench, &text("source: replay\nspeed: 10"), cycles)?;
-    let flat_out = one(bench, &text("source: file"), cycles)?;
+    let paced = one(bench, &Place::new()?, &text("source: replay\nspeed: 10"), cycles)?;
+    let flat_out = one(bench, &place, &text("source: file"), cycles)?;
+    rest.append_to(&begun)?;
+    let again = one(bench, &place, &text("source: file"), cycles + more)?;
     let told =
         |run: &Run| format!("{:.0} MB at the highest, {:.0} MB at the end (newest {})", run.peak, run.now, run.status);
     Ok(Found {
         figures: json!({
             "series": count, "cycles": cycles, "peak_mb": paced.peak, "now_mb": paced.now, "status": paced.status,
             "flat_out_peak_mb": flat_out.peak, "flat_out_now_mb": flat_out.now,
+            "again_peak_mb": again.peak, "again_now_mb": again.now, "again_cycles": more,
         }),
-        told: format!("{count} series, {cycles} cycles: {}; read flat out {}", told(&paced), told(&flat_out)),
+        told: format!(
+            "{count} series, {cycles} cycles: {}; read flat out {}; killed and started again, {more} cycles more: {}",
+            told(&paced),
+            told(&flat_out),
+            told(&again)
+        ),
     })
+}
+
+/// Where one daemon, or one after the other, keeps what it makes.
+#[derive(Debug)]
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Result<Self, String> {
+        tempfile::tempdir().map(|folder| Self { folder }).map_err(|error| error.to_string())
+    }
 }
 
 #[derive(Debug)]
@@ -43,10 +67,10 @@ struct Run {
     status: String,
 }
 
-fn one(bench: &Bench, text: &str, cycles: u64) -> Result<Run, String> {
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+/// Runs a daemon until all cycles but the last are decided, and kills it.
+fn one(bench: &Bench, place: &Place, text: &str, cycles: u64) -> Result<Run, String> {
     let address = web::free_port()?;
-    let process = start(bench, folder.path(), address, text)?;
+    let process = start(bench, place.folder.path(), address, text)?;
     until("all cycles but the last", Duration::from_secs(600), || {
         let status = web::get(address, "/v1/status")?;
         (status.pointer("/watches/0/cycle")?.as_u64()? + 2 >= cycles).then_some(())

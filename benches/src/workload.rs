@@ -5,7 +5,7 @@
 
 use std::f64::consts::TAU;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Readings a second of event time, over all series.
@@ -90,6 +90,40 @@ fn write_json_lines(path: &Path, lines: u64, count: usize) -> std::io::Result<()
     }
     out.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
     std::fs::rename(beside, path)
+}
+
+/// What of a file has not been copied yet.
+#[derive(Debug)]
+pub(crate) struct Rest(BufReader<File>);
+
+/// Copies the first lines of a file: a source that is still being written.
+///
+/// # Errors
+/// It cannot be read or written.
+pub(crate) fn begin_with(whole: &Path, begun: &Path, lines: u64) -> Result<Rest, String> {
+    let copied = || {
+        let mut from = BufReader::with_capacity(1 << 20, File::open(whole)?);
+        let mut to = BufWriter::with_capacity(1 << 20, File::create(begun)?);
+        let mut line = Vec::new();
+        for _ in 0..lines {
+            line.clear();
+            from.read_until(b'\n', &mut line)?;
+            to.write_all(&line)?;
+        }
+        to.flush().map(|()| Rest(from))
+    };
+    copied().map_err(|error: std::io::Error| format!("{} from {}: {error}", begun.display(), whole.display()))
+}
+
+impl Rest {
+    /// Writes it behind the lines that are there.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub(crate) fn append_to(&mut self, begun: &Path) -> Result<(), String> {
+        let appended = File::options().append(true).open(begun).and_then(|mut to| std::io::copy(&mut self.0, &mut to));
+        appended.map(drop).map_err(|error| format!("{}: {error}", begun.display()))
+    }
 }
 
 /// Event times from 0 on: all series ten times a second, whatever their number.

@@ -110,18 +110,20 @@ pub trait Views: Send {
     fn check(&mut self) -> Vec<(String, Result<(), String>)>;
 }
 
-/// Where baseline documents are kept, by hash.
+/// Where baseline documents are kept, by hash. Of many series they are large: one that is held anywhere is not read again.
 pub trait Documents: Send {
     /// Makes a document durable.
     ///
     /// # Errors
     /// What went wrong and what to do.
     fn put(&mut self, hash: Hash, bytes: &[u8]) -> Result<(), String>;
-    /// Reads a document and checks its hash.
+    /// The document of that hash, checked when it is read.
     ///
     /// # Errors
     /// What is wrong with it and what to do.
-    fn get(&mut self, hash: Hash) -> Result<Vec<u8>, String>;
+    fn get(&mut self, hash: Hash) -> Result<Arc<Baseline>, String>;
+    /// Told of a document that is held already.
+    fn lend(&mut self, hash: Hash, document: &Arc<Baseline>);
 }
 
 /// Everything that a node is built from.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use hb_core::ids::{Seq, StreamName, WatchName};
-use hb_core::node::fact::{Body, Sealed};
+use hb_core::journal::Sealed;
+use hb_core::node::fact;
 use hb_core::watch::decision::Status;
 use hb_store::port::{Journal, JournalError};
 use hb_store::reader::{Follower, Look, look_back};
+use serde::Deserialize;
 
 /// Where each watch's stream has been read to.
 #[derive(Debug, Default)]
@@ -17,7 +19,11 @@ pub(crate) struct Reading {
 impl Reading {
     /// New records of a watch's stream, in order; called until it gives none. The first call begins far enough back that
     /// the records add up to the whole state.
-    pub(crate) fn poll(&mut self, watch: &WatchName, journal: &mut dyn Journal) -> Result<Vec<Sealed>, JournalError> {
+    pub(crate) fn poll(
+        &mut self,
+        watch: &WatchName,
+        journal: &mut dyn Journal,
+    ) -> Result<Vec<fact::Sealed>, JournalError> {
         if let Some(follower) = self.followers.get_mut(watch) {
             return follower.poll(journal);
         }
@@ -35,17 +41,33 @@ impl Reading {
     }
 }
 
+/// What is looked at in a record to find the place from which to read: of many series all the rest is large.
+#[derive(Debug, Deserialize)]
+struct Glance {
+    kind: String,
+    decision: Option<Decided>,
+    learning: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Decided {
+    status: Status,
+}
+
 /// The record from which on a stream adds up to its state: far enough back for the newest decided cycle, and for all the
 /// cycles that its learner has seen.
 fn begin(stream: &StreamName, journal: &mut dyn Journal) -> Result<Seq, JournalError> {
     let mut from = journal.floor(stream)?;
     let mut wanted: Option<u64> = None;
     let mut found = 0_u64;
-    look_back(journal, stream, |sealed| {
-        let Body::CycleDecided(decided) = &sealed.record.body else { return Look::Further };
-        let wanted = *wanted.get_or_insert_with(|| u64::from(decided.learning.unwrap_or(0)));
+    look_back(journal, stream, |sealed: &Sealed<Glance>| {
+        let Glance { kind, decision: Some(decided), learning } = &sealed.record.body else { return Look::Further };
+        if kind != "cycle_decided" {
+            return Look::Further;
+        }
+        let wanted = *wanted.get_or_insert_with(|| learning.unwrap_or(0));
         // Silent cycles teach nothing and are not counted by the learner.
-        found = found.saturating_add(u64::from(decided.decision.status != Status::NoData));
+        found = found.saturating_add(u64::from(decided.status != Status::NoData));
         if found < wanted {
             return Look::Further;
         }

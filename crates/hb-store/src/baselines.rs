@@ -1,8 +1,11 @@
 //! Baseline documents: `baselines/HASH.json`, each under the hash of its bytes.
 //!
-//! **Invariants.** A document never changes; what is read has the hash that it is called by.
+//! **Invariants.** A document never changes; what is read has the hash that it is called by. As long as somebody holds a
+//! document, whoever asks for it gets that one: of many series it is large.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hb_core::journal::Hash;
 use hb_core::watch::baseline::Baseline;
@@ -17,18 +20,20 @@ pub const DIR: &str = "baselines";
 #[error("{0}")]
 pub struct BaselineError(pub String);
 
-/// The baseline documents of one folder.
+/// The baseline documents of one folder. Clones know of the documents that others of them hold.
 #[derive(Debug, Clone)]
 pub struct Baselines {
     disk: Disk,
     dir: PathBuf,
+    /// What somebody holds; what nobody holds any more goes with the next one that comes.
+    held: Arc<Mutex<BTreeMap<Hash, Weak<Baseline>>>>,
 }
 
 impl Baselines {
     /// The documents below `output_dir`; nothing is created before the first is put.
     #[must_use]
     pub fn open(output_dir: &Path) -> Self {
-        Self { disk: Disk::new(), dir: output_dir.join(DIR) }
+        Self { disk: Disk::new(), dir: output_dir.join(DIR), held: Arc::default() }
     }
 
     /// Where the document of that hash stands, or would.
@@ -68,25 +73,34 @@ impl Baselines {
         }
     }
 
-    /// Reads the document of that hash.
+    /// The document of that hash: the one that somebody holds, or else read and checked.
     ///
     /// # Errors
     /// When it is missing, damaged or newer; names the file and says what to do.
-    pub fn get(&self, hash: Hash) -> Result<Baseline, BaselineError> {
-        Baseline::from_bytes(&self.get_bytes(hash)?, hash).map_err(|what| self.told(hash, &what))
+    pub fn get(&self, hash: Hash) -> Result<Arc<Baseline>, BaselineError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(document) = held.get(&hash).and_then(Weak::upgrade) {
+            return Ok(document);
+        }
+        // Read under the lock: two that ask at the same time would read it twice.
+        let document = Arc::new(self.read(hash)?);
+        note(&mut held, hash, &document);
+        Ok(document)
     }
 
-    /// Reads the bytes of that hash.
+    /// Reads the document from its file, whoever holds it.
     ///
     /// # Errors
-    /// When they are missing or damaged; names the file and says what to do.
-    pub fn get_bytes(&self, hash: Hash) -> Result<Vec<u8>, BaselineError> {
+    /// As [`Self::get`].
+    pub fn read(&self, hash: Hash) -> Result<Baseline, BaselineError> {
         let bytes = self.disk.read(&self.path(hash)).map_err(|fault| BaselineError(fault.to_string()))?;
         let bytes = bytes.ok_or_else(|| self.told(hash, "the baseline document is missing"))?;
-        if Hash::of(&bytes) != hash {
-            return Err(self.told(hash, "the baseline's bytes do not match the hash that it is called by"));
-        }
-        Ok(bytes)
+        Baseline::from_bytes(&bytes, hash).map_err(|what| self.told(hash, &what))
+    }
+
+    /// Told of a document that is held already: whoever asks for it gets this one.
+    pub fn lend(&self, hash: Hash, document: &Arc<Baseline>) {
+        note(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner), hash, document);
     }
 
     fn told(&self, hash: Hash, what: &str) -> BaselineError {
@@ -107,6 +121,11 @@ impl Baselines {
         hashes.sort();
         Ok((hashes, foreign))
     }
+}
+
+fn note(held: &mut BTreeMap<Hash, Weak<Baseline>>, hash: Hash, document: &Arc<Baseline>) {
+    held.retain(|_, document| document.strong_count() > 0);
+    held.insert(hash, Arc::downgrade(document));
 }
 
 fn file_name(hash: Hash) -> String {
@@ -134,7 +153,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let kept = Baselines::open(dir.path());
         let hash = kept.put(&baseline()).unwrap();
-        assert_eq!(kept.get(hash).unwrap(), baseline());
+        assert_eq!(*kept.get(hash).unwrap(), baseline());
         let sound = fs::read(kept.path(hash)).unwrap();
         for bit in 0..sound.len() * 8 {
             let mut flipped = sound.clone();
@@ -147,5 +166,20 @@ mod tests {
         assert_eq!(fs::read(kept.path(hash)).unwrap(), sound);
         assert!(kept.put_bytes(hash, b"other").is_err());
         assert!(kept.get(Hash::of(b"nothing")).unwrap_err().to_string().contains("is missing"));
+    }
+
+    #[test]
+    fn a_document_is_in_memory_once_for_all_who_hold_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = Baselines::open(dir.path());
+        let hash = kept.put(&baseline()).unwrap();
+        let first = kept.get(hash).unwrap();
+        assert!(Arc::ptr_eq(&first, &kept.clone().get(hash).unwrap()));
+        drop(first);
+        fs::remove_file(kept.path(hash)).unwrap();
+        assert!(kept.get(hash).is_err(), "nobody holds it any more, and the file is gone");
+        let mine = Arc::new(baseline());
+        kept.lend(hash, &mine);
+        assert!(Arc::ptr_eq(&mine, &kept.get(hash).unwrap()));
     }
 }

@@ -4,20 +4,28 @@
 //! after the record that it names as its predecessor.
 
 use hb_core::ids::{Epoch, Seq, StreamName};
-use hb_core::journal::{ChainCheck, Head, sound_hash};
-use hb_core::node::fact::{Record, Sealed};
+use hb_core::journal::{self, Break, ChainCheck, Head, sound_hash};
+use hb_core::node::fact::Sealed;
+use serde::de::DeserializeOwned;
 
 use crate::port::{Journal, JournalError};
 
 /// Most records that a follower takes in one go (B1).
 pub const FOLLOW_MOST: usize = 256;
 
-/// Decodes one record and checks that it is what stands at that place.
+/// About how many bytes of records are read in one go: memory does not grow with the size of records.
+pub const PAGE_BYTES: usize = 8 << 20;
+
+/// Decodes one record and checks that it is what stands at that place. `B` is as much of its body as is wanted.
 ///
 /// # Errors
 /// [`JournalError::Corrupt`] naming stream and number.
-pub fn decode(stream: &StreamName, seq: Seq, bytes: Vec<u8>) -> Result<Sealed, JournalError> {
-    let sealed = Record::decode_owned(bytes).map_err(|damage| corrupt(stream, seq, &damage.to_string()))?;
+pub fn decode<B: DeserializeOwned>(
+    stream: &StreamName,
+    seq: Seq,
+    bytes: Vec<u8>,
+) -> Result<journal::Sealed<B>, JournalError> {
+    let sealed = journal::Record::decode_owned(bytes).map_err(|damage| corrupt(stream, seq, &damage.to_string()))?;
     if sealed.record.stream != *stream {
         let what = format!("it belongs to stream {}; put it back where it came from", sealed.record.stream);
         return Err(corrupt(stream, seq, &what));
@@ -33,6 +41,11 @@ fn corrupt(stream: &StreamName, seq: Seq, what: &str) -> JournalError {
     JournalError::Corrupt(format!("stream {stream}, record {seq} (file {:020}.rec): {what}", seq.0))
 }
 
+/// The bytes of the first record from `from` on, if there is one.
+fn raw(journal: &mut dyn Journal, stream: &StreamName, from: Seq) -> Result<Option<(Seq, Vec<u8>)>, JournalError> {
+    Ok(journal.read(stream, from, 1)?.pop())
+}
+
 /// Up to `most` sound records from `from` on. The record before `from` is read too where it still stands, so that the
 /// first link is checked as well.
 ///
@@ -44,11 +57,18 @@ pub fn read_sound(
     from: Seq,
     most: usize,
 ) -> Result<Vec<Sealed>, JournalError> {
-    let start = Seq(from.0.saturating_sub(1));
-    let raw = journal.read(stream, start, most.saturating_add(1))?;
-    let mut check = ChainCheck::from(raw.first().map_or(start, |(seq, _)| *seq));
-    let mut out = Vec::with_capacity(raw.len());
-    for (seq, bytes) in raw {
+    let mut next = Seq(from.0.saturating_sub(1));
+    let mut check = ChainCheck::from(next);
+    let mut out: Vec<Sealed> = Vec::new();
+    // One by one: records may be large, and their bytes are not needed all at once.
+    while out.len() < most {
+        let Some((seq, bytes)) = raw(journal, stream, next)? else { break };
+        if seq != next && (check.head().is_none() || journal.floor(stream)? >= seq) {
+            // What lies before has been trimmed away, perhaps just now. Any other gap is told below.
+            check = ChainCheck::from(seq);
+            out.clear();
+        }
+        next = seq.next();
         if seq < from {
             // Only its hash is needed, for the link; of its epoch nothing is known then.
             let hash = sound_hash(&bytes).map_err(|damage| corrupt(stream, seq, &damage.to_string()))?;
@@ -57,9 +77,7 @@ pub fn read_sound(
         }
         let sealed = decode(stream, seq, bytes)?;
         check.push(&sealed).map_err(|broken| corrupt(stream, seq, &broken.to_string()))?;
-        if out.len() < most {
-            out.push(sealed);
-        }
+        out.push(sealed);
     }
     Ok(out)
 }
@@ -84,57 +102,56 @@ pub enum Look {
     Enough,
 }
 
-/// Shows the records of a stream from the newest back, checked, until there are enough of them. Pages grow from one record
-/// while they stay below [`PAGE_BYTES`], so that memory does not grow with the size of records.
+/// Shows the records of a stream from the newest back, checked, until there are enough of them. One at a time is held, and of
+/// that only what `B` takes.
 ///
 /// # Errors
 /// As [`read_sound`].
-pub fn look_back(
+pub fn look_back<B: DeserializeOwned>(
     journal: &mut dyn Journal,
     stream: &StreamName,
-    mut show: impl FnMut(&Sealed) -> Look,
+    mut show: impl FnMut(&journal::Sealed<B>) -> Look,
 ) -> Result<(), JournalError> {
     let Some(head) = journal.head(stream)? else { return Ok(()) };
-    let floor = journal.floor(stream)?;
-    let mut page = Page::default();
-    let mut end = head.next();
-    while end > floor {
-        let from = Seq(end.0.saturating_sub(page.records as u64).max(floor.0));
-        let most = usize::try_from(end.0.saturating_sub(from.0)).unwrap_or(usize::MAX);
-        let records = read_sound(journal, stream, from, most)?;
-        if records.iter().rev().any(|sealed| show(sealed) == Look::Enough) {
+    let mut found = raw(journal, stream, head)?;
+    let mut after: Option<(Seq, Epoch)> = None;
+    while let Some((seq, bytes)) = found {
+        let mut sealed = decode::<B>(stream, seq, bytes)?;
+        sealed.bytes = Vec::new();
+        let epoch = sealed.record.epoch;
+        if let Some((seq, found)) = after.filter(|(_, after)| *after < epoch) {
+            return Err(corrupt(stream, seq, &Break::EpochFell { seq, found, before: epoch }.to_string()));
+        }
+        found = before(journal, stream, seq)?;
+        link(stream, &sealed, found.as_ref())?;
+        if show(&sealed) == Look::Enough {
             return Ok(());
         }
-        page.learn(records.iter().map(|sealed| sealed.bytes.len()).sum());
-        end = from;
+        after = Some((seq, epoch));
     }
     Ok(())
 }
 
-/// About how many bytes of records are read in one go.
-pub const PAGE_BYTES: usize = 8 << 20;
-
-/// How many records are read in one go: more while they are small, fewer while they are large.
-#[derive(Debug, Clone, Copy)]
-struct Page {
-    records: usize,
+/// The bytes of the record before, where it still stands.
+fn before(journal: &mut dyn Journal, stream: &StreamName, seq: Seq) -> Result<Option<(Seq, Vec<u8>)>, JournalError> {
+    let Some(before) = seq.0.checked_sub(1).map(Seq) else { return Ok(None) };
+    Ok(raw(journal, stream, before)?.filter(|(seq, _)| *seq == before))
 }
 
-impl Default for Page {
-    fn default() -> Self {
-        Self { records: 1 }
-    }
-}
-
-impl Page {
-    /// A page of so many bytes has been read.
-    fn learn(&mut self, bytes: usize) {
-        if bytes > PAGE_BYTES {
-            self.records = (self.records / 2).max(1);
-        } else if bytes <= PAGE_BYTES / 2 {
-            self.records = self.records.saturating_mul(2).min(FOLLOW_MOST);
+/// Checks that a record follows the one before it.
+fn link<B>(
+    stream: &StreamName,
+    sealed: &journal::Sealed<B>,
+    before: Option<&(Seq, Vec<u8>)>,
+) -> Result<(), JournalError> {
+    let mut check = match before {
+        Some((seq, bytes)) => {
+            let hash = sound_hash(bytes).map_err(|damage| corrupt(stream, *seq, &damage.to_string()))?;
+            ChainCheck::after(Head { seq: *seq, hash, epoch: Epoch(0) })
         }
-    }
+        None => ChainCheck::from(sealed.record.seq),
+    };
+    check.push(sealed).map_err(|broken| corrupt(stream, sealed.record.seq, &broken.to_string()))
 }
 
 /// Reads a stream as it grows, for a standby. Asking when nothing is new costs a few failed look-ups.
@@ -144,14 +161,13 @@ pub struct Follower {
     next: Seq,
     check: Option<ChainCheck>,
     skipped: u64,
-    page: Page,
 }
 
 impl Follower {
     /// Follows `stream` from record `next` on.
     #[must_use]
     pub fn new(stream: StreamName, next: Seq) -> Self {
-        Self { stream, next, check: None, skipped: 0, page: Page::default() }
+        Self { stream, next, check: None, skipped: 0 }
     }
 
     /// Number of the record that comes next.
@@ -166,27 +182,31 @@ impl Follower {
         self.skipped
     }
 
-    /// The sound records that have come since, at most [`FOLLOW_MOST`]; ask again while it is not empty.
+    /// The sound records that have come since, at most [`FOLLOW_MOST`] and about [`PAGE_BYTES`]; ask again while it is not
+    /// empty.
     ///
     /// # Errors
     /// [`JournalError`]; the follower stays where it was.
     pub fn poll(&mut self, journal: &mut dyn Journal) -> Result<Vec<Sealed>, JournalError> {
-        let raw = journal.read(&self.stream, self.next, self.page.records)?;
-        let Some((first, _)) = raw.first() else { return Ok(Vec::new()) };
-        self.page.learn(raw.iter().map(|(_, bytes)| bytes.len()).sum());
-        let jumped = first.0.saturating_sub(self.next.0);
-        let mut check = self.check.filter(|_| jumped == 0).unwrap_or_else(|| ChainCheck::from(*first));
-        let mut next = *first;
-        let mut out = Vec::with_capacity(raw.len());
-        for (seq, bytes) in raw {
+        let (mut check, mut next, mut skipped) = (self.check, self.next, self.skipped);
+        let (mut out, mut taken) = (Vec::new(), 0_usize);
+        while out.len() < FOLLOW_MOST && taken < PAGE_BYTES {
+            let Some((seq, bytes)) = raw(journal, &self.stream, next)? else { break };
+            let jumped = seq.0.saturating_sub(next.0);
+            if jumped > 0 && !out.is_empty() {
+                // Trimmed just now: that is for the next call to tell.
+                break;
+            }
+            skipped = skipped.saturating_add(jumped);
+            taken = taken.saturating_add(bytes.len());
             let sealed = decode(&self.stream, seq, bytes)?;
-            check.push(&sealed).map_err(|broken| corrupt(&self.stream, seq, &broken.to_string()))?;
+            let mut link = check.filter(|_| jumped == 0).unwrap_or_else(|| ChainCheck::from(seq));
+            link.push(&sealed).map_err(|broken| corrupt(&self.stream, seq, &broken.to_string()))?;
+            check = Some(link);
             next = seq.next();
             out.push(sealed);
         }
-        self.next = next;
-        self.check = Some(check);
-        self.skipped = self.skipped.saturating_add(jumped);
+        (self.check, self.next, self.skipped) = (check, next, skipped);
         Ok(out)
     }
 }

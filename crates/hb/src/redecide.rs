@@ -183,7 +183,7 @@ impl Redecider {
         }
         let read = self.documents.get(reference.hash);
         let document = read.map_err(|error| Failure::new(Exit::Corrupt, error.to_string()))?;
-        let known = (Arc::new(document), reference.clone());
+        let known = (document, reference.clone());
         self.baseline = Some(known.clone());
         Ok(known)
     }

@@ -39,6 +39,9 @@ impl Loop {
                 self.give_up_missing(&watch, &under_way);
             }
             Effect::Learned(learned) => {
+                if let Some((document, reference)) = self.node.baseline(&learned.watch) {
+                    self.documents.lend(reference.hash, &document);
+                }
                 if let Some(work) = self.watches.get_mut(&learned.watch) {
                     work.tag.unnoted = Some(learned);
                     self.tags_at = Moment(0);

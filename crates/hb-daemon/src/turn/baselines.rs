@@ -7,8 +7,6 @@ use hb_core::ids::WatchName;
 use hb_core::node::step::{Input, Learned};
 use hb_core::node::view::Role;
 use hb_core::time::Moment;
-use hb_core::watch::baseline::Baseline;
-use hb_core::watch::decision::BaselineRef;
 use hb_core::watch::settings::WatchSettings;
 
 use super::Loop;
@@ -23,17 +21,12 @@ const AUTO: &str = "auto";
 impl Loop {
     pub(super) fn load_documents(&mut self) {
         for (watch, reference) in self.node.wanted() {
-            let document = self.document(&reference).map_err(|why| {
+            let document = self.documents.get(reference.hash).map_err(|why| {
                 format!("watch {watch}: baseline {} version {}: {why}", reference.tag, reference.version)
             });
             let step = self.node.handle(Input::Document(reference.hash, document), clock::now());
             self.carry_out(step);
         }
-    }
-
-    fn document(&mut self, reference: &BaselineRef) -> Result<Arc<Baseline>, String> {
-        let bytes = self.documents.get(reference.hash)?;
-        Baseline::from_bytes(&bytes, reference.hash).map(Arc::new)
     }
 
     /// Adopts what was promoted meanwhile.
@@ -61,7 +54,7 @@ impl Loop {
         let Some((reference, reason)) = work.tag.promoted.clone().filter(|_| work.tag.owed) else { return Ok(()) };
         if self.node.baseline(watch).is_none_or(|(_, in_force)| in_force != reference) {
             // Owed until its document can be had.
-            let document = self.document(&reference)?;
+            let document = self.documents.get(reference.hash)?;
             let had = Input::Document(reference.hash, Ok(Arc::clone(&document)));
             let step = self.node.handle(had, clock::now());
             self.carry_out(step);

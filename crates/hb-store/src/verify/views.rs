@@ -181,7 +181,7 @@ pub(super) fn baselines(dir: &Path, known: &Streams) -> ViewReport {
     all.dedup();
     for hash in all {
         out.checked = out.checked.saturating_add(1);
-        if let Err(error) = documents.get(hash) {
+        if let Err(error) = documents.read(hash) {
             out.findings.push(Finding::fault(&documents.path(hash), &error.0));
         }
     }

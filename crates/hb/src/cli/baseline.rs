@@ -166,7 +166,7 @@ impl Tag {
     }
 
     fn document(&self, version: &Version) -> Result<hb_core::watch::baseline::Baseline, Failure> {
-        self.documents.get(version.baseline.hash).map_err(|error| Failure::new(Exit::Corrupt, error.to_string()))
+        self.documents.read(version.baseline.hash).map_err(|error| Failure::new(Exit::Corrupt, error.to_string()))
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use hb_actuators::{Secret, SinkSpec};
 use hb_api::{ServerHandle, ServerLimits};
 use hb_core::journal::Hash;
+use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decision::Status;
 use hb_daemon::parts::Documents;
 use hb_daemon::turn::Running;
@@ -167,13 +168,14 @@ fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Resu
         DaemonMode::Once(_) => Mode::Once,
     };
     let watches = config.watches.iter().map(|watch| watch_parts(watch, mode)).collect::<Result<_, _>>()?;
+    let baselines = Baselines::open(&config.output_dir);
     Ok(Parts {
         node: config.node.clone(),
         watches,
         journal: journal(config)?,
         lease: lease(config)?,
-        documents: Box::new(Kept(Baselines::open(&config.output_dir))),
-        views: Box::new(NodeViews::open(config, address)),
+        documents: Box::new(Kept(baselines.clone())),
+        views: Box::new(NodeViews::open(config, baselines, address)),
         mode,
         bounds: Bounds {
             lease_ttl: config.lease.ttl,
@@ -251,8 +253,12 @@ impl Documents for Kept {
         self.0.put_bytes(hash, bytes).map_err(|error| error.to_string())
     }
 
-    fn get(&mut self, hash: Hash) -> Result<Vec<u8>, String> {
-        self.0.get_bytes(hash).map_err(|error| error.to_string())
+    fn get(&mut self, hash: Hash) -> Result<Arc<Baseline>, String> {
+        self.0.get(hash).map_err(|error| error.to_string())
+    }
+
+    fn lend(&mut self, hash: Hash, document: &Arc<Baseline>) {
+        self.0.lend(hash, document);
     }
 }
 

@@ -60,6 +60,7 @@ struct Shown {
 #[derive(Debug)]
 pub(super) struct NodeViews {
     output_dir: PathBuf,
+    baselines: Baselines,
     db_path: PathBuf,
     journal_dir: PathBuf,
     journal: Option<DirJournal>,
@@ -74,9 +75,10 @@ pub(super) struct NodeViews {
 }
 
 impl NodeViews {
-    pub(super) fn open(config: &Config, address: Option<SocketAddr>) -> Self {
+    pub(super) fn open(config: &Config, baselines: Baselines, address: Option<SocketAddr>) -> Self {
         Self {
             output_dir: config.output_dir.clone(),
+            baselines,
             db_path: config.db_path.clone(),
             journal_dir: config.journal_dir(),
             journal: None,
@@ -132,8 +134,8 @@ impl NodeViews {
             return;
         }
         let against = decided.decision.baseline.as_ref();
-        let baseline = against.and_then(|reference| Baselines::open(&self.output_dir).get(reference.hash).ok());
-        for fault in shown.show(sealed, decided, baseline.as_ref()) {
+        let baseline = against.and_then(|reference| self.baselines.get(reference.hash).ok());
+        for fault in shown.show(sealed, decided, baseline.as_deref()) {
             tracing::warn!("view {}: {}", fault.view, fault.what);
         }
     }
