@@ -53,7 +53,42 @@ name! {
     StreamName
 }
 
+name! {
+    /// One thing that is supervised, across all its incarnations.
+    AgentId
+}
+name! {
+    /// A supervisor of the tree; unique in its stream.
+    SupervisorId
+}
+name! {
+    /// A team of agents.
+    TeamId
+}
+name! {
+    /// A policy, across its versions.
+    PolicyName
+}
+name! {
+    /// An intervention, for ever; also the root of its idempotency keys.
+    InterventionId
+}
+name! {
+    /// A group of alerts that are told as one.
+    GroupId
+}
+name! {
+    /// Who asked for something: `operator:ada`, `policy:restart-on-drift`, `hb`, `config`.
+    Actor
+}
+
 impl StreamName {
+    /// The stream in which a tree of supervisors keeps its state.
+    #[must_use]
+    pub fn supervisor(name: &str) -> Self {
+        Self(format!("supervisor/{name}").into())
+    }
+
     /// The stream in which a watch's decisions stand.
     #[must_use]
     pub fn watch(name: &WatchName) -> Self {
