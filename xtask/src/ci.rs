@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::cli::{cargo, has};
-use crate::{docs, root, tidy};
+use crate::{docs, root, servers, tidy};
 
 /// Everything that must hold before a change goes in.
 ///
@@ -54,6 +54,7 @@ fn build() -> Result<(), String> {
 /// # Errors
 /// A test failed, or nothing could be built.
 pub(crate) fn test(more: &[&str]) -> Result<(), String> {
+    servers::install();
     if has("nextest") {
         let mut arguments = vec!["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
         arguments.extend(more);

@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod cli;
 mod docs;
+mod servers;
 mod tidy;
 
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask CHORE
 
-  test            all tests of the workspace
+  test            all tests of the workspace; as root, installs the servers that they need
   check           fmt, tidy, clippy, generated documents, examples
   ci              both
   tidy            rules that a program can check cheaply, in under two seconds

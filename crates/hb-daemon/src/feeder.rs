@@ -34,7 +34,8 @@ pub(crate) enum Order {
     Open { mark: Option<Mark>, generation: u64 },
     /// Read along from here and hold, where the source allows.
     Warm { mark: Option<Mark> },
-    /// Nothing before this place is needed any more; read along from there if that had not been possible before.
+    /// Nothing before this place is needed any more: it is in a durable record. Standing by, read along from there if that had
+    /// not been possible before.
     Trim { mark: Mark },
     /// Stop reading.
     Close,
@@ -178,8 +179,7 @@ impl Worker {
         match order {
             Order::Open { mark, generation } => return self.feed_from(mark.as_ref(), generation),
             Order::Warm { mark } => self.warm_from(mark.as_ref()),
-            Order::Trim { mark } if self.state == State::Closed => self.warm_from(Some(&mark)),
-            Order::Trim { mark } => self.warm.trim(mark.position),
+            Order::Trim { mark } => self.trim(&mark),
             Order::Close => {
                 self.state = State::Closed;
                 self.source = None;
@@ -212,6 +212,19 @@ impl Worker {
             }
         }
         Go::On
+    }
+
+    fn trim(&mut self, mark: &Mark) {
+        match self.state {
+            State::Closed => self.warm_from(Some(mark)),
+            State::Warming => self.warm.trim(mark.position),
+            State::Feeding { .. } => {
+                if let Some(source) = &mut self.source {
+                    source.release(mark);
+                }
+            }
+            State::Seeking { .. } | State::Complete => {}
+        }
     }
 
     fn warm_from(&mut self, mark: Option<&Mark>) {

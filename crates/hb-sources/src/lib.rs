@@ -16,6 +16,7 @@
 //! | a recording at a speed | as its file | yes | [`replay`] |
 //! | standard input | bytes | no | [`stdin`] |
 //! | a program's output | bytes, across its runs | no | [`command`] |
+//! | messages of an MQTT broker | messages | no; what no record has yet, the broker sends again | [`mqtt`] |
 //! | this machine | milliseconds since 1970 | each node observes it | [`host`] |
 //!
 //! Bytes become lines in `feed`, lines become items in [`format`](mod@format), and [`conformance`] checks the laws.
@@ -26,12 +27,14 @@ pub mod file;
 pub mod format;
 pub mod host;
 pub mod inject;
+pub mod mqtt;
 pub mod replay;
 pub mod spec;
 pub mod stdin;
 
 mod feed;
 mod items;
+mod messages;
 mod names;
 mod stream;
 mod wall;
@@ -81,13 +84,14 @@ pub struct Limits {
     pub names_max: usize,
     /// Longest line in bytes; the rest of a longer one is skipped and counted.
     pub line_bytes_max: usize,
-    /// Most samples and faults in one batch; a row of wide CSV is never divided.
+    /// Most samples and faults in one batch; a row of wide CSV is never divided. Few enough for what waits between reading and
+    /// deciding to stay in the cache.
     pub batch_samples_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { names_max: 250_000, line_bytes_max: 1 << 20, batch_samples_max: 16_384 }
+        Self { names_max: 250_000, line_bytes_max: 1 << 20, batch_samples_max: 4_096 }
     }
 }
 
@@ -120,4 +124,8 @@ pub trait Source: Send {
 
     /// Whether it can be read again.
     fn rereads(&self) -> Rereads;
+
+    /// Told that everything before `mark` is in a durable record and will not be asked for again: a source that keeps
+    /// something at its other end until then lets it go.
+    fn release(&mut self, _mark: &Mark) {}
 }

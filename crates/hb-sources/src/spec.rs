@@ -4,6 +4,7 @@ use crate::command::{CommandSource, CommandSpec};
 use crate::file::{FileSource, FileSpec, Follow};
 use crate::format::Format;
 use crate::host::{HostSource, HostSpec};
+use crate::mqtt::{MqttSource, MqttSpec};
 use crate::replay::{ReplaySource, ReplaySpec, Speed};
 use crate::stdin::StdinSource;
 use crate::{Limits, Source, SourceError};
@@ -21,6 +22,8 @@ pub enum SourceSpec {
     Replay(ReplaySpec),
     /// What a program prints.
     Command(CommandSpec),
+    /// Messages of an MQTT broker.
+    Mqtt(MqttSpec),
 }
 
 impl SourceSpec {
@@ -47,6 +50,7 @@ impl SourceSpec {
                 format!("replay of {} {speed}", replay.path.display())
             }
             Self::Command(command) => format!("command {}", command.argv.join(" ")),
+            Self::Mqtt(mqtt) => format!("MQTT topic {} at {}", mqtt.topic, mqtt.broker.place()),
         }
     }
 }
@@ -68,5 +72,6 @@ pub fn open(spec: &SourceSpec, limits: Limits) -> Result<Box<dyn Source>, Source
             return Err(SourceError::Invalid("a command source needs a program: argv is empty".to_owned()));
         }
         SourceSpec::Command(command) => Box::new(CommandSource::new(command.clone(), limits)),
+        SourceSpec::Mqtt(mqtt) => Box::new(MqttSource::new(mqtt.clone(), limits)),
     })
 }

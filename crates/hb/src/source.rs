@@ -58,6 +58,7 @@ pub fn spec(config: &SourceConfig, reading: Reading) -> SourceSpec {
             let restart = RestartPolicy { on_success, ..RestartPolicy::default() };
             SourceSpec::Command(CommandSpec { argv: argv.clone(), format: *format, restart })
         }
+        SourceConfig::Mqtt(mqtt) => SourceSpec::Mqtt(mqtt.clone()),
     }
 }
 
@@ -140,6 +141,10 @@ impl Source for Mapped {
 
     fn rereads(&self) -> Rereads {
         self.inner.rereads()
+    }
+
+    fn release(&mut self, mark: &Mark) {
+        self.inner.release(mark);
     }
 }
 

@@ -32,6 +32,7 @@ impl Loop {
             }
             Effect::Decided(watch, sealed) => {
                 self.note_cycle(&watch, &sealed);
+                self.release(&watch, &sealed);
                 self.trim(&watch, sealed.bytes.len());
             }
             Effect::Deliver(watch, under_way) => {
@@ -128,6 +129,14 @@ impl Loop {
             let excess = all.len().saturating_sub(RECENT_MAX);
             all.drain(..excess);
         });
+    }
+
+    /// Lets the source's other end forget what is in a durable record now.
+    fn release(&self, watch: &WatchName, sealed: &hb_core::node::fact::Sealed) {
+        let hb_core::node::fact::Body::CycleDecided(decided) = &sealed.record.body else { return };
+        if let Some(work) = self.watches.get(watch).filter(|work| work.open) {
+            work.feeder.order(Order::Trim { mark: decided.resume.mark.clone() });
+        }
     }
 
     /// Keeps the newest records of a watch in the journal. Every decided cycle is a snapshot, so nothing older is needed.

@@ -163,13 +163,22 @@ pub(crate) fn fast<'a>(bytes: &'a [u8], names: &Names, unit_of_time: TimeUnit) -
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn careful(line: &str, unit_of_time: TimeUnit) -> Result<Event<'_>, FaultCause> {
+    named(line, unit_of_time, None)
+}
+
+/// As [`careful`]; an object that names no metric is called `usual`.
+pub(crate) fn named<'a>(
+    line: &'a str,
+    unit_of_time: TimeUnit,
+    usual: Option<&'a str>,
+) -> Result<Event<'a>, FaultCause> {
     let keep = |cow: Cow<'_, str>| Cow::<'static, str>::Owned(cow.into_owned());
     if let Ok(fields) = fields(line) {
-        return fields.event(unit_of_time);
+        return fields.event(unit_of_time, usual);
     }
     // Writers of Python's `json` put NaN and Infinity bare.
     let quoted = quote_bare_numbers(line).ok_or(FaultCause::Malformed)?;
-    let event = fields(&quoted).map_err(|()| FaultCause::Malformed)?.event(unit_of_time)?;
+    let event = fields(&quoted).map_err(|()| FaultCause::Malformed)?.event(unit_of_time, usual)?;
     Ok(Event { name: keep(event.name), unit: event.unit.map(keep), value: event.value, at: event.at })
 }
 
@@ -199,9 +208,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn event(&self, unit_of_time: TimeUnit) -> Result<Event<'a>, FaultCause> {
-        let name = present(&self.names).ok_or(FaultCause::NoName)?;
-        let name = text(name).ok_or(FaultCause::NoName)?;
+    fn event(&self, unit_of_time: TimeUnit, usual: Option<&'a str>) -> Result<Event<'a>, FaultCause> {
+        let name = match (present(&self.names), usual) {
+            (Some(said), _) => text(said).ok_or(FaultCause::NoName)?,
+            (None, usual) => Cow::Borrowed(usual.ok_or(FaultCause::NoName)?),
+        };
         let value = self.value.filter(|raw| raw.get() != "null").ok_or(FaultCause::NoValue)?.get();
         let value = match text_or_number(value) {
             Some(text) => number::any(text.as_bytes()).ok_or(FaultCause::NotANumber)?,

@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod agreement;
 mod csv;
-mod json;
+pub(crate) mod json;
 pub(crate) mod locate;
 pub(crate) mod number;
 pub(crate) mod stamp;

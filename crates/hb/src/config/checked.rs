@@ -9,6 +9,7 @@ use hb_core::journal::Hash;
 use hb_core::watch::settings::WatchSettings;
 use hb_sources::file::Begin;
 use hb_sources::format::Format;
+use hb_sources::mqtt::MqttSpec;
 
 /// Everything that a node runs by.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,6 +135,8 @@ pub enum SourceConfig {
         /// How its lines are read.
         format: Format,
     },
+    /// Messages of an MQTT broker.
+    Mqtt(MqttSpec),
 }
 
 /// One line of a telemetry schema's `field_mapping`.

@@ -89,9 +89,9 @@ impl Key {
 }
 
 /// Sources of this version.
-pub const SOURCES: &[&str] = &["host", "file", "file_replay", "replay", "command"];
+pub const SOURCES: &[&str] = &["host", "file", "file_replay", "replay", "command", "mqtt"];
 /// Sources of the original that this version does not have.
-pub const SOURCES_ABSENT: &[&str] = &["mqtt", "syslog", "kafka"];
+pub const SOURCES_ABSENT: &[&str] = &["syslog", "kafka"];
 /// Forms of telemetry.
 pub const FORMATS: &[&str] = &["auto", "jsonl", "csv", "wide"];
 /// Units of time.
@@ -157,6 +157,14 @@ pub const KEYS: &[Key] = &[
     key("path", Own, Path, "").says("File of the sources `file` and `replay`; `-` is standard input.", "watching nothing"),
     key("command", Own, Argv, "")
         .says("Program of the source `command`: a list of arguments, or one text given to `sh -c`.", "telemetry that no file has"),
+    key("broker", Watch, Text, "").says(
+        "Broker of the source `mqtt`: HOST:PORT or mqtt[s]://USER@HOST:PORT?password_file=FILE&ca_file=FILE; localhost:1883 where not given.",
+        "telemetry that no file has",
+    ),
+    key("topic", Own, Text, "")
+        .says("Topics of the source `mqtt`, with the wildcards `+` and `#`; hb/metrics/# where not given.", "watching nothing"),
+    key("qos", Watch, Whole { min: 0, max: 2 }, "1")
+        .says("Quality of service of the source `mqtt`; from 1 on the broker keeps what is published while no node reads; 2 is read as 1.", "messages lost over a restart"),
     key("speed", Watch, Number { min: 0.0, max: 1e6 }, "1")
         .unit("x")
         .says("Speed of the source `replay`: 1 as recorded, 0 as fast as it can be read.", "rehearsing with old recordings"),
@@ -270,9 +278,6 @@ pub const KEYS: &[Key] = &[
         "of the policy file only `tag` and `governance.require_approval` are taken; a baseline is always asked for by its tag",
         "",
     ),
-    key("broker", Legacy, Anything, "").says("this version has no MQTT source", ""),
-    key("topic", Legacy, Anything, "").says("this version has no MQTT source", ""),
-    key("qos", Legacy, Anything, "").says("this version has no MQTT source", ""),
     key("circuit_breaker.failure_threshold", Legacy, Anything, "")
         .says("there is no breaker: a source that fails is tried again with back-off, and its cycles are decided NO_DATA", ""),
     key("circuit_breaker.window_sec", Legacy, Anything, "").says("see `circuit_breaker.failure_threshold`", ""),

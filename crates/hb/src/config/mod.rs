@@ -7,6 +7,7 @@ pub mod check;
 pub mod checked;
 pub mod fault;
 pub mod keys;
+pub mod network;
 pub mod policy;
 pub mod raw;
 pub mod reader;

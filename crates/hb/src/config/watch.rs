@@ -11,8 +11,8 @@ use hb_sources::format::{Format, FormatChoice, NoTime, TimeUnit};
 
 use super::checked::{Reports, SinkConfig, SourceConfig, WatchConfig};
 use super::raw::cut;
-use super::reader::{Reader, is_name};
-use super::{Environment, Files, registry, schema};
+use super::reader::{Reader, is_name, scalar};
+use super::{Environment, Files, network, registry, schema};
 
 /// What a watch gets from around it.
 #[derive(Debug)]
@@ -41,9 +41,10 @@ pub fn watch(
     let fields = schema::of_watch(reader, inherited.environment, files);
     // Decisions depend on it as on any other setting.
     settings.schema = (!fields.is_empty()).then(|| Hash::of(format!("{fields:?}").as_bytes()));
+    let source = source(reader, settings.name.as_str());
     WatchConfig {
         settings,
-        source: source(reader),
+        source,
         fields,
         sinks,
         view_dir: inherited.view_dir.to_owned(),
@@ -138,7 +139,7 @@ fn drift(reader: &mut Reader<'_>) -> DriftSettings {
     }
 }
 
-fn source(reader: &mut Reader<'_>) -> SourceConfig {
+fn source(reader: &mut Reader<'_>, watch: &str) -> SourceConfig {
     let (path, argv) = (reader.path("path"), reader.argv("command"));
     let said = reader.entry("source").is_some();
     let kind = match (said, reader.choice("source")) {
@@ -149,20 +150,11 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
     };
     // Read whatever the source: a value that is wrong is told also where it would have no effect.
     let (step, speed, begin) = (step(reader), reader.number("speed").unwrap_or(1.0), begin(reader));
-    let needs = needs(kind);
-    for key in ["path", "command"] {
-        if needs != Some(key)
-            && !kind.is_empty()
-            && let Some(entry) = reader.entry(key)
-        {
-            let what = format!("the source `{kind}` has no use for `{key}`");
-            reader.fault(entry, key, &what, "remove it, or say another `source`");
-        }
-    }
-    let piped = kind == "command" || path.as_deref() == Some(Path::new("-"));
+    useless(reader, kind);
+    let piped = matches!(kind, "command" | "mqtt") || path.as_deref() == Some(Path::new("-"));
     let format = format(reader, if piped { NoTime::Arrival } else { NoTime::Fault });
     let path = path.unwrap_or_else(|| {
-        if needs == Some("path") {
+        if uses(kind).contains(&"path") {
             let help = "say which file, or `-` for standard input";
             reader.missing("path", &format!("the source `{kind}` needs a `path`"), help);
         }
@@ -177,6 +169,7 @@ fn source(reader: &mut Reader<'_>) -> SourceConfig {
             }
             SourceConfig::Command { argv: argv.unwrap_or_default(), format }
         }
+        "mqtt" => SourceConfig::Mqtt(network::mqtt(reader, watch, format)),
         _ => SourceConfig::Host { step },
     }
 }
@@ -188,11 +181,36 @@ fn step(reader: &mut Reader<'_>) -> Duration {
     Duration::from_secs_f64((seconds * 1e3).round().max(1.0) / 1e3)
 }
 
-fn needs(kind: &str) -> Option<&'static str> {
+/// Which keys say where a source of that kind is.
+fn uses(kind: &str) -> &'static [&'static str] {
     match kind {
-        "file" | "file_replay" | "replay" => Some("path"),
-        "command" => Some("command"),
-        _ => None,
+        "file" | "file_replay" | "replay" => &["path"],
+        "command" => &["command"],
+        "mqtt" => &["broker", "topic", "qos"],
+        _ => &[],
+    }
+}
+
+/// Tells of keys that say where another kind of source is. Files of the original name its broker whatever the source.
+fn useless(reader: &mut Reader<'_>, kind: &str) {
+    if kind.is_empty() {
+        return;
+    }
+    for key in ["path", "command", "broker", "topic", "qos"] {
+        let Some(entry) = reader.entry(key).filter(|_| !uses(kind).contains(&key)) else { continue };
+        let what = format!("the source `{kind}` has no use for `{key}`");
+        let empty = scalar(&entry.value).is_some_and(str::is_empty);
+        match key {
+            "path" | "command" if !empty => {
+                reader.fault(entry, key, &what, "remove it, or say another `source`");
+            }
+            // Said for all watches at once, it is for those that have a use for it.
+            _ if reader.own.get(key).is_none() => {}
+            _ => {
+                let key = format!("{}{key}", reader.prefix);
+                reader.findings.notice(super::raw::at(reader.file, entry.place, &key, &what, ""));
+            }
+        }
     }
 }
 

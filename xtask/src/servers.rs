@@ -1,0 +1,57 @@
+//! Servers that tests speak with, from the distribution's packages.
+//!
+//! Tests start them for themselves, on free ports and in folders of their own. Here they are only installed, where that can be
+//! done; a test whose server is missing fails in CI and says `NOT RUN` elsewhere.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A program and the package that has it.
+const SERVERS: &[(&str, &str)] = &[("mosquitto", "mosquitto")];
+
+/// Installs what is missing, as root on a machine with apt. Never a failure by itself: the tests say what they miss.
+pub(crate) fn install() {
+    let missing: Vec<&str> = SERVERS.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let names = missing.join(" ");
+    if !is_root() || !has("apt-get") {
+        println!("MISSING for tests of sources: {names}; install them: apt-get install {names}");
+        return;
+    }
+    println!("installing for tests of sources: {names}");
+    // The lists may be there, and old: they are fetched only when that is needed.
+    if !(apt(&missing) || run(&["update", "-qq"]) && apt(&missing)) {
+        println!("NOT INSTALLED: {names}");
+    }
+}
+
+fn apt(packages: &[&str]) -> bool {
+    let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    arguments.extend(packages);
+    run(&arguments)
+}
+
+fn run(arguments: &[&str]) -> bool {
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // A package must not start its own server beside those of the tests.
+        .env("RUNLEVEL", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let more = ["/usr/sbin", "/usr/bin"].map(Path::new).map(Path::to_owned);
+    std::env::split_paths(&path).chain(more).any(|folder| folder.join(program).is_file())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
