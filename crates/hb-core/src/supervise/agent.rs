@@ -134,6 +134,17 @@ pub enum Process {
     },
 }
 
+impl Process {
+    /// Who it is, where that is known.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Alive { identity, .. } | Self::Stopping { identity, .. } => Some(identity),
+            Self::Absent | Self::Starting { .. } => None,
+        }
+    }
+}
+
 /// What is to follow once the present process has ended or could not be started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -193,8 +204,10 @@ pub struct Probes {
     /// Whether it counts as up; absent until the first verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub up: Option<bool>,
-    /// Equal answers in a row.
+    /// Equal answers in a row, counted up to what a verdict needs.
     pub streak: u32,
+    /// Whether these were good.
+    pub good: bool,
     /// What the newest answer said.
     pub said: String,
 }
@@ -290,6 +303,31 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// One that is made known now and was never begun.
+    #[must_use]
+    pub fn new(spec: std::sync::Arc<AgentSpec>, origin: Origin, now: Stamp) -> Self {
+        Self {
+            wanted: spec.wanted,
+            spec,
+            spec_version: 1,
+            origin,
+            lifecycle: Lifecycle::Spawning,
+            since: now,
+            incarnation: 0,
+            process: Process::Absent,
+            next: Next::ByRule,
+            exit: None,
+            restarts: Restarts::default(),
+            beats: Beats::default(),
+            probes: Probes::default(),
+            anomaly: Anomaly::default(),
+            quarantine: None,
+            said: String::new(),
+            team: None,
+            latched: BTreeSet::new(),
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub fn id(&self) -> &AgentId {

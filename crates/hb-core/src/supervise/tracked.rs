@@ -29,6 +29,11 @@ impl<K: Ord + Clone, V: Clone> Tracked<K, V> {
         Some(found)
     }
 
+    /// One of them for writing what may be lost: it is recorded with whatever touches it next.
+    pub fn get_unrecorded(&mut self, key: &K) -> Option<&mut V> {
+        self.all.get_mut(key)
+    }
+
     /// Puts one in; gives what was there.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         self.touched.insert(key.clone());

@@ -1,0 +1,212 @@
+//! What can be asked of an agent. Each ask is refused in words, or begun at once; that it has come about, or has not, is told later as
+//! [`Settled`], when the turn ends at the earliest.
+
+use super::super::acts::Settled;
+use super::super::agent::{Agent, Lifecycle, Next, Process};
+use super::super::alert::Concern;
+use super::super::spec::Wanted;
+use super::super::{Cause, Supervision};
+use super::known::no_agent;
+use super::{because, kinds};
+use crate::ids::AgentId;
+use crate::time::Now;
+
+impl Supervision {
+    /// It is to run: starts it unless it does. Gives the incarnation that will run; refuses in words. Clears a give-up, when a person asks.
+    pub(in crate::supervise) fn start_agent(&mut self, id: &AgentId, cause: &Cause, now: Now) -> Result<u64, String> {
+        self.may_be_begun(id, cause)?;
+        self.clear_give_up(id, cause, now);
+        let Some(agent) = self.state.agents.get_mut(id) else { return Err(no_agent(id)) };
+        agent.wanted = Wanted::Up;
+        match agent.process {
+            Process::Alive { .. } | Process::Starting { .. } => {
+                agent.next = Next::ByRule;
+                let (incarnation, up) = (agent.incarnation, agent.lifecycle.is_up());
+                if up {
+                    self.settle(id, Settled::Up(incarnation));
+                }
+                Ok(incarnation)
+            }
+            Process::Stopping { .. } => {
+                agent.next = Next::Start;
+                Ok(agent.incarnation.saturating_add(1))
+            }
+            Process::Absent if agent.lifecycle.is_up() => {
+                let incarnation = agent.incarnation;
+                self.settle(id, Settled::Up(incarnation));
+                Ok(incarnation)
+            }
+            Process::Absent if agent.lifecycle == Lifecycle::Spawning && agent.incarnation > 0 => Ok(agent.incarnation),
+            Process::Absent => Ok(self.start_absent(id, cause, now)),
+        }
+    }
+
+    /// Its present incarnation is to end, and then `next`. Refuses in words when there is nothing to stop.
+    pub(in crate::supervise) fn stop_agent(
+        &mut self,
+        id: &AgentId,
+        next: Next,
+        cause: &Cause,
+        now: Now,
+    ) -> Result<(), String> {
+        let Some(agent) = self.state.agents.get_mut(id) else { return Err(no_agent(id)) };
+        let was = agent.wanted;
+        if matches!(next, Next::Stay | Next::Delete) {
+            agent.wanted = Wanted::Down;
+        }
+        match agent.process {
+            Process::Alive { .. } => self.stop_process(id, next, cause, now),
+            Process::Starting { .. } | Process::Stopping { .. } => agent.next = next,
+            Process::Absent => match next {
+                Next::Delete => self.gone(id, cause, now),
+                Next::Start => {
+                    self.restart_agent(id, cause, now)?;
+                }
+                Next::Stay if was == Wanted::Up => self.stop_absent(id, cause, now),
+                Next::Stay | Next::ByRule => return Err(format!("{id} is not running")),
+            },
+        }
+        Ok(())
+    }
+
+    /// Ends its present incarnation, if there is one, and begins another, without waiting. Gives the incarnation that will run.
+    pub(in crate::supervise) fn restart_agent(&mut self, id: &AgentId, cause: &Cause, now: Now) -> Result<u64, String> {
+        self.may_be_begun(id, cause)?;
+        if self.state.agents.get(id).is_some_and(|agent| agent.wanted == Wanted::Down) {
+            return Err(format!("{id} is not wanted up: start it instead"));
+        }
+        self.clear_give_up(id, cause, now);
+        let Some(agent) = self.state.agents.get_mut(id) else { return Err(no_agent(id)) };
+        let incarnation = agent.incarnation;
+        match agent.process {
+            Process::Alive { .. } => {
+                self.stop_process(id, Next::Start, cause, now);
+                Ok(incarnation.saturating_add(1))
+            }
+            Process::Stopping { .. } => {
+                agent.next = Next::Start;
+                Ok(incarnation.saturating_add(1))
+            }
+            Process::Starting { .. } => {
+                // It begins already; whatever was to follow that is replaced.
+                agent.next = Next::ByRule;
+                Ok(incarnation)
+            }
+            Process::Absent => Ok(self.start_absent(id, cause, now)),
+        }
+    }
+
+    /// Sets it aside: stopped, and not started until it is released.
+    pub(in crate::supervise) fn quarantine_agent(
+        &mut self,
+        id: &AgentId,
+        cause: &Cause,
+        now: Now,
+    ) -> Result<(), String> {
+        let Some(agent) = self.state.agents.get(id) else { return Err(no_agent(id)) };
+        if agent.quarantine.is_some() {
+            return Err(format!("{id} is quarantined already"));
+        }
+        let absent = agent.process == Process::Absent;
+        self.set_aside(id, cause, now);
+        self.tell_of(id, kinds::QUARANTINED, &because("quarantined", cause), now);
+        if absent {
+            self.settle(id, Settled::Down);
+        }
+        Ok(())
+    }
+
+    /// Clears its quarantine; starts it when it is wanted up.
+    pub(in crate::supervise) fn release_agent(&mut self, id: &AgentId, cause: &Cause, now: Now) -> Result<(), String> {
+        let Some(agent) = self.state.agents.get(id) else { return Err(no_agent(id)) };
+        if agent.quarantine.is_none() {
+            return Err(format!("{id} is not quarantined"));
+        }
+        self.clear_quarantine(id, cause, now);
+        let Some(agent) = self.state.agents.get_mut(id) else { return Err(no_agent(id)) };
+        let up = agent.wanted == Wanted::Up;
+        agent.next = if up { Next::Start } else { Next::Stay };
+        if up {
+            self.go_on(id, cause, now);
+        }
+        Ok(())
+    }
+
+    /// Forgets it, once it is stopped.
+    pub(in crate::supervise) fn forget_agent(&mut self, id: &AgentId, cause: &Cause, now: Now) -> Result<(), String> {
+        if !self.state.agents.contains(id) {
+            return Err(no_agent(id));
+        }
+        if let Some(other) = self.dependents(id).first() {
+            return Err(format!("{other} depends on {id}: change or delete that first"));
+        }
+        self.stop_agent(id, Next::Delete, cause, now)
+    }
+
+    /// Begins another incarnation of an agent without a process as soon as its dependencies allow. Gives its number.
+    fn start_absent(&mut self, id: &AgentId, cause: &Cause, now: Now) -> u64 {
+        self.volatile.timers.clear_agent(id);
+        let Some(agent) = self.state.agents.get_mut(id) else { return 0 };
+        agent.next = Next::Start;
+        agent.restarts.not_before = None;
+        let next = agent.incarnation.saturating_add(1);
+        self.go_on(id, cause, now);
+        next
+    }
+
+    fn stop_absent(&mut self, id: &AgentId, cause: &Cause, now: Now) {
+        self.quiet(id);
+        if let Some(agent) = self.state.agents.get_mut(id) {
+            agent.next = Next::Stay;
+            agent.restarts.not_before = None;
+        }
+        let cause = because("stopped", cause);
+        self.stopped(id, &cause, now);
+    }
+
+    /// Whether it may be begun at all: not while hb ends, not while it is set aside. A give-up is cleared by people alone.
+    fn may_be_begun(&self, id: &AgentId, cause: &Cause) -> Result<(), String> {
+        let Some(agent) = self.state.agents.get(id) else { return Err(no_agent(id)) };
+        if self.is_ending().is_some() {
+            return Err("hb is ending: nothing is started any more".into());
+        }
+        if agent.next == Next::Delete {
+            return Err(format!("{id} is being deleted"));
+        }
+        match &agent.quarantine {
+            Some(quarantine) if !agent.restarts.given_up || !is_person(cause) => {
+                Err(format!("{id} is quarantined: {}. Release it first", quarantine.reason))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn clear_give_up(&mut self, id: &AgentId, cause: &Cause, now: Now) {
+        if self.state.agents.get(id).is_some_and(|agent| agent.restarts.given_up) {
+            self.clear_quarantine(id, cause, now);
+        }
+    }
+
+    /// Whoever releases it answers for it: its allowance begins anew.
+    fn clear_quarantine(&mut self, id: &AgentId, cause: &Cause, now: Now) {
+        let Some(agent) = self.state.agents.get_mut(id) else { return };
+        agent.quarantine = None;
+        release_allowance(agent);
+        self.move_to(id, Lifecycle::Terminated, now);
+        self.tell_of(id, kinds::RELEASED, &because("released", cause), now);
+        self.relieve(id, Concern::GaveUp);
+    }
+}
+
+fn release_allowance(agent: &mut Agent) {
+    agent.restarts.given_up = false;
+    agent.restarts.recent.clear();
+    agent.restarts.level = 0;
+    agent.restarts.not_before = None;
+}
+
+/// hb and its policies do not lift what hb gave up.
+fn is_person(cause: &Cause) -> bool {
+    let by = cause.by.as_str();
+    by != "hb" && !by.starts_with("policy:")
+}

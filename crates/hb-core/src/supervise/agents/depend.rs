@@ -1,0 +1,136 @@
+//! Who waits for whom: an agent is started after those that it depends on are up, and stopped before they are.
+//!
+//! **Invariants.** Dependencies have no cycle: what would close one is refused when it is made known.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::Supervision;
+use super::super::agent::Process;
+use super::super::spec::AgentSpec;
+use crate::ids::AgentId;
+
+impl Supervision {
+    /// What is wrong with the dependencies of an agent that is to be made known or changed: unknown ones, itself, a cycle.
+    pub(in crate::supervise) fn depend_faults(&self, spec: &AgentSpec) -> Option<String> {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<(AgentId, Vec<AgentId>)> = Vec::new();
+        for needed in &spec.depends_on {
+            if *needed == spec.id {
+                return Some(format!("{} cannot depend on itself", spec.id));
+            }
+            if !self.state.agents.contains(needed) {
+                return Some(format!("it depends on {needed}, which is not known: register that first"));
+            }
+            open.push((needed.clone(), vec![spec.id.clone(), needed.clone()]));
+        }
+        while let Some((at, path)) = open.pop() {
+            if !seen.insert(at.clone()) {
+                continue;
+            }
+            for next in self.state.agents.get(&at).map_or(&[][..], |agent| &agent.spec.depends_on) {
+                let path: Vec<AgentId> = path.iter().chain([next]).cloned().collect();
+                if *next == spec.id {
+                    let words: Vec<&str> = path.iter().map(AgentId::as_str).collect();
+                    return Some(format!("its dependencies go round in a circle: {}", words.join(" needs ")));
+                }
+                open.push((next.clone(), path));
+            }
+        }
+        None
+    }
+
+    /// These agents in an order in which each stands after those of them that it depends on.
+    pub(in crate::supervise) fn start_order(&self, ids: &[AgentId]) -> Vec<AgentId> {
+        let needs = |id: &AgentId| self.state.agents.get(id).map_or(&[][..], |agent| &agent.spec.depends_on[..]);
+        ordered(ids, needs)
+    }
+
+    /// The other way round.
+    pub(in crate::supervise) fn stop_order(&self, ids: &[AgentId]) -> Vec<AgentId> {
+        let mut order = self.start_order(ids);
+        order.reverse();
+        order
+    }
+
+    /// What an agent depends on and is not up, in words.
+    pub(super) fn missing(&self, id: &AgentId) -> Vec<String> {
+        let Some(agent) = self.state.agents.get(id) else { return Vec::new() };
+        let is_up = |one: &AgentId| {
+            self.state.agents.get(one).is_some_and(|agent| agent.lifecycle.is_up())
+                && !self.volatile.recovering.contains(one)
+        };
+        agent.spec.depends_on.iter().filter(|one| !is_up(one)).map(ToString::to_string).collect()
+    }
+
+    /// Agents whose process runs and which depend on something, by what they depend on.
+    pub(super) fn running_dependents(&self) -> BTreeSet<AgentId> {
+        let running = self.state.agents.values().filter(|agent| agent.process != Process::Absent);
+        running.flat_map(|agent| agent.spec.depends_on.iter().cloned()).collect()
+    }
+
+    /// Who depends on it.
+    pub(super) fn dependents(&self, id: &AgentId) -> Vec<AgentId> {
+        self.state
+            .agents
+            .iter()
+            .filter(|(_, agent)| agent.spec.depends_on.contains(id))
+            .map(|(other, _)| other.clone())
+            .collect()
+    }
+}
+
+/// Documents in an order in which each stands after those of them that it depends on; what goes round in a circle comes last, to be refused.
+#[must_use]
+pub fn in_order<'a>(specs: impl IntoIterator<Item = &'a AgentSpec>) -> Vec<AgentId> {
+    let needs: BTreeMap<&AgentId, &[AgentId]> =
+        specs.into_iter().map(|spec| (&spec.id, &spec.depends_on[..])).collect();
+    let ids: Vec<AgentId> = needs.keys().map(|id| (*id).clone()).collect();
+    ordered(&ids, |id| needs.get(id).copied().unwrap_or(&[]))
+}
+
+fn ordered<'a>(ids: &[AgentId], needs: impl Fn(&AgentId) -> &'a [AgentId]) -> Vec<AgentId> {
+    let mut left: BTreeMap<&AgentId, usize> = ids.iter().map(|id| (id, 0)).collect();
+    let mut followers: BTreeMap<&AgentId, Vec<&AgentId>> = BTreeMap::new();
+    for id in ids {
+        let needed: BTreeSet<&AgentId> = needs(id).iter().filter(|one| left.contains_key(one)).collect();
+        left.insert(id, needed.len());
+        for one in needed {
+            followers.entry(one).or_default().push(id);
+        }
+    }
+    let mut free: BTreeSet<&AgentId> = left.iter().filter(|(_, needed)| **needed == 0).map(|(id, _)| *id).collect();
+    let mut order = Vec::with_capacity(ids.len());
+    while let Some(id) = free.pop_first() {
+        order.push(id.clone());
+        left.remove(id);
+        for follower in followers.get(id).into_iter().flatten() {
+            if let Some(needed) = left.get_mut(follower) {
+                *needed = needed.saturating_sub(1);
+                if *needed == 0 {
+                    free.insert(follower);
+                }
+            }
+        }
+    }
+    order.extend(left.into_keys().cloned());
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(needs: &[(&str, &[&str])]) -> Vec<String> {
+        let needs: BTreeMap<AgentId, Vec<AgentId>> =
+            needs.iter().map(|(id, on)| ((*id).into(), on.iter().map(|one| (*one).into()).collect())).collect();
+        let ids: Vec<AgentId> = needs.keys().cloned().collect();
+        ordered(&ids, |id| &needs[id]).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn dependencies_come_first_and_circles_last() {
+        assert_eq!(order(&[("api", &["db", "queue"]), ("db", &[]), ("queue", &["db"])]), ["db", "queue", "api"]);
+        assert_eq!(order(&[("a", &["elsewhere"]), ("b", &["a", "a"])]), ["a", "b"]);
+        assert_eq!(order(&[("a", &["b"]), ("b", &["a"]), ("c", &[])]), ["c", "a", "b"]);
+    }
+}

@@ -1,0 +1,111 @@
+//! Who is known, and as what: agents are registered, specified anew, and forgotten.
+
+use std::sync::Arc;
+
+use super::super::agent::{Agent, Lifecycle, Next, Origin, Process};
+use super::super::spec::{AgentSpec, Kind, Wanted};
+use super::super::step::Effect;
+use super::super::{Cause, Supervision};
+use super::{because, kinds};
+use crate::ids::AgentId;
+use crate::time::Now;
+
+impl Supervision {
+    /// Makes an agent known, and starts it when it is wanted up. That there is none of its name, that there is room for it, and that its
+    /// specification and dependencies are sound has been seen to.
+    pub(in crate::supervise) fn register_agent(
+        &mut self,
+        spec: Arc<AgentSpec>,
+        origin: Origin,
+        cause: &Cause,
+        now: Now,
+    ) {
+        let (id, what) = (spec.id.clone(), format!("registered as {}", spec.kind().as_str()));
+        if self.state.agents.contains(&id) {
+            return self.respecify_agent(spec, cause, now);
+        }
+        self.state.agents.insert(id.clone(), Agent::new(spec, origin, now.wall));
+        self.tell_of(&id, kinds::REGISTERED, &because(what, cause), now);
+        self.go_on(&id, &Cause::own("it is wanted up"), now);
+    }
+
+    /// Changes what a known agent is wanted to be; the new specification has been seen to be sound. A process takes it over with its next
+    /// incarnation; what is another kind of agent now begins one at once. The same specification changes nothing.
+    pub(in crate::supervise) fn respecify_agent(&mut self, spec: Arc<AgentSpec>, cause: &Cause, now: Now) {
+        let id = spec.id.clone();
+        let Some(other_kind) = self
+            .state
+            .agents
+            .get(&id)
+            .and_then(|agent| (*agent.spec != *spec).then(|| agent.spec.kind().as_str() != spec.kind().as_str()))
+        else {
+            return;
+        };
+        let Some(agent) = self.state.agents.get_mut(&id) else { return };
+        agent.spec = spec;
+        agent.spec_version = agent.spec_version.saturating_add(1);
+        let version = agent.spec_version;
+        self.tell_of(&id, kinds::RESPECIFIED, &because(format_args!("specification {version}"), cause), now);
+        if other_kind {
+            self.become_another_kind(&id, cause, now);
+        } else {
+            self.reconsider(&id, cause, now);
+        }
+    }
+
+    fn become_another_kind(&mut self, id: &AgentId, cause: &Cause, now: Now) {
+        let Some(agent) = self.state.agents.get(id) else { return };
+        let (wanted, lifecycle) = (agent.wanted, agent.lifecycle);
+        match agent.process {
+            Process::Alive { .. } if wanted == Wanted::Up => self.stop_process(id, Next::Start, cause, now),
+            Process::Absent => {
+                self.quiet(id);
+                if lifecycle.is_up() || matches!(lifecycle, Lifecycle::Spawning | Lifecycle::Failed) {
+                    self.move_to(id, Lifecycle::Terminated, now);
+                }
+                self.go_on(id, cause, now);
+            }
+            Process::Alive { .. } | Process::Starting { .. } | Process::Stopping { .. } => {}
+        }
+    }
+
+    /// Its rules may have changed: it is awaited by the new ones, and what it waits for may be there.
+    fn reconsider(&mut self, id: &AgentId, cause: &Cause, now: Now) {
+        let Some(agent) = self.state.agents.get(id) else { return };
+        if agent.lifecycle.is_up() {
+            self.watch_over(id, now);
+            if matches!(agent_kind(self, id), Some("probe")) {
+                self.probe_on(id, now);
+            }
+        } else if self.volatile.waiting.remove(id) {
+            self.go_on(id, cause, now);
+        }
+    }
+
+    /// Takes an agent without a process out of the state; its membership of a team is closed.
+    pub(super) fn gone(&mut self, id: &AgentId, cause: &Cause, now: Now) {
+        let Some(agent) = self.state.agents.get(id) else { return };
+        let team = agent.team.clone();
+        self.quiet(id);
+        self.volatile.asked.remove(id);
+        self.volatile.unwritten_beats.remove(id);
+        self.tell_of(id, kinds::FORGOTTEN, &because("deleted", cause), now);
+        self.settle(id, super::super::acts::Settled::Down);
+        if let Some(team) = team.and_then(|team| self.state.teams.get_mut(&team)) {
+            for member in team.members.iter_mut().filter(|member| member.agent == *id && member.left_at.is_none()) {
+                member.left_at = Some(now.wall);
+            }
+        }
+        self.state.agents.remove(id);
+        self.volatile.dirty.remove(id);
+        self.effect(Effect::Forget(id.clone()));
+    }
+}
+
+fn agent_kind(supervision: &Supervision, id: &AgentId) -> Option<&'static str> {
+    supervision.state.agents.get(id).map(|agent| Kind::as_str(&agent.spec.kind()))
+}
+
+pub(super) fn no_agent(id: &AgentId) -> String {
+    format!("there is no agent {id}")
+}

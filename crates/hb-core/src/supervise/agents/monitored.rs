@@ -1,0 +1,49 @@
+//! Who is looked after at present: an agent is while every supervisor from its team up to the root is ACTIVE.
+
+use super::super::agent::Agent;
+use super::super::tree::SupervisorStatus;
+use super::super::{Cause, Supervision};
+use crate::ids::{AgentId, SupervisorId};
+use crate::time::Now;
+
+impl Supervision {
+    /// Whether an agent is monitored and restarted. Agents without a team belong to the roots: one that is active is enough, and so is it
+    /// that there is no supervisor at all.
+    #[must_use]
+    pub fn is_monitored(&self, agent: &Agent) -> bool {
+        let team = agent.team.as_ref().and_then(|team| self.state.teams.get(team));
+        match team {
+            Some(team) => self.is_chain_active(&team.supervisor),
+            None => {
+                self.state.supervisors.is_empty()
+                    || self
+                        .state
+                        .supervisors
+                        .values()
+                        .any(|supervisor| supervisor.parent.is_none() && supervisor.status == SupervisorStatus::Active)
+            }
+        }
+    }
+
+    fn is_chain_active(&self, supervisor: &SupervisorId) -> bool {
+        let mut at = Some(supervisor);
+        // As many steps as there are supervisors at most, whatever the tree is.
+        for _ in 0..=self.state.supervisors.len() {
+            let Some(id) = at else { return true };
+            match self.state.supervisors.get(id) {
+                Some(supervisor) if supervisor.status == SupervisorStatus::Active => at = supervisor.parent.as_ref(),
+                Some(_) | None => return false,
+            }
+        }
+        false
+    }
+
+    /// These agents are monitored again, or by somebody else: silence counts from now on, and what failed meanwhile is handled by its rule.
+    pub(in crate::supervise) fn monitoring_resumed(&mut self, agents: &[AgentId], now: Now) {
+        let cause = Cause::own("it is monitored again");
+        for id in self.start_order(agents) {
+            self.go_on_watching(&id, now);
+            self.go_on(&id, &cause, now);
+        }
+    }
+}
