@@ -149,6 +149,8 @@ pub enum Act {
     Start(AgentId),
     /// Stop it.
     Stop(AgentId),
+    /// Clear its quarantine.
+    Release(AgentId),
     /// Forget it, once stopped.
     Delete(AgentId),
     /// Call the control of a remote agent, or the owner of the tasks, with this verb.
@@ -169,6 +171,7 @@ impl Act {
             | Self::Quarantine(agent)
             | Self::Start(agent)
             | Self::Stop(agent)
+            | Self::Release(agent)
             | Self::Delete(agent)
             | Self::Call { agent, .. } => agent,
         }
@@ -206,9 +209,12 @@ pub struct PlanStep {
     /// Its end in words.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub said: String,
-    /// The incarnation that it found, so that its success can be told.
+    /// The incarnation that it is to bring up, so that its success can be told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<u64>,
+    /// When it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Stamp>,
 }
 
 /// An intervention with its plan.
@@ -259,9 +265,12 @@ pub struct Intervention {
     /// Nanoseconds between the beginnings of two steps.
     #[serde(default)]
     pub stagger_ns: u64,
-    /// An emergency: it carries undo for each step.
+    /// An emergency: it carries undo for each step, which runs when one fails.
     #[serde(default)]
     pub emergency: bool,
+    /// What it did is being undone.
+    #[serde(default)]
+    pub rolling_back: bool,
     /// Made.
     pub created_at: Stamp,
     /// Begun.
@@ -276,6 +285,14 @@ pub struct Intervention {
     /// What it came to: `success`, `partial`, `failure`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+}
+
+impl PlanStep {
+    /// A step whose turn has not come.
+    #[must_use]
+    pub fn new(act: Act, undo: Option<Act>) -> Self {
+        Self { act, undo, state: StepState::Waiting, said: String::new(), incarnation: None, begun_at: None }
+    }
 }
 
 /// A person's word on an intervention.

@@ -22,13 +22,14 @@ pub mod input;
 pub mod intervention;
 pub mod policy;
 pub mod spec;
+pub mod spec_check;
 pub mod state;
 pub mod step;
 pub mod timers;
 pub mod tracked;
 pub mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -41,7 +42,7 @@ use state::{Body, Counters, Ended, Fold, Record, Sealed, State};
 use step::{Answer, Effect, Refusal, Reply, Step};
 use timers::{Timer, Timers};
 
-use crate::ids::{Actor, AgentId, Epoch, InterventionId, NodeName, Seq, StreamName};
+use crate::ids::{Actor, AgentId, Epoch, GroupId, InterventionId, NodeName, Seq, StreamName, SupervisorId};
 use crate::journal::{self, Hash, Head};
 use crate::time::{Moment, Now};
 
@@ -113,10 +114,24 @@ pub(crate) struct Volatile {
     pub(crate) dirty: BTreeSet<AgentId>,
     /// Sinks that there are.
     pub(crate) sinks: BTreeSet<String>,
-    /// Alerts that wait to be told together: by supervisor.
-    pub(crate) gathered: BTreeMap<crate::ids::SupervisorId, Vec<acts::Alert>>,
+    /// Open groups of alerts by supervisor and key.
+    pub(crate) groups: BTreeMap<(SupervisorId, String), GroupId>,
+    /// Closed groups that are still in the state, oldest first.
+    pub(crate) closed_groups: VecDeque<GroupId>,
+    /// Interventions that wait or are under way.
+    pub(crate) open_interventions: BTreeSet<InterventionId>,
+    /// Those under way.
+    pub(crate) executing: BTreeSet<InterventionId>,
+    /// Interventions that are over and still in the state, oldest first.
+    pub(crate) over_interventions: VecDeque<InterventionId>,
     /// Calls under way, so that none is made twice by this process.
     pub(crate) calling: BTreeSet<(InterventionId, usize)>,
+    /// Agents whose start waits for others to be up.
+    pub(crate) waiting: BTreeSet<AgentId>,
+    /// Agents whose sequence of beats is known since the opening: only of these are gaps and repetitions told (ADR 0009).
+    pub(crate) counted: BTreeSet<AgentId>,
+    /// What `agents/` has to tell `acts/`; delivered at the end of the turn, never inside an ask.
+    pub(crate) words: VecDeque<agents::Word>,
     /// It is to end, and how.
     pub(crate) draining: Option<(OnStop, String)>,
 }
@@ -178,6 +193,7 @@ impl Supervision {
             Volatile { resumed: now.moment, sinks: std::mem::take(&mut self.volatile.sinks), ..Volatile::default() };
         self.resume_agents(before, now);
         self.resume_acts(now);
+        self.pass_words(now);
         let opened = Body::EpochOpened {
             node: self.node.clone(),
             how: how.into(),
@@ -220,6 +236,7 @@ impl Supervision {
 
     /// Does what is due, and gives everything since the last call as one step.
     pub fn take(&mut self, now: Now) -> Step {
+        self.pass_words(now);
         while let Some(timer) = self.open.then(|| self.volatile.timers.due(now.moment)).flatten() {
             match timer {
                 Timer::Agent(agent, timer) => self.agent_due(&agent, timer, now),
@@ -232,6 +249,7 @@ impl Supervision {
                 | Timer::Sweep(_)
                 | Timer::Mass(_) => self.act_due(timer, now),
             }
+            self.pass_words(now);
         }
         if self.closing.is_none() && self.drained() {
             self.close(now);

@@ -1,16 +1,31 @@
 //! Turns what is wrong into alerts, evaluations of policies, and interventions, and sees these through.
 //!
-//! What other rooms use of it: `concern`, `settled`, `touched`, [`Supervision::intervene`]; and for the frame `called`, `delivered`, `sinks`,
-//! `decided`, `act_due`, `resume_acts`.
+//! | question | file |
+//! |---|---|
+//! | Which alerts are told as one? | `groups.rs` |
+//! | Which policies are evaluated, and what of it? | `evaluate.rs` |
+//! | What does a watch's decision say about an agent? | `readings.rs` |
+//! | What is asked for, and who has to agree? | `interventions.rs`, `approval.rs` |
+//! | How is a plan carried out, step by step? | `plan.rs` |
+//! | What was begun before a crash? | `resume.rs` |
+//! | Who is told? | `notify.rs` |
+//! | What goes up the tree? | `escalation.rs` |
+//! | What happens by the clock? | `upkeep.rs` |
 
-use std::collections::BTreeSet;
+mod approval;
+mod escalation;
+mod evaluate;
+mod groups;
+mod interventions;
+mod notify;
+mod plan;
+mod readings;
+mod resume;
+mod upkeep;
 
 use super::alert::{Concern, Severity};
-use super::input::{Called, Decision, NewIntervention, Person};
-use super::step::{Refusal, Why};
-use super::timers::Timer;
 use super::{Cause, Supervision};
-use crate::ids::{AgentId, InterventionId};
+use crate::ids::AgentId;
 use crate::time::Now;
 
 /// One alert, before it is grouped.
@@ -40,49 +55,10 @@ pub enum Settled {
 }
 
 impl Supervision {
-    /// Something is wrong with an agent. `event` is the number of the event that tells it.
-    pub(super) fn concern(&mut self, _alert: Alert, _now: Now) {}
-
-    /// What was wrong with an agent is well again: its open groups of this kind are resolved.
-    pub(super) fn relieved(&mut self, _agent: &AgentId, _concern: Concern, _now: Now) {}
-
-    /// Something that was asked of an agent has come about, or failed.
-    pub(super) fn settled(&mut self, _agent: &AgentId, _settled: &Settled, _now: Now) {}
-
     /// An agent changed: the next sweep looks at it.
     pub(super) fn touched(&mut self, agent: &AgentId) {
         self.volatile.dirty.insert(agent.clone());
     }
-
-    /// Somebody, or a policy, wants an intervention.
-    pub(super) fn intervene(
-        &mut self,
-        _person: &Person,
-        _wanted: NewIntervention,
-        _now: Now,
-    ) -> Result<InterventionId, Refusal> {
-        Err(Refusal::new(Why::Invalid, "not yet"))
-    }
-
-    /// A call came to an end.
-    pub(super) fn called(&mut self, _intervention: &InterventionId, _step: usize, _outcome: Called, _now: Now) {}
-
-    /// A sink took a notification, or gave it up.
-    pub(super) fn delivered(&mut self, _key: &str, _sink: &str, _given_up: Option<String>, _now: Now) {}
-
-    /// The sinks that there are.
-    pub(super) fn sinks(&mut self, sinks: BTreeSet<String>, _now: Now) {
-        self.volatile.sinks = sinks;
-    }
-
-    /// A watch decided a cycle.
-    pub(super) fn decided(&mut self, _decision: &Decision, _now: Now) {}
-
-    /// A timer of this room is due.
-    pub(super) fn act_due(&mut self, _timer: Timer, _now: Now) {}
-
-    /// A reign begins: what was begun is looked at (S4), windows and deadlines go on.
-    pub(super) fn resume_acts(&mut self, _now: Now) {}
 
     /// Notes an alert of hb's own and raises it.
     #[expect(clippy::too_many_arguments, reason = "an alert has these parts, and each caller has them at hand")]
@@ -92,4 +68,10 @@ impl Supervision {
         let (agent, message) = (agent.clone(), cause.why.clone());
         self.concern(Alert { agent, concern, severity, message, event }, now);
     }
+}
+
+/// Seconds as nanoseconds; nothing for what is no time.
+pub(crate) fn seconds_ns(seconds: f64) -> u64 {
+    std::time::Duration::try_from_secs_f64(seconds)
+        .map_or(0, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
 }
