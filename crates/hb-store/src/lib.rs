@@ -10,5 +10,7 @@ pub mod journal;
 pub mod lease;
 pub mod port;
 pub mod reader;
+pub mod sqlite;
+pub mod supervisor;
 pub mod verify;
 pub mod views;

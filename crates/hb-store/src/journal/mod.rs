@@ -3,3 +3,4 @@
 pub mod dir;
 pub mod memory;
 pub(crate) mod names;
+pub mod sqlite;

@@ -1,0 +1,190 @@
+//! One open database, and how an append to it ends (J5).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::fault::{self, OpenError, Trouble};
+use super::{Identity, LOG_PAGES_MAX, Schema, identity};
+use crate::port::{Appended, JournalError};
+
+/// Why a transaction was not to be.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// That is how it ends; nothing was changed.
+    Ended(Appended),
+    /// SQLite would not.
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Halt {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// A database that is written.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    path: PathBuf,
+    pub(crate) connection: Connection,
+    identity: Option<Identity>,
+    /// Set for good by a failed fsync, a broken table or a file that was replaced: what it said.
+    stopped: Option<String>,
+    /// Pages in the log after the newest commit.
+    log_pages: Arc<AtomicI64>,
+    /// Pages at which it is moved into the file again.
+    move_at: i64,
+    moved: u64,
+}
+
+impl Handle {
+    pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Self, OpenError> {
+        let mut connection = super::open(path, schema)?;
+        let log_pages = Arc::new(AtomicI64::new(0));
+        let told = Arc::clone(&log_pages);
+        let hooked = connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
+            told.store(i64::from(pages), Ordering::Relaxed);
+            Ok(())
+        }));
+        hooked.map_err(|error| OpenError::of(path, &error))?;
+        let identity = identity(path);
+        let path = path.to_path_buf();
+        Ok(Self { path, connection, identity, stopped: None, log_pages, move_at: LOG_PAGES_MAX, moved: 0 })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn stopped(&self) -> Option<&str> {
+        self.stopped.as_deref()
+    }
+
+    /// How often the log was moved into the file.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// What keeps an append from being tried.
+    fn unready(&mut self) -> Option<Appended> {
+        if let Some(stopped) = &self.stopped {
+            return Some(Appended::Stopped(stopped.clone()));
+        }
+        if identity(&self.path) != self.identity {
+            let what = format!(
+                "{} was removed or replaced while hb had it open, so nothing is written any more; put it back and restart hb",
+                self.path.display()
+            );
+            return Some(self.stop(what));
+        }
+        None
+    }
+
+    /// Does something in one transaction that holds the write lock from its beginning; all of it is durable, or nothing was done.
+    pub(crate) fn transact<T>(&mut self, act: impl FnOnce(&Transaction<'_>) -> Result<T, Halt>) -> Result<T, Appended> {
+        if let Some(unready) = self.unready() {
+            return Err(unready);
+        }
+        let done = match self.connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+            // Dropped, it is rolled back.
+            Ok(tx) => act(&tx).map(|value| tx.commit().map(|()| value)),
+            Err(error) => Err(Halt::Sql(error)),
+        };
+        match done {
+            Ok(Ok(value)) => {
+                self.tidy();
+                Ok(value)
+            }
+            Ok(Err(error)) => Err(self.not_committed(&error)),
+            Err(Halt::Sql(error)) => Err(self.not_begun(&error)),
+            Err(Halt::Ended(ended)) => Err(ended),
+        }
+    }
+
+    /// Lets this handle write no more.
+    fn stop(&mut self, what: String) -> Appended {
+        super::keep_log(&self.connection);
+        self.stopped = Some(what.clone());
+        Appended::Stopped(what)
+    }
+
+    /// The end of an append whose transaction failed before its commit was tried: nothing was changed.
+    fn not_begun(&mut self, error: &rusqlite::Error) -> Appended {
+        let told = OpenError::of(&self.path, error);
+        match told.trouble {
+            Trouble::Corrupt | Trouble::NotADatabase | Trouble::Rule => self.stop(told.to_string()),
+            _ => Appended::Failed(told.to_string()),
+        }
+    }
+
+    /// The end of an append whose commit failed.
+    fn not_committed(&mut self, error: &rusqlite::Error) -> Appended {
+        let told = OpenError::of(&self.path, error);
+        match told.trouble {
+            // The commit's own frame was not written wholly: its checksum keeps it from being read.
+            Trouble::Full | Trouble::Locked | Trouble::ReadOnly => Appended::Failed(told.to_string()),
+            Trouble::Io => {
+                let what = "an fsync that failed is not believed when it succeeds later, so this node stops writing";
+                self.stop(format!("{}: {}; {what}: check the disk, then restart hb", self.path.display(), told.what))
+            }
+            Trouble::Corrupt | Trouble::NotADatabase | Trouble::Rule => self.stop(told.to_string()),
+            _ => Appended::Unknown(told.to_string()),
+        }
+    }
+
+    /// After a commit: moves the log into the file when it has grown past its bound. The commit stands, whatever comes of it.
+    fn tidy(&mut self) {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < self.move_at {
+            if pages < LOG_PAGES_MAX {
+                self.move_at = LOG_PAGES_MAX;
+            }
+            return;
+        }
+        // Readers may keep the log from beginning anew: then it is not tried with each commit.
+        self.move_at = pages.saturating_add(LOG_PAGES_MAX);
+        self.moved = self.moved.saturating_add(1);
+        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
+        match done {
+            Ok(_) => {}
+            // Costs room and nothing else; tried again later.
+            Err(error) if fault::classify(&error).may_pass() => {
+                tracing::warn!(db = %self.path.display(), %error, "the log could not be moved into the file yet");
+            }
+            Err(error) => {
+                let told = OpenError::of(&self.path, &error);
+                tracing::error!(%told, "the log could not be moved into the file: nothing is written any more");
+                self.stop(told.to_string());
+            }
+        }
+    }
+
+    /// Why something could not be read.
+    pub(crate) fn unread(&self, error: &rusqlite::Error) -> JournalError {
+        let told = OpenError::of(&self.path, error);
+        match told.trouble {
+            Trouble::Corrupt | Trouble::NotADatabase => JournalError::Corrupt(told.to_string()),
+            _ => JournalError::Unavailable(told.to_string()),
+        }
+    }
+
+    /// Refuses to read from a handle that has stopped: it does not know what stands.
+    pub(crate) fn readable(&self) -> Result<(), JournalError> {
+        match &self.stopped {
+            Some(stopped) => Err(JournalError::Stopped(stopped.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How something that is no append failed.
+pub(crate) fn as_error(ended: Appended) -> JournalError {
+    match ended {
+        Appended::Stopped(what) => JournalError::Stopped(what),
+        Appended::Failed(what) | Appended::Unknown(what) => JournalError::Unavailable(what),
+        Appended::Committed | Appended::Refused(_) => JournalError::Unavailable("another holder is at work".to_owned()),
+    }
+}

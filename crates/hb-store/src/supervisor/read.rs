@@ -1,0 +1,1 @@
+//! Reading the tables beside the writer, or when none is running.

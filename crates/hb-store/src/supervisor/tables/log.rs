@@ -1,0 +1,72 @@
+//! Events and evaluations: what happened, and what policies made of it.
+
+use hb_core::ids::{AgentId, GroupId, InterventionId, PolicyName, SupervisorId, TeamId};
+use hb_core::supervise::event::Event;
+use hb_core::supervise::policy::Evaluation;
+use rusqlite::{Connection, Result, params};
+use serde_json::json as document;
+
+use super::json;
+use crate::sqlite::{int, utc};
+
+pub(super) fn events(tx: &Connection, events: &[Event]) -> Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut insert = tx.prepare_cached(
+        "INSERT OR REPLACE INTO supervisor_events (id, event_type, severity, process_id, supervisor_id, team_id,
+         policy_id, intervention_id, group_id, caused_by, message, details, timestamp)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
+    for event in events {
+        let about = &event.about;
+        insert.execute(params![
+            int(event.id),
+            event.kind,
+            event.severity.as_str(),
+            about.agent.as_ref().map(AgentId::as_str),
+            about.supervisor.as_ref().map(SupervisorId::as_str),
+            about.team.as_ref().map(TeamId::as_str),
+            about.policy.as_ref().map(PolicyName::as_str),
+            about.intervention.as_ref().map(InterventionId::as_str),
+            about.group.as_ref().map(GroupId::as_str),
+            event.by.as_str(),
+            event.message,
+            json(&event.details),
+            utc(event.at),
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn evaluations(tx: &Connection, evaluations: &[Evaluation]) -> Result<()> {
+    if evaluations.is_empty() {
+        return Ok(());
+    }
+    let mut insert = tx.prepare_cached(
+        "INSERT OR REPLACE INTO supervisor_policy_evaluations (id, supervisor_id, policy_id, policy_version, agent_id,
+         trigger_event, context, decision, action_taken, interventions, decision_path, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    for one in evaluations {
+        let trigger = match &one.group {
+            Some(group) => document!({"trigger": one.trigger, "group": group}),
+            None => document!({"trigger": one.trigger}),
+        };
+        insert.execute(params![
+            int(one.id),
+            one.supervisor.as_str(),
+            one.policy.as_str(),
+            one.version,
+            one.agent.as_ref().map(AgentId::as_str),
+            trigger.to_string(),
+            json(&one.context),
+            one.decision,
+            json(&one.action_taken),
+            json(&one.interventions),
+            json(&one.decision_path),
+            utc(one.at),
+        ])?;
+    }
+    Ok(())
+}
