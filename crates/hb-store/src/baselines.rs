@@ -145,7 +145,7 @@ mod tests {
         let span = Span { start: Stamp(0), end: Stamp(1_000) };
         let from = "auto".to_owned();
         let provenance = Provenance { from, span, windows: 3, window_ns: 10, samples: 30, by: "a".to_owned() };
-        Baseline { format: BASELINE_FORMAT, provenance, series: std::collections::BTreeMap::new() }
+        Baseline { format: BASELINE_FORMAT, provenance, series: BTreeMap::new() }
     }
 
     #[test]

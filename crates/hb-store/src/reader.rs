@@ -182,8 +182,8 @@ impl Follower {
         self.skipped
     }
 
-    /// The sound records that have come since, at most [`FOLLOW_MOST`] and about [`PAGE_BYTES`]; ask again while it is not
-    /// empty.
+    /// The sound records that have come since, at most [`FOLLOW_MOST`] and about [`PAGE_BYTES`], without their bytes; ask
+    /// again while it is not empty.
     ///
     /// # Errors
     /// [`JournalError`]; the follower stays where it was.
@@ -199,11 +199,12 @@ impl Follower {
             }
             skipped = skipped.saturating_add(jumped);
             taken = taken.saturating_add(bytes.len());
-            let sealed = decode(&self.stream, seq, bytes)?;
+            let mut sealed = decode(&self.stream, seq, bytes)?;
             let mut link = check.filter(|_| jumped == 0).unwrap_or_else(|| ChainCheck::from(seq));
             link.push(&sealed).map_err(|broken| corrupt(&self.stream, seq, &broken.to_string()))?;
             check = Some(link);
             next = seq.next();
+            sealed.bytes = Vec::new();
             out.push(sealed);
         }
         (self.check, self.next, self.skipped) = (check, next, skipped);

@@ -6,4 +6,4 @@ mod record;
 
 pub use chain::{Break, ChainCheck};
 pub use hash::Hash;
-pub use record::{Damage, FORMAT, Head, Record, Sealed, seal, seal_about, sound_hash};
+pub use record::{Damage, FORMAT, Head, Record, Sealed, room, seal, seal_about, sound_hash};

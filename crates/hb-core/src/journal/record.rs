@@ -104,7 +104,7 @@ pub fn seal<B: Serialize>(record: Record<B>) -> Sealed<B> {
 /// Never, as [`seal`].
 #[must_use]
 pub fn seal_about<B: Serialize>(record: Record<B>, size: usize) -> Sealed<B> {
-    let mut bytes = Vec::with_capacity(size);
+    let mut bytes = Vec::with_capacity(room(size));
     serde_json::to_writer(&mut bytes, &record).expect("records are plain data with string keys");
     let hash = Hash::of(&bytes);
     bytes.push(b'\n');
@@ -112,6 +112,18 @@ pub fn seal_about<B: Serialize>(record: Record<B>, size: usize) -> Sealed<B> {
     bytes.extend_from_slice(hash.to_string().as_bytes());
     bytes.push(b'\n');
     Sealed { record, hash, bytes }
+}
+
+/// Bytes from which on a buffer gets memory pages of its own: what is larger than 32 MB the C library gives back to the system as
+/// soon as it is dropped, smaller ones it keeps, in pieces that the next large one may not fit into.
+const OWN_PAGES: usize = 33 << 20;
+/// Buffers of fewer bytes than this are left to the C library.
+const LARGE: usize = 1 << 20;
+
+/// How much room to ask for, for a buffer of so many bytes. Pages that are never written to take no memory.
+#[must_use]
+pub fn room(bytes: usize) -> usize {
+    if bytes < LARGE { bytes } else { bytes.max(OWN_PAGES) }
 }
 
 /// The hash of a record's bytes, if they are what was hashed; what it says is not looked at.

@@ -1,9 +1,11 @@
 //! What normal was: learned from cycles, versioned, with its provenance and quality.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::detect::student;
 pub use super::learner::{Gate, Learner, Material};
@@ -147,7 +149,30 @@ pub struct Baseline {
     /// Where it comes from.
     pub provenance: Provenance,
     /// By series name.
+    #[serde(deserialize_with = "dense")]
     pub series: BTreeMap<Arc<str>, BaselineSeries>,
+}
+
+/// Reads the series into a list first: a map that grows entry by entry in order of names leaves its nodes half empty, which for
+/// 100,000 series is 30 MB more than one that is made of all of them.
+fn dense<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Arc<str>, BaselineSeries>, D::Error> {
+    struct Entries;
+    impl<'de> Visitor<'de> for Entries {
+        type Value = Vec<(Arc<str>, BaselineSeries)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("series by name")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = map.next_entry()? {
+                entries.push(entry);
+            }
+            Ok(entries)
+        }
+    }
+    deserializer.deserialize_map(Entries).map(|entries| entries.into_iter().collect())
 }
 
 impl Baseline {

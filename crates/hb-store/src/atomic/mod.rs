@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hb_core::journal::room;
+
 pub use fault::{Fault, Op};
 pub use steps::{Steps, Verdict};
 
@@ -223,7 +225,7 @@ impl Disk {
             if length > READ_MAX {
                 return Err(io::Error::other(format!("{length} bytes are more than the {READ_MAX} that are read")));
             }
-            let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+            let mut bytes = Vec::with_capacity(room(usize::try_from(length).unwrap_or(0)));
             file.take(READ_MAX).read_to_end(&mut bytes)?;
             Ok(bytes)
         });
