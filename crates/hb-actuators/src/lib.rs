@@ -6,9 +6,11 @@
 
 pub mod alert_sink;
 mod backoff;
+pub mod process;
 mod secret;
 mod tls;
 
 pub use alert_sink::{AlertSink, Delivery, SinkError, SinkSpec};
 pub use backoff::Backoff;
+pub use process::{Hands, HandsSettings, NotTaken};
 pub use secret::Secret;

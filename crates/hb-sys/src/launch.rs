@@ -214,9 +214,7 @@ fn clone_child(plan: &mut Plan<'_>, stack: &mut Stack) -> io::Result<(libc::pid_
     // SAFETY: `run` is given the plan, which outlives the child's use of it because CLONE_VFORK holds this thread until the child has
     // executed the program or ended; so does the stack, which is only the child's meanwhile. `run` keeps to the invariants above.
     // CLONE_PIDFD makes the kernel write one int to the fifth argument.
-    let pid = unsafe {
-        libc::clone(run, stack.top(), flags, ptr::from_mut(plan).cast::<c_void>(), &raw mut pidfd)
-    };
+    let pid = unsafe { libc::clone(run, stack.top(), flags, ptr::from_mut(plan).cast::<c_void>(), &raw mut pidfd) };
     let fault = io::Error::last_os_error();
     restore_signals(&before);
     if pid < 0 {

@@ -5,4 +5,4 @@
 mod launch;
 pub mod pidfd;
 
-pub use launch::{Fault, Ids, Launch, Launched, Note, Resource, Rlimit, Stack, Stage};
+pub use launch::{Fault, Ids, Launch, Launched, Note, Resource, Rlimit, Stack, Stage, WatchdogPid};
