@@ -34,3 +34,9 @@ pub const MEMBERSHIPS_CLOSED_MAX: usize = 100;
 pub const SAID_MAX: usize = 200;
 /// Bytes of a specification, policy or other document.
 pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a condition as an expression.
+pub const EXPRESSION_BYTES_MAX: usize = 64 * 1024;
+/// Values in one list of a condition.
+pub const CONDITION_LIST_MAX: usize = 1_000;
+/// Variables of a policy.
+pub const VARIABLES_MAX: usize = 100;

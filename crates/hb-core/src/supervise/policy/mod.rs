@@ -3,6 +3,23 @@
 //! A policy is a condition and actions, in numbered versions of which at most one is active. This file has its documents; the
 //! rooms beside it read them from expressions, check, evaluate, compare and adapt them.
 
+pub mod adapt;
+pub mod check;
+pub mod context;
+pub mod diff;
+pub mod document;
+pub mod eval;
+pub mod expression;
+pub mod fault;
+pub mod fields;
+mod lexer;
+pub mod simulate;
+pub mod template;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod versions;
+pub mod wording;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
