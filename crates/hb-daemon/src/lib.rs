@@ -2,7 +2,7 @@
 //!
 //! One thread works ([`turn`]): it owns the node, the journal and the lease. Each source has a thread that feeds it
 //! ([`feeder`]), each alert sink one that delivers ([`doer`]), and one thread keeps the views ([`viewer`]). They talk over
-//! bounded channels ([`inbox`]); onlookers read a picture ([`shared`]) and are never waited for.
+//! bounded channels ([`inbox`]); a supervisor has a loop of its own ([`supervise`]); onlookers read a picture ([`shared`]) and are never waited for.
 
 pub mod clock;
 mod committer;
@@ -12,6 +12,7 @@ pub mod inbox;
 pub mod parts;
 pub mod shared;
 mod standby;
+pub mod supervise;
 mod tags;
 pub mod turn;
 mod viewer;

@@ -1,0 +1,459 @@
+//! What does the loop do? Stand by, take over, and then: take in, decide, keep, act, answer.
+//!
+//! **Invariants.** Only this thread touches the state, the database and the lease, and progress is shown from here only (H2). Nothing is done or
+//! answered before its record is durable (S1), and nothing is done when the lease may have run out meanwhile without a look at whether somebody
+//! else writes by now (H1).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use hb_core::ids::NodeName;
+use hb_core::supervise::agent::Identity;
+use hb_core::supervise::input::{Declared, Input, OnStop, Ticket};
+use hb_core::supervise::step::{Effect, Refusal, Step, Why};
+use hb_core::supervise::{Presence, Supervision};
+use hb_core::time::Moment;
+use hb_store::port::{Holder, JournalError, Lease, Waited};
+
+use super::decisions::Decisions;
+use super::keeping::{Keeping, Kept};
+use super::office::{Answered, Look, Message, Office};
+use super::parts::{Bounds, Hand, SupervisorParts};
+use super::picture::Pictured;
+use crate::clock::{self, ns};
+use crate::turn::Ended;
+
+/// Longest wait for a message: the loop turns at least so often, to show progress.
+const IDLE_TURN: Duration = Duration::from_millis(500);
+/// Most messages that share one record.
+const TURN_MAX: usize = 2_048;
+/// How often the picture is drawn anew.
+const PICTURE_EVERY: Duration = Duration::from_millis(50);
+
+/// A supervisor at work.
+#[derive(Debug)]
+pub struct Running {
+    /// For everybody who wants something of it.
+    pub office: Office,
+    thread: JoinHandle<Ended>,
+}
+
+impl Running {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// With the loop's own panic, which is a fault of hb.
+    #[must_use]
+    pub fn join(self) -> Ended {
+        match self.thread.join() {
+            Ok(ended) => ended,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Starts a supervisor.
+///
+/// # Errors
+/// When a thread cannot be started.
+pub fn start(parts: SupervisorParts) -> io::Result<Running> {
+    let picture = Arc::new(Pictured::new(parts.bounds.lease_ttl.max(Duration::from_secs(1)) * 2));
+    let (office, inbox) = Office::new(Arc::clone(&picture));
+    let outcomes = office.clone();
+    let hand = (parts.hand)(Arc::new(move |input| outcomes.world(input)))?;
+    let decisions = Decisions::start(parts.decisions, office.clone(), parts.bounds.decisions_every)?;
+    let crank = Crank {
+        supervision: Supervision::new(parts.node.clone(), parts.stream),
+        node: parts.node,
+        keeping: Keeping::new(parts.keeper, Arc::clone(&picture), parts.bounds),
+        lease: parts.lease,
+        hand,
+        decisions,
+        inbox,
+        picture,
+        bounds: parts.bounds,
+        declared: parts.declared,
+        sinks: parts.sinks,
+        tickets: BTreeMap::new(),
+        next_ticket: 0,
+        uncommitted: Vec::new(),
+        until: Moment(0),
+        renew_at: Moment(0),
+        turns: 0,
+        granted_at: None,
+        drawn_at: None,
+        stopping: None,
+        told_standby: false,
+    };
+    let thread = thread::Builder::new().name("supervise".into()).spawn(move || crank.run())?;
+    Ok(Running { office, thread })
+}
+
+struct Crank {
+    node: NodeName,
+    supervision: Supervision,
+    keeping: Keeping,
+    lease: Box<dyn Lease>,
+    hand: Box<dyn Hand>,
+    decisions: Decisions,
+    inbox: Receiver<Message>,
+    picture: Arc<Pictured>,
+    bounds: Bounds,
+    declared: Declared,
+    sinks: std::collections::BTreeSet<String>,
+    tickets: BTreeMap<Ticket, Answered>,
+    next_ticket: u64,
+    /// Processes that were started and whose start is not durable yet.
+    uncommitted: Vec<Identity>,
+    /// Until when the lease is good on this node's own clock.
+    until: Moment,
+    renew_at: Moment,
+    turns: u64,
+    granted_at: Option<Instant>,
+    drawn_at: Option<Instant>,
+    stopping: Option<(Instant, OnStop)>,
+    told_standby: bool,
+}
+
+impl Crank {
+    fn run(mut self) -> Ended {
+        let ended = loop {
+            self.turns = self.turns.saturating_add(1);
+            self.picture.beat();
+            let ended = if self.supervision.presence() == Presence::Standby { self.stand_by() } else { self.work() };
+            if let Some(ended) = ended {
+                break ended;
+            }
+        };
+        tracing::info!("the supervisor of node {} ends: {ended:?}", self.node);
+        self.draw();
+        if matches!(ended, Ended::Fenced(_)) {
+            self.hand.disown(&self.uncommitted);
+        }
+        if let Err(error) = self.lease.release() {
+            tracing::warn!("the lease of the supervisor could not be given back: {error}");
+        }
+        self.hand.stop();
+        self.decisions.stop();
+        ended
+    }
+
+    // ------------------------------------------------------------------ standing by
+
+    fn stand_by(&mut self) -> Option<Ended> {
+        while let Ok(message) = self.inbox.try_recv() {
+            if let Some(ended) = self.while_standing_by(message) {
+                return Some(ended);
+            }
+        }
+        let waited = self.lease.acquire(self.bounds.follow_every);
+        let read = self.read_along();
+        self.picture
+            .change(|picture| picture.trouble("database", read.as_ref().map(drop).map_err(ToString::to_string)));
+        self.draw();
+        match (waited, read) {
+            (Ok(Waited::Granted { how, why }), Ok(())) => self.take_over(how, &why),
+            (Ok(Waited::Granted { .. }), Err(error)) => {
+                drop(self.lease.release());
+                match error {
+                    JournalError::Corrupt(what) => Some(Ended::Corrupt(what)),
+                    JournalError::Stopped(what) => Some(Ended::Unfinished(what)),
+                    JournalError::Unavailable(_) => {
+                        thread::sleep(self.bounds.follow_every);
+                        None
+                    }
+                }
+            }
+            (Ok(Waited::Held), _) => {
+                self.picture.change(|picture| picture.trouble("lease", Ok(())));
+                if !std::mem::replace(&mut self.told_standby, true) {
+                    tracing::info!("the supervisor of node {} stands by", self.node);
+                }
+                None
+            }
+            (Err(error), _) => {
+                self.picture.change(|picture| picture.trouble("lease", Err(error.to_string())));
+                thread::sleep(self.bounds.follow_every);
+                None
+            }
+        }
+    }
+
+    fn while_standing_by(&mut self, message: Message) -> Option<Ended> {
+        match message {
+            Message::Stop(..) => return Some(Ended::Drained),
+            Message::Declared(declared) => self.declared = *declared,
+            Message::Look(look) => look(&self.supervision),
+            Message::Command(_, _, answered) | Message::Beat(_, answered) => answered(Err(standing_by())),
+            // Of an earlier reign of this process: whoever is active asks the world itself.
+            Message::World(_) => {}
+        }
+        None
+    }
+
+    fn read_along(&mut self) -> Result<(), JournalError> {
+        let head = self.supervision.head();
+        let supervision = &mut self.supervision;
+        self.keeping.keeper().follow(head, &mut |sealed| supervision.follow(sealed))
+    }
+
+    fn take_over(&mut self, how: &str, why: &str) -> Option<Ended> {
+        self.told_standby = false;
+        self.granted_at = Some(Instant::now());
+        tracing::info!("the supervisor of node {} takes over ({how}): {why}", self.node);
+        // Somebody may have written between the last look and the lease.
+        if let Err(error) = self.read_along() {
+            return Some(Ended::Corrupt(error.to_string()));
+        }
+        self.renew_at = Moment(0);
+        if let Some(ended) = self.renew() {
+            return Some(ended);
+        }
+        let step = self.supervision.open(how, why, clock::now());
+        if let Some(ended) = self.carry_out(step, Vec::new()) {
+            return Some(ended);
+        }
+        if let Some(at) = self.granted_at {
+            self.picture.change(|picture| picture.takeover_seconds = at.elapsed().as_secs_f64());
+        }
+        let now = clock::now();
+        self.supervision.handle(Input::Sinks(self.sinks.clone()), now);
+        self.supervision.handle(Input::Declared(Box::new(self.declared.clone())), now);
+        self.finish_turn(Vec::new())
+    }
+
+    // ------------------------------------------------------------------ working
+
+    fn work(&mut self) -> Option<Ended> {
+        if let Some(ended) = self.renew() {
+            return Some(ended);
+        }
+        let now = clock::now();
+        let due = self.supervision.wake_at().map_or(IDLE_TURN, |at| Duration::from_nanos(at.since_ns(now.moment)));
+        let until_renewal = Duration::from_nanos(self.renew_at.since_ns(now.moment));
+        let patience = due.min(until_renewal).min(IDLE_TURN);
+        let mut looks = Vec::new();
+        match self.inbox.recv_timeout(patience) {
+            Ok(first) => {
+                self.take(first, &mut looks);
+                for message in self.inbox.try_iter().take(TURN_MAX).collect::<Vec<_>>() {
+                    self.take(message, &mut looks);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Some(Ended::Drained),
+        }
+        self.give_up_when_overdue().or_else(|| self.finish_turn(looks))
+    }
+
+    fn take(&mut self, message: Message, looks: &mut Vec<Look>) {
+        let now = clock::now();
+        match message {
+            Message::World(input) => {
+                if let Input::Spawned { identity, .. } = &input {
+                    self.uncommitted.push(identity.clone());
+                }
+                self.supervision.handle(input, now);
+            }
+            Message::Command(person, command, answered) => {
+                let ticket = self.ticket(answered);
+                self.supervision.handle(Input::Command { ticket, person, command }, now);
+            }
+            Message::Beat(beat, answered) => {
+                let ticket = self.ticket(answered);
+                self.supervision.handle(Input::Beat { ticket, beat }, now);
+            }
+            Message::Look(look) => looks.push(look),
+            Message::Declared(declared) => {
+                self.declared = (*declared).clone();
+                self.supervision.handle(Input::Declared(declared), now);
+            }
+            Message::Stop(agents, reason) => {
+                // A second wish to stop the agents too is heard; the first moment counts.
+                let at = self.stopping.map_or_else(Instant::now, |(at, _)| at);
+                self.stopping = Some((at, agents));
+                self.supervision.handle(Input::Drain { agents, reason }, now);
+            }
+        }
+    }
+
+    fn ticket(&mut self, answered: Answered) -> Ticket {
+        self.next_ticket = self.next_ticket.wrapping_add(1);
+        let ticket = Ticket(self.next_ticket);
+        self.tickets.insert(ticket, answered);
+        ticket
+    }
+
+    fn finish_turn(&mut self, looks: Vec<Look>) -> Option<Ended> {
+        let step = self.supervision.take(clock::now());
+        self.carry_out(step, looks)
+    }
+
+    /// Makes the step durable, then acts, answers and lets people look.
+    fn carry_out(&mut self, step: Step, looks: Vec<Look>) -> Option<Ended> {
+        if let Some(record) = &step.record
+            && let Some(ended) = self.keep(record)
+        {
+            return Some(ended);
+        }
+        self.uncommitted.clear();
+        let mut ended = None;
+        if !step.effects.is_empty() && clock::moment() >= self.until {
+            // This process may have been stopped for longer than the lease: whether somebody else writes by now is the database's to say.
+            ended = self.prove_reign();
+        }
+        if ended.is_some() {
+            return ended;
+        }
+        for effect in step.effects {
+            match effect {
+                Effect::Leave => ended = Some(Ended::Drained),
+                Effect::Notify { notification, sinks } => self.hand.tell(notification, &sinks),
+                effect @ (Effect::Spawn { .. }
+                | Effect::Look { .. }
+                | Effect::Adopt { .. }
+                | Effect::Signal { .. }
+                | Effect::CheckReady { .. }
+                | Effect::Probe { .. }
+                | Effect::Measure(_)
+                | Effect::Call { .. }
+                | Effect::Forget(_)) => self.hand.act(effect),
+            }
+        }
+        for (ticket, reply) in step.replies {
+            if let Some(answered) = self.tickets.remove(&ticket) {
+                answered(reply);
+            }
+        }
+        for look in looks {
+            look(&self.supervision);
+        }
+        self.picture.events(self.supervision.state().counters.event);
+        if step.record.is_some() {
+            self.follow_watches();
+        }
+        self.draw_when_due();
+        ended.or_else(|| self.snapshot_when_due())
+    }
+
+    fn keep(&mut self, record: &Arc<hb_core::supervise::state::Sealed>) -> Option<Ended> {
+        let (picture, stopping, drain_max) = (Arc::clone(&self.picture), self.stopping, self.bounds.drain_max);
+        let kept = self.keeping.keep(record, || {
+            picture.beat();
+            stopping.is_none_or(|(at, _)| at.elapsed() < drain_max)
+        });
+        match kept {
+            Kept::Durable => None,
+            Kept::Fenced(what) => Some(Ended::Fenced(what)),
+            Kept::Stopped(why) => Some(Ended::Unfinished(why)),
+        }
+    }
+
+    /// Writes a record that changes nothing: it is refused when somebody else has taken over.
+    fn prove_reign(&mut self) -> Option<Ended> {
+        tracing::warn!("the supervisor was away for longer than its lease: looking whether somebody else is active");
+        let record = self.supervision.snapshot(clock::now());
+        let ended = self.keep(&record);
+        if ended.is_none() {
+            self.keeping.snapshot_kept(&record);
+            // It was ours to write just now: that is worth as much as a renewal, which may not be possible at the moment.
+            self.until = clock::moment().plus_ns(ns(self.bounds.lease_ttl));
+            self.renew_at = Moment(0);
+        }
+        ended.or_else(|| self.renew())
+    }
+
+    fn snapshot_when_due(&mut self) -> Option<Ended> {
+        if !self.keeping.wants_snapshot() || self.supervision.presence() == Presence::Standby {
+            return None;
+        }
+        let record = self.supervision.snapshot(clock::now());
+        let ended = self.keep(&record);
+        if ended.is_none() {
+            self.keeping.snapshot_kept(&record);
+        }
+        ended
+    }
+
+    /// Watches that agents name are followed from where the state says.
+    fn follow_watches(&self) {
+        let state = self.supervision.state();
+        let named = state.agents.values().filter_map(|agent| agent.spec.watch.clone());
+        let wanted = named.map(|watch| {
+            let after = state.cursors.get(&watch).map(|cursor| cursor.seq);
+            (watch, after)
+        });
+        self.decisions.watch(wanted.collect());
+    }
+
+    // ------------------------------------------------------------------ lease, stop, picture
+
+    /// Shows progress, four times per TTL.
+    fn renew(&mut self) -> Option<Ended> {
+        let now = clock::moment();
+        if now < self.renew_at {
+            return None;
+        }
+        let ttl = ns(self.bounds.lease_ttl);
+        let me = Holder {
+            node: self.node.clone(),
+            pid: std::process::id(),
+            epoch: self.supervision.epoch(),
+            progress: self.turns,
+        };
+        self.renew_at = now.plus_ns(ttl / 4);
+        match self.lease.renew(&me) {
+            Ok(()) => {
+                self.until = now.plus_ns(ttl);
+                self.picture.change(|picture| picture.trouble("lease", Ok(())));
+                None
+            }
+            Err(error) => {
+                // Losing sight of the lease does not demote a holder that can still append: the database says who is.
+                self.picture.change(|picture| picture.trouble("lease", Err(error.to_string())));
+                let other = self.lease.holder().ok().flatten().filter(|other| other.epoch > me.epoch);
+                other.map(|other| Ended::Fenced(format!("node {} opened epoch {}", other.node, other.epoch)))
+            }
+        }
+    }
+
+    fn give_up_when_overdue(&mut self) -> Option<Ended> {
+        let (at, _) = self.stopping?;
+        let overdue = at.elapsed() > self.bounds.drain_max;
+        overdue.then(|| Ended::Unfinished("agents were still being stopped when the time for it was over".into()))
+    }
+
+    fn draw_when_due(&mut self) {
+        if self.drawn_at.is_none_or(|at| at.elapsed() >= PICTURE_EVERY)
+            || self.supervision.presence() != Presence::Running
+        {
+            self.draw();
+        }
+    }
+
+    fn draw(&mut self) {
+        self.drawn_at = Some(Instant::now());
+        let (supervision, granted) = (&self.supervision, self.granted_at);
+        self.picture.change(|picture| {
+            picture.look(supervision);
+            if picture.presence == Presence::Running && picture.recovered_seconds.is_none() {
+                picture.recovered_seconds = granted.map(|at| at.elapsed().as_secs_f64());
+            }
+        });
+    }
+}
+
+/// The answer of a standby.
+fn standing_by() -> Refusal {
+    Refusal::new(Why::Conflict, "this node stands by: ask the active one (hb status names it)")
+}

@@ -1,0 +1,131 @@
+//! How others talk to the loop: they leave a message and are answered when its record is durable.
+//!
+//! Bounds (B1): [`MESSAGES_MAX`] messages wait. People and agents who come at the bound are told so at once; what the world tells (a
+//! process ended) waits for room, because it must not be lost.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use hb_core::supervise::Supervision;
+use hb_core::supervise::input::{Beat, Command, Declared, Input, OnStop, Person};
+use hb_core::supervise::step::Reply;
+
+use super::picture::Pictured;
+
+/// Most messages waiting.
+pub const MESSAGES_MAX: usize = 16_384;
+
+/// Takes an answer.
+pub(super) type Answered = Box<dyn FnOnce(Reply) + Send>;
+/// Looks at the state.
+pub(super) type Look = Box<dyn FnOnce(&Supervision) + Send>;
+
+/// What is left for the loop.
+pub(super) enum Message {
+    World(Input),
+    Command(Person, Box<Command>, Answered),
+    Beat(Beat, Answered),
+    Look(Look),
+    Declared(Box<Declared>),
+    Stop(OnStop, String),
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::World(_) => "World",
+            Self::Command(..) => "Command",
+            Self::Beat(..) => "Beat",
+            Self::Look(_) => "Look",
+            Self::Declared(_) => "Declared",
+            Self::Stop(..) => "Stop",
+        })
+    }
+}
+
+/// There is no room, or nobody there: nothing was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    /// Too many messages wait.
+    #[error("{MESSAGES_MAX} messages wait for the supervisor: try again in a moment")]
+    Full,
+    /// The loop has ended.
+    #[error("the supervisor has ended")]
+    Ended,
+}
+
+/// A handle for everybody who wants something of a supervisor.
+#[derive(Debug, Clone)]
+pub struct Office {
+    messages: Sender<Message>,
+    picture: Arc<Pictured>,
+}
+
+impl Office {
+    pub(super) fn new(picture: Arc<Pictured>) -> (Self, Receiver<Message>) {
+        let (messages, inbox) = bounded(MESSAGES_MAX);
+        (Self { messages, picture }, inbox)
+    }
+
+    /// What onlookers see without asking the loop.
+    #[must_use]
+    pub fn picture(&self) -> &Arc<Pictured> {
+        &self.picture
+    }
+
+    fn leave(&self, message: Message) -> Result<(), Busy> {
+        self.messages.try_send(message).map_err(|error| match error {
+            TrySendError::Full(_) => Busy::Full,
+            TrySendError::Disconnected(_) => Busy::Ended,
+        })
+    }
+
+    /// Wants something; `answered` is called once it is durable or refused, and never when the loop ends before.
+    ///
+    /// # Errors
+    /// [`Busy`]: nothing was taken.
+    pub fn command(
+        &self,
+        person: Person,
+        command: Command,
+        answered: impl FnOnce(Reply) + Send + 'static,
+    ) -> Result<(), Busy> {
+        self.leave(Message::Command(person, Box::new(command), Box::new(answered)))
+    }
+
+    /// Hands a beat in; `answered` as above.
+    ///
+    /// # Errors
+    /// [`Busy`]: nothing was taken.
+    pub fn beat(&self, beat: Beat, answered: impl FnOnce(Reply) + Send + 'static) -> Result<(), Busy> {
+        self.leave(Message::Beat(beat, Box::new(answered)))
+    }
+
+    /// Looks at the state, as it is durable. Keep it short: nothing else happens meanwhile.
+    ///
+    /// # Errors
+    /// [`Busy`]: nothing was taken.
+    pub fn look(&self, look: impl FnOnce(&Supervision) + Send + 'static) -> Result<(), Busy> {
+        self.leave(Message::Look(Box::new(look)))
+    }
+
+    /// `hb.yaml` was read again.
+    ///
+    /// # Errors
+    /// [`Busy`]: nothing was taken.
+    pub fn declare(&self, declared: Declared) -> Result<(), Busy> {
+        self.leave(Message::Declared(Box::new(declared)))
+    }
+
+    /// It is to end.
+    pub fn stop(&self, agents: OnStop, reason: &str) {
+        // One that has ended needs no telling; with a full house it waits for room.
+        drop(self.messages.send(Message::Stop(agents, reason.to_owned())));
+    }
+
+    /// Something happened in the world; waits for room.
+    pub(super) fn world(&self, input: Input) {
+        drop(self.messages.send(Message::World(input)));
+    }
+}
