@@ -1,14 +1,13 @@
 //! What is wrong with a specification that can be read: ranges, names, addresses, and what must not stand together.
 
 use super::bounds::DOCUMENT_BYTES_MAX;
+use super::desk::names;
 use super::spec::{
     AgentSpec, BeatRule, Check, Control, Limits, ProbeSpec, ProcessSpec, ReadyBy, ResourceRule, RestartRule,
 };
 
 /// Signals that can be the first one of a stop.
 pub const STOP_SIGNALS: [&str; 6] = ["TERM", "INT", "QUIT", "HUP", "USR1", "USR2"];
-/// Characters of a name.
-pub const NAME_MAX: usize = 64;
 /// Seconds of any span in a specification: a year.
 pub const SPAN_MAX_SEC: f64 = 31_536_000.0;
 /// Restarts that a limit can allow: all of them are remembered.
@@ -218,12 +217,9 @@ fn add(faults: &mut Faults, path: &str, what: impl Into<String>) {
     faults.push((path.to_owned(), what.into()));
 }
 
-/// The rule for names of agents.
 fn name(faults: &mut Faults, path: &str, text: &str) {
-    let plain = text.chars().all(|one| one.is_ascii_alphanumeric() || matches!(one, '.' | '_' | '-'));
-    if text.is_empty() || text.len() > NAME_MAX || !plain || text.starts_with(['.', '-']) {
-        let rule = format!("1 to {NAME_MAX} letters, digits, `.`, `_` and `-`, not beginning with `.` or `-`");
-        add(faults, path, format!("{rule}; {text:?} is not"));
+    if !names::is_id(text) {
+        add(faults, path, format!("{}; {text:?} is not", names::RULE));
     }
 }
 

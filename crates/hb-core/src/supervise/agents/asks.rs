@@ -20,9 +20,8 @@ impl Supervision {
         agent.wanted = Wanted::Up;
         match agent.process {
             Process::Alive { .. } | Process::Starting { .. } => {
-                agent.next = Next::ByRule;
-                let (incarnation, up) = (agent.incarnation, agent.lifecycle.is_up());
-                if up {
+                let incarnation = keep(agent);
+                if agent.lifecycle.is_up() {
                     self.settle(id, Settled::Up(incarnation));
                 }
                 Ok(incarnation)
@@ -87,11 +86,8 @@ impl Supervision {
                 agent.next = Next::Start;
                 Ok(incarnation.saturating_add(1))
             }
-            Process::Starting { .. } => {
-                // It begins already; whatever was to follow that is replaced.
-                agent.next = Next::ByRule;
-                Ok(incarnation)
-            }
+            // It begins already.
+            Process::Starting { .. } => Ok(keep(agent)),
             Process::Absent => Ok(self.start_absent(id, cause, now)),
         }
     }
@@ -160,7 +156,7 @@ impl Supervision {
             agent.next = Next::Stay;
             agent.restarts.not_before = None;
         }
-        let cause = because("stopped", cause);
+        let cause = because("is not to run", cause);
         self.stopped(id, &cause, now);
     }
 
@@ -195,6 +191,18 @@ impl Supervision {
         self.move_to(id, Lifecycle::Terminated, now);
         self.tell_of(id, kinds::RELEASED, &because("released", cause), now);
         self.relieve(id, Concern::GaveUp);
+    }
+}
+
+/// What runs or is being started goes on, and what it was to be asked is called off; one that was set aside meanwhile is stopped and begun
+/// again. Gives the incarnation that will run.
+fn keep(agent: &mut Agent) -> u64 {
+    if agent.lifecycle.is_up() || agent.lifecycle == Lifecycle::Spawning {
+        agent.next = Next::ByRule;
+        agent.incarnation
+    } else {
+        agent.next = Next::Start;
+        agent.incarnation.saturating_add(1)
     }
 }
 

@@ -53,6 +53,7 @@ use super::timers::{AgentTimer, Timer};
 use super::{Cause, Supervision};
 use crate::ids::AgentId;
 use crate::time::{Moment, Now};
+pub(super) use depend::in_start_order;
 use kinds::Kind;
 
 /// Something that `agents/` has to tell `acts/`.

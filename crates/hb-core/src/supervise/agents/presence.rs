@@ -81,6 +81,11 @@ impl Supervision {
             Lifecycle::Failed => Some("it has failed and is being stopped".to_owned()),
             Lifecycle::Quarantined => Some("it is quarantined: this changes nothing".to_owned()),
             Lifecycle::Terminated => Some("it is not wanted: this changes nothing".to_owned()),
+            Lifecycle::Spawning if agent.incarnation == 0 && agent.wanted == Wanted::Up && is_remote(agent) => {
+                // It was to wait for others, and is there.
+                self.next_incarnation(id, now);
+                None
+            }
             Lifecycle::Spawning | Lifecycle::Idle | Lifecycle::Running | Lifecycle::Degraded => None,
         }
     }
@@ -161,7 +166,7 @@ impl Supervision {
     pub(super) fn await_beat(&mut self, id: &AgentId, now: Now) {
         let Some(agent) = self.state.agents.get(id) else { return };
         let Some(rule) = beat_rule(&agent.spec) else { return };
-        if !agent.lifecycle.is_up() || !self.is_monitored(agent) {
+        if !self.is_listened_to(agent) {
             return self.disarm(id, AgentTimer::Beat);
         }
         let mut ttl = ttl_ns(agent, &rule);
@@ -175,7 +180,7 @@ impl Supervision {
     pub(super) fn beat_due(&mut self, id: &AgentId, now: Now) {
         let Some(agent) = self.state.agents.get(id) else { return };
         let Some(rule) = beat_rule(&agent.spec) else { return };
-        if !agent.lifecycle.is_up() || !self.is_monitored(agent) {
+        if !self.is_listened_to(agent) {
             return;
         }
         let (ttl, lifecycle) = (ttl_ns(agent, &rule), agent.lifecycle);
@@ -210,6 +215,14 @@ impl Supervision {
         self.stop_process(id, Next::ByRule, cause, now);
     }
 
+    /// Whether silence of it means something: it is up, not being stopped, and monitored.
+    fn is_listened_to(&self, agent: &Agent) -> bool {
+        agent.lifecycle.is_up()
+            && !matches!(agent.process, Process::Stopping { .. })
+            && !self.volatile.recovering.contains(agent.id())
+            && self.is_monitored(agent)
+    }
+
     fn listened_since(&self, id: &AgentId) -> Moment {
         self.volatile.heard.get(id).copied().unwrap_or(self.volatile.resumed).max(self.volatile.resumed)
     }
@@ -219,9 +232,7 @@ impl Supervision {
         let Some(agent) = self.state.agents.get(id) else { return };
         let every = agent.spec.process.as_ref().and_then(|process| process.watchdog_sec);
         if let Some(every) = every
-            && agent.lifecycle.is_up()
-            && matches!(agent.process, Process::Alive { .. })
-            && self.is_monitored(agent)
+            && self.is_listened_to(agent)
         {
             self.arm(id, AgentTimer::Watchdog, now.moment.plus_ns(seconds_ns(every)));
         }
@@ -239,7 +250,7 @@ impl Supervision {
     pub(super) fn watchdog_due(&mut self, id: &AgentId, now: Now) {
         let Some(agent) = self.state.agents.get(id) else { return };
         let Some(every) = agent.spec.process.as_ref().and_then(|process| process.watchdog_sec) else { return };
-        if agent.lifecycle.is_up() && self.is_monitored(agent) {
+        if self.is_listened_to(agent) {
             let why = format!("WATCHDOG=1 did not come within {}", in_words(seconds_ns(every)));
             self.hung(id, &Cause::own(why), now);
         }
@@ -248,7 +259,7 @@ impl Supervision {
     /// It says itself that it is not well.
     pub(super) fn watchdog_triggered(&mut self, id: &AgentId, now: Now) {
         let Some(agent) = self.state.agents.get(id) else { return };
-        if agent.lifecycle.is_up() && self.is_monitored(agent) {
+        if self.is_listened_to(agent) {
             self.hung(id, &Cause::own("it says WATCHDOG=trigger"), now);
         }
     }

@@ -5,6 +5,7 @@
 
 use super::super::acts::{Settled, seconds_ns};
 use super::super::agent::{Agent, Exit, Identity, Lifecycle, Next, Process};
+use super::super::alert::Concern;
 use super::super::bounds::SAID_MAX;
 use super::super::input::OnStop;
 use super::super::spec::{Kind, RestartWhen, StopRule, Wanted};
@@ -89,12 +90,24 @@ impl Supervision {
             return;
         }
         self.runs(id, Process::Absent);
+        let cause = Cause::own(format!("could not be started: {error}"));
+        if self.was_called_off(id) {
+            return self.stopped(id, &cause, now);
+        }
         self.say(id, error);
         self.move_to(id, Lifecycle::Failed, now);
-        let cause = Cause::own(format!("could not be started: {error}"));
         self.tell_of(id, kinds::SPAWN_FAILED, &cause, now);
         self.settle(id, Settled::Failed(cause.why.clone()));
         self.after_end(id, &cause, now);
+        self.drain_on(now);
+    }
+
+    /// Whether a start that is under way is not wanted any more.
+    pub(super) fn was_called_off(&self, id: &AgentId) -> bool {
+        self.state
+            .agents
+            .get(id)
+            .is_some_and(|agent| agent.next != Next::ByRule || agent.lifecycle != Lifecycle::Spawning)
     }
 
     /// Whether this start is under way; tells when it is not.
@@ -152,13 +165,10 @@ impl Supervision {
 
     /// The grace is over.
     pub(super) fn kill_due(&mut self, id: &AgentId, now: Now) {
-        let Some(agent) = self.state.agents.get_mut(id) else { return };
-        let Process::Stopping { identity, killed, .. } = &mut agent.process else { return };
-        let again = std::mem::replace(killed, true);
-        let identity = identity.clone();
-        let pid = identity.pid;
-        self.effect(Effect::Signal { agent: id.clone(), identity, signal: "KILL".into() });
-        self.arm(id, AgentTimer::Kill, now.moment.plus_ns(KILL_AGAIN_NS));
+        let Some(agent) = self.state.agents.get(id) else { return };
+        let Process::Stopping { identity, killed, .. } = &agent.process else { return };
+        let (pid, again) = (identity.pid, *killed);
+        self.kill(id, now);
         if !again {
             let cause = Cause::own(format!("pid {pid} did not end within its grace: its whole group is killed"));
             self.tell_of(id, kinds::KILLED, &cause, now);
@@ -167,14 +177,24 @@ impl Supervision {
         }
     }
 
+    /// Kills the group of a process that is being stopped, and looks again in a while.
+    pub(super) fn kill(&mut self, id: &AgentId, now: Now) {
+        let Some(agent) = self.state.agents.get_mut(id) else { return };
+        let Process::Stopping { identity, killed, .. } = &mut agent.process else { return };
+        *killed = true;
+        let identity = identity.clone();
+        self.effect(Effect::Signal { agent: id.clone(), identity, signal: "KILL".into() });
+        self.arm(id, AgentTimer::Kill, now.moment.plus_ns(KILL_AGAIN_NS));
+    }
+
     /// A process ended.
     pub(super) fn exited(&mut self, id: &AgentId, identity: &Identity, exit: Exit, now: Now) {
         let Some(agent) = self.state.agents.get(id) else { return };
         if agent.process.identity() != Some(identity) {
             return;
         }
-        let asked = matches!(agent.process, Process::Stopping { .. })
-            && (agent.next != Next::ByRule || agent.lifecycle != Lifecycle::Failed);
+        let stopping = matches!(agent.process, Process::Stopping { .. });
+        let asked = agent.next != Next::ByRule || (stopping && agent.lifecycle != Lifecycle::Failed);
         let sustained = self.armed(id, AgentTimer::Sustained).is_some_and(|at| at <= now.moment);
         if sustained {
             self.sustained(id);
@@ -183,11 +203,14 @@ impl Supervision {
         self.quiet(id);
         let Some(agent) = self.state.agents.get_mut(id) else { return };
         agent.exit = Some(exit);
-        let cause = Cause::own(format!("pid {} {}", identity.pid, exit.in_words()));
+        if agent.said == DOES_NOT_END {
+            self.relieve(id, Concern::InDoubt);
+        }
+        let what = format!("pid {} {}", identity.pid, exit.in_words());
         if asked {
-            self.stopped(id, &cause, now)
+            self.stopped(id, &Cause::own(format!("{what}, as was asked")), now);
         } else {
-            self.died(id, &cause, now)
+            self.died(id, &Cause::own(what), now);
         }
         self.drain_on(now);
     }
@@ -199,7 +222,7 @@ impl Supervision {
         if agent.lifecycle != Lifecycle::Quarantined {
             self.move_to(id, Lifecycle::Terminated, now);
         }
-        self.tell_of(id, kinds::STOPPED, &Cause { why: format!("{}, as was asked", cause.why), ..cause.clone() }, now);
+        self.tell_of(id, kinds::STOPPED, cause, now);
         match next {
             Next::Stay => self.settle(id, Settled::Down),
             Next::Delete | Next::Start | Next::ByRule => self.after_end(id, cause, now),
@@ -250,7 +273,7 @@ impl Supervision {
         true
     }
 
-    /// What the process room knows of how bad things are: the process is to end although it runs.
+    /// Whether hb itself is to end, and what becomes of its agents then.
     pub(super) fn is_ending(&self) -> Option<OnStop> {
         self.volatile.draining.as_ref().map(|(agents, _)| *agents)
     }

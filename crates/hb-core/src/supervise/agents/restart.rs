@@ -216,7 +216,9 @@ impl Supervision {
             agent.restarts.level = 0;
         }
         self.disarm(id, AgentTimer::Sustained);
-        for concern in [Concern::Died, Concern::StartFailed, Concern::Resources] {
+        let silent = self.state.agents.get(id).is_some_and(|agent| agent.beats.missed > 0);
+        let well = [Concern::Died, Concern::StartFailed, Concern::Resources, Concern::Silent];
+        for concern in well.into_iter().filter(|concern| !silent || *concern != Concern::Silent) {
             self.relieve(id, concern);
         }
     }

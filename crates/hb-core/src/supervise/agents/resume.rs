@@ -106,7 +106,10 @@ impl Supervision {
         let Process::Stopping { identity, since, killed } = &agent.process else { return };
         let rule = stop_rule(agent);
         let left = left_ns(*since, seconds_ns(rule.grace_sec), now.wall);
-        if *killed || left == 0 {
+        if *killed {
+            return self.kill(id, now);
+        }
+        if left == 0 {
             return self.kill_due(id, now);
         }
         let effect = Effect::Signal { agent: id.clone(), identity: identity.clone(), signal: rule.signal };
@@ -129,9 +132,7 @@ impl Supervision {
         // Perhaps it never began, perhaps it took hb down with it: it waits as after a failure, and does not use up its allowance.
         self.runs(id, Process::Absent);
         let cause = Cause::own("hb ended while it was being started, and there is no process of it");
-        let Some(agent) = self.state.agents.get(id) else { return };
-        let (lifecycle, asked) = (agent.lifecycle, agent.next != super::super::agent::Next::ByRule);
-        if lifecycle == Lifecycle::Quarantined || asked {
+        if self.was_called_off(id) {
             self.stopped(id, &cause, now);
         } else {
             self.move_to(id, Lifecycle::Failed, now);
