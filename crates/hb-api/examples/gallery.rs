@@ -117,6 +117,7 @@ fn baseline(series: u64) -> Baseline {
             distance: None,
             kept: spread_out(level, level * 0.01, 1.0),
             stable: true,
+            season: None,
         };
         (name(index).into(), known)
     };

@@ -3,6 +3,8 @@
 //! `cargo run --release -p hb-core --example false_alarms [RUNS [SERIES [CYCLES [SAMPLES [SEED [K [distribution]]]]]]]`
 #![expect(clippy::disallowed_macros, clippy::print_stdout, reason = "a program for the terminal")]
 
+#[path = "../tests/support/bounds.rs"]
+mod bounds;
 #[path = "../tests/support/nulls.rs"]
 mod nulls;
 
@@ -43,6 +45,7 @@ fn main() {
     println!("{:<14} {all:>14} {all:>8} {:>10.3} {:>16.1}", "always-fire", 1000.0, 100.0);
     println!("{:<14} {all:>14} {:>8} {:>10.3} {:>16.1}", "never-fire", 0, 0.0, 0.0);
 
+    limits(&settings, size);
     println!("\nshare of changed series found within n cycles (a fifth of the series changes)");
     println!("{:<14} {:<18} {:>6} {:>6} {:>6} {:>6} {:>6}", "series", "change", "1", "2", "3", "4", "10");
     let size = Size { cycles: 10, ..size };
@@ -69,4 +72,23 @@ fn main() {
     }
     println!("{:<14} {:<18} {:>5}% {:>5}% {:>5}% {:>5}% {:>5}%", "always-fire", "any", 100, 100, 100, 100, 100);
     println!("{:<14} {:<18} {:>5}% {:>5}% {:>5}% {:>5}% {:>5}%", "never-fire", "any", 0, 0, 0, 0, 0);
+}
+
+/// What no test could do better at the rate of false alarms that is allowed.
+fn limits(settings: &WatchSettings, size: Size) {
+    println!(
+        "\nshare of steps that the best possible test of size {} x {} finds within {} cycles, one series by itself:",
+        bounds::CYCLES,
+        bounds::ALLOWED,
+        bounds::CYCLES
+    );
+    println!("{:<14} {:<10} {:>16} {:>28}", "series", "step", "knowing it all", "knowing a baseline's means");
+    for kind in Kind::ALL {
+        for step in [0.5, 1.0] {
+            let known = bounds::known(kind, step, size.samples) * 100.0;
+            let learned = bounds::learned(kind, step, size.samples, settings.learn.cycles);
+            let learned = learned.map_or_else(|| "-".to_owned(), |share| format!("{:.0}%", share * 100.0));
+            println!("{:<14} +{step:.1} sd    {known:>15.0}% {learned:>28}", kind.name());
+        }
+    }
 }

@@ -209,6 +209,7 @@ pub(crate) mod tests {
             distance: None,
             kept: vec![figure.min, figure.mean, figure.max],
             stable: true,
+            season: None,
         };
         Baseline {
             format: BASELINE_FORMAT,

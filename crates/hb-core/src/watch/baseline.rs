@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::detect::season::Season;
 use super::detect::student;
 pub use super::learner::{Gate, Learner, Material};
 use super::registry::{Aggregate, SeriesKind};
@@ -14,7 +15,7 @@ use crate::journal::Hash;
 use crate::time::{Span, Stamp};
 
 /// Version of the baseline document that this program writes.
-pub const BASELINE_FORMAT: u32 = 1;
+pub const BASELINE_FORMAT: u32 = 2;
 
 /// Where a baseline comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,6 +106,9 @@ pub struct BaselineSeries {
     pub kept: Vec<f64>,
     /// Whether its earlier and later windows agree.
     pub stable: bool,
+    /// The season of its level, or of a counter's rise, where one was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub season: Option<Box<Season>>,
 }
 
 impl BaselineSeries {
@@ -123,6 +127,14 @@ impl BaselineSeries {
     #[must_use]
     pub fn judged(&self, said: SeriesKind) -> Option<&Figure> {
         if self.by_speed(said) { self.speed.as_ref() } else { Some(&self.level) }
+    }
+
+    /// [`BaselineSeries::judged`] at the phase of a cycle, where there is a season that says what it is then.
+    #[must_use]
+    pub fn expected(&self, said: SeriesKind, span: Span) -> Option<Figure> {
+        let as_learned = self.by_speed(said) == (self.kind == LearnedKind::Counter);
+        let season = self.season.as_ref().filter(|_| as_learned);
+        season.and_then(|season| season.at(span)).or_else(|| self.judged(said).copied())
     }
 
     /// What limits on `aggregate` compare with.
@@ -324,6 +336,7 @@ mod tests {
             distance: None,
             kept: Vec::new(),
             stable: true,
+            season: None,
         }
     }
 

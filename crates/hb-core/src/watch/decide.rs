@@ -9,14 +9,20 @@ use super::baseline::Baseline;
 use super::decision::{BaselineRef, Counts, DataFault, Decision, Driver, NAMED_MAX, Rule, Severity, Status};
 use super::detect::finding::{Finding, Strength};
 use super::detect::hysteresis::{Pace, Seen, Track};
+use super::detect::recent::{self, Recent};
 use super::detect::{discovery, student, trend};
-use super::judge::{Judge, Line, Lines};
+use super::judge::Judge;
+use super::line::{Line, Lines};
 use super::settings::{DriftSettings, WatchSettings};
 use super::summary::SeriesTable;
 use super::{notes, wording};
 use crate::ids::CycleNo;
 use crate::journal::Hash;
 use crate::time::{SECOND_NS, Span, Stamp};
+
+/// With fewer tests than this in a cycle the share of false discoveries is kept as if there were so many: with a handful of
+/// series it would bound no rate of false alarms, since every one of them may be false.
+const TESTS_MIN: usize = 100;
 
 /// Everything that a decision depends on.
 #[derive(Debug)]
@@ -54,6 +60,9 @@ pub struct Carry {
     /// Sums of the trend, upwards and downwards, in the order of the baseline's series; empty where none is kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trend: Vec<trend::Sums>,
+    /// Distances of the levels in the newest cycles, in the order of the baseline's series; empty where none are kept.
+    #[serde(default, skip_serializing_if = "Recent::is_empty")]
+    pub recent: Recent,
 }
 
 /// Decides a cycle.
@@ -118,7 +127,7 @@ fn carried_over(carry: &Carry, baseline: Option<Hash>) -> Carry {
             series.insert(name.clone(), kept);
         }
     }
-    Carry { baseline, series, before: carry.before.clone(), trend: Vec::new() }
+    Carry { baseline, series, before: carry.before.clone(), ..Carry::default() }
 }
 
 /// Whether a rule needs no baseline.
@@ -171,6 +180,10 @@ struct Cycle<'a> {
     heard: usize,
     /// Sums of the trend; empty where none is kept.
     sums: Vec<trend::Sums>,
+    /// Series whose newest cycles were judged together.
+    together: usize,
+    /// Distances of the cycles before, and how many of them there are of each series.
+    recent: (Recent, usize),
     /// Newest readings of counters read once a cycle.
     before: BTreeMap<String, (f64, Stamp)>,
 }
@@ -186,16 +199,26 @@ impl<'a> Cycle<'a> {
         let window_ns = baseline.map_or(0, |baseline| baseline.provenance.window_ns);
         let judge = Judge {
             drift: &settings.drift,
+            span: case.span,
             stretch: stretch(case.span, window_ns),
             // A little below the critical value of the normal distribution, which is below that of every t.
             sieve: student::critical(settings.drift.fdr_q, 1000.0) * 0.99,
             windows: baseline.map_or(0, |baseline| baseline.provenance.windows),
             averaged,
         };
-        let sums = sums(baseline, &settings.drift, carry);
-        let (busy, findings) = (Vec::new(), Vec::new());
-        let mut cycle =
-            Self { case, judge, baseline, busy, findings, tests: 0, heard: 0, sums, before: carry.before.clone() };
+        let mut cycle = Self {
+            case,
+            judge,
+            baseline,
+            busy: Vec::new(),
+            findings: Vec::new(),
+            tests: 0,
+            heard: 0,
+            sums: sums(baseline, &settings.drift, carry),
+            together: 0,
+            recent: recent(baseline, &settings.drift, carry),
+            before: carry.before.clone(),
+        };
         cycle.look(carry);
         cycle
     }
@@ -209,10 +232,14 @@ impl<'a> Cycle<'a> {
             }
             let start = self.findings.len();
             let findings = &mut self.findings;
-            let (tests, t) = self.judge.judge(&line, |finding| findings.push(finding));
-            self.tests += tests;
-            let sums = line.base.and_then(|(place, _)| self.sums.get_mut(place));
-            if let Some((sums, t)) = sums.zip(t) {
+            let place = line.base.map_or(usize::MAX, |(place, _)| place);
+            let (recent, before) = &mut self.recent;
+            let judged = self.judge.judge(&line, recent.get(place, *before), |finding| findings.push(finding));
+            recent.push(place, *before, judged.distance);
+            self.tests += judged.tests;
+            self.together += usize::from(judged.together);
+            let sums = self.sums.get_mut(place);
+            if let Some((sums, t)) = sums.zip(judged.t) {
                 let (stepped, warning) = trend::step(*sums, t);
                 *sums = stepped;
                 self.findings.extend(warning);
@@ -224,20 +251,41 @@ impl<'a> Cycle<'a> {
         }
     }
 
-    /// Discoveries, then tracks, then drivers.
-    fn run(mut self, carry: &Carry) -> (Vec<Driver>, Carry) {
-        let drift = &self.case.settings.0.drift;
-        let mut small: Vec<f64> =
-            self.findings.iter().filter_map(|finding| finding.p).filter(|p| *p <= drift.fdr_q).collect();
-        let threshold = discovery::threshold(&mut small, self.tests, drift.fdr_q);
+    /// Which findings are discoveries: among the tests of this cycle, and among those of the newest cycles together.
+    fn discover(&mut self) {
+        let share = self.case.settings.0.drift.fdr_q;
+        let threshold = |p: &mut dyn Iterator<Item = f64>, tests: usize| {
+            let mut small: Vec<f64> = p.filter(|p| *p <= share).collect();
+            discovery::threshold(&mut small, tests, share)
+        };
+        // Recordings are compared once: there is no rate over cycles to bound.
+        let least = if self.judge.averaged.is_none() { TESTS_MIN } else { 0 };
+        let single = threshold(&mut self.findings.iter().filter_map(|finding| finding.p), self.tests.max(least));
+        let together = threshold(
+            &mut self.findings.iter().filter_map(|finding| finding.together),
+            self.together.max(recent::TESTS_MIN),
+        );
+        let discovered = |p: Option<f64>, threshold: Option<f64>| p.zip(threshold).is_some_and(|(p, most)| p <= most);
         for finding in &mut self.findings {
-            if finding.strength == Strength::IfDiscovered {
-                let discovered = threshold.is_some_and(|threshold| finding.p.is_some_and(|p| p <= threshold));
-                finding.strength = if discovered { Strength::Broken } else { Strength::Lingering };
+            if discovered(finding.together, together) {
+                (finding.strength, finding.p) = (Strength::Proven, finding.together);
+            } else if finding.strength == Strength::IfDiscovered {
+                let found = discovered(finding.p, single);
+                finding.strength = if found { Strength::Broken } else { Strength::Lingering };
             }
         }
-        let (before, trend) = (std::mem::take(&mut self.before), std::mem::take(&mut self.sums));
-        let mut next = Carry { baseline: carry.baseline, series: BTreeMap::new(), before, trend };
+    }
+
+    /// Discoveries, then tracks, then drivers.
+    fn run(mut self, carry: &Carry) -> (Vec<Driver>, Carry) {
+        self.discover();
+        let mut next = Carry {
+            baseline: carry.baseline,
+            series: BTreeMap::new(),
+            before: std::mem::take(&mut self.before),
+            trend: std::mem::take(&mut self.sums),
+            recent: std::mem::take(&mut self.recent.0),
+        };
         let mut drivers = Vec::new();
         let ends = self.busy.iter().skip(1).map(|(_, start)| *start).chain([self.findings.len()]);
         for ((line, start), end) in self.busy.iter().zip(ends) {
@@ -264,7 +312,10 @@ impl<'a> Cycle<'a> {
         for track in line.tracks {
             let finding = findings.iter().find(|finding| finding.rule == track.rule);
             let seen = match finding.map(|finding| (finding.strength, finding.direction)) {
+                Some((Strength::Proven, direction)) => Seen::Proven(direction),
                 Some((Strength::Broken | Strength::IfDiscovered, direction)) => Seen::Broken(direction),
+                // Off on the other side is not what was raised.
+                Some((Strength::Lingering, direction)) if direction != track.direction => Seen::Clean,
                 Some((Strength::Lingering, _)) => Seen::Lingering,
                 Some((Strength::Clean, _)) => Seen::Clean,
                 None if can_tell(line, track.rule) => Seen::Clean,
@@ -272,12 +323,14 @@ impl<'a> Cycle<'a> {
             };
             tracks.extend(track.clone().step(seen, self.pace(line, track.rule), now));
         }
-        for finding in findings.iter().filter(|finding| finding.strength == Strength::Broken) {
-            if line.tracks.iter().any(|track| track.rule == finding.rule) {
-                continue;
-            }
+        for finding in findings.iter().filter(|finding| !line.tracks.iter().any(|track| track.rule == finding.rule)) {
+            let seen = match finding.strength {
+                Strength::Proven => Seen::Proven(finding.direction),
+                Strength::Broken => Seen::Broken(finding.direction),
+                Strength::IfDiscovered | Strength::Lingering | Strength::Clean => continue,
+            };
             let track = Track::open(finding.rule, now.0, now.1);
-            tracks.extend(track.step(Seen::Broken(finding.direction), self.pace(line, finding.rule), now));
+            tracks.extend(track.step(seen, self.pace(line, finding.rule), now));
         }
         tracks.sort_by_key(|track| track.rule);
         tracks
@@ -315,6 +368,15 @@ fn sums(baseline: Option<&Baseline>, drift: &DriftSettings, carry: &Carry) -> Ve
     let mut sums = carry.trend.clone();
     sums.resize(baseline.series.len(), [0, 0]);
     sums
+}
+
+/// The distances to go on from, and of how many cycles: where there is a baseline and a watch has some patience.
+fn recent(baseline: Option<&Baseline>, drift: &DriftSettings, carry: &Carry) -> (Recent, usize) {
+    let before = recent::width(drift.raise_of).saturating_sub(1);
+    match baseline.filter(|_| drift.statistics && before > 0) {
+        Some(baseline) => (Recent::of(&carry.recent, baseline.series.len(), before), before),
+        None => (Recent::default(), 0),
+    }
 }
 
 /// Whether a cycle without a finding for a rule says that the rule is kept.

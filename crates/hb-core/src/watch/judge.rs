@@ -1,22 +1,19 @@
-//! One series of a cycle, beside all that is known of it, and what the tests find in it.
+//! What the tests find in one series of a cycle, beside all that is known of it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map;
-use std::iter::Peekable;
-use std::slice;
 use std::sync::Arc;
 
-use super::baseline::{Baseline, BaselineSeries};
+use super::baseline::{BaselineSeries, Figure};
 use super::decision::{Direction, Rule};
 use super::detect::figure::{self, Standing, Width};
 use super::detect::finding::{Finding, Strength, excess};
-use super::detect::hysteresis::Track;
-use super::detect::{distribution, hard, thresholds};
-use super::registry::{DriftDirection, Metric, SeriesKind};
+use super::detect::{distribution, hard, recent, thresholds};
+use super::line::Line;
+use super::registry::{DriftDirection, Metric};
 use super::settings::DriftSettings;
 use super::summary::SeriesSummary;
 use super::units::{self, Conversion};
-use crate::time::Stamp;
+use crate::time::Span;
 
 /// Smallest ratio of two standard deviations that counts as another spread.
 pub const SPREAD_RATIO_MIN: f64 = 1.2;
@@ -36,99 +33,13 @@ const CLEAR_SHARE: f64 = 0.5;
 /// What a float cannot tell from nothing, beside figures of size one.
 const RESOLUTION: f64 = 1e-9;
 
-/// One name, and everything that goes by it.
-#[derive(Debug, Clone, Copy)]
-pub struct Line<'a> {
-    /// The series' name.
-    pub name: &'a str,
-    /// Its cycle, where anything of it arrived.
-    pub row: Option<&'a SeriesSummary>,
-    /// What it was, and its place in the baseline.
-    pub base: Option<(usize, &'a BaselineSeries)>,
-    /// What is known beforehand.
-    pub metric: Option<&'a Metric>,
-    /// Its open tracks.
-    pub tracks: &'a [Track],
-    /// Newest reading of an earlier cycle, where this one has too few for a rise.
-    pub before: Option<(f64, Stamp)>,
-}
-
-impl<'a> Line<'a> {
-    /// Its cycle, where that has readings to judge.
-    #[must_use]
-    pub fn usable(&self) -> Option<&'a SeriesSummary> {
-        self.row.filter(|row| row.n > 0)
-    }
-
-    /// Whether it is a counter with a single reading in this cycle, so that the next one needs that.
-    #[must_use]
-    pub fn reads_once(&self) -> bool {
-        let once = self.row.is_some_and(|row| row.n == 1);
-        once && self.base.is_some_and(|(_, base)| base.by_speed(self.said()))
-    }
-
-    /// What the registry says of its kind.
-    #[must_use]
-    pub fn said(&self) -> SeriesKind {
-        self.metric.map_or(SeriesKind::Auto, |metric| metric.kind)
-    }
-}
-
-/// All names of a cycle in order: four sorted sources, walked side by side.
-#[derive(Debug)]
-pub struct Lines<'a> {
-    rows: Peekable<slice::Iter<'a, SeriesSummary>>,
-    base: Peekable<std::iter::Enumerate<btree_map::Iter<'a, Arc<str>, BaselineSeries>>>,
-    metrics: Peekable<btree_map::Iter<'a, String, Metric>>,
-    tracks: Peekable<btree_map::Iter<'a, String, Vec<Track>>>,
-}
-
-impl<'a> Lines<'a> {
-    /// The names of a cycle's rows, a baseline, a registry and the open tracks.
-    #[must_use]
-    pub fn of(
-        rows: &'a [SeriesSummary],
-        baseline: Option<&'a Baseline>,
-        metrics: &'a BTreeMap<String, Metric>,
-        tracks: &'a BTreeMap<String, Vec<Track>>,
-    ) -> Self {
-        static NONE: BTreeMap<Arc<str>, BaselineSeries> = BTreeMap::new();
-        Self {
-            rows: rows.iter().peekable(),
-            base: baseline.map_or(&NONE, |baseline| &baseline.series).iter().enumerate().peekable(),
-            metrics: metrics.iter().peekable(),
-            tracks: tracks.iter().peekable(),
-        }
-    }
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = Line<'a>;
-
-    fn next(&mut self) -> Option<Line<'a>> {
-        let heads: [Option<&'a str>; 4] = [
-            self.rows.peek().map(|row| &*row.name),
-            self.base.peek().map(|(_, (name, _))| &***name),
-            self.metrics.peek().map(|(name, _)| name.as_str()),
-            self.tracks.peek().map(|(name, _)| name.as_str()),
-        ];
-        let name = heads.into_iter().flatten().min()?;
-        Some(Line {
-            name,
-            row: self.rows.next_if(|row| &*row.name == name),
-            base: self.base.next_if(|(_, (other, _))| &***other == name).map(|(place, (_, base))| (place, base)),
-            metric: self.metrics.next_if(|(other, _)| other.as_str() == name).map(|(_, metric)| metric),
-            tracks: self.tracks.next_if(|(other, _)| other.as_str() == name).map_or(&[], |(_, tracks)| tracks),
-            before: None,
-        })
-    }
-}
-
 /// What holds for every series of a cycle.
 #[derive(Debug, Clone, Copy)]
 pub struct Judge<'a> {
     /// How drift is judged.
     pub drift: &'a DriftSettings,
+    /// Span of the cycle.
+    pub span: Span,
     /// Length of the cycle as a share of the length of the baseline's windows.
     pub stretch: f64,
     /// Largest |t| that is certainly no discovery.
@@ -137,6 +48,19 @@ pub struct Judge<'a> {
     pub windows: u32,
     /// Where the rows are averages of several windows: of how many, by series.
     pub averaged: Option<&'a BTreeMap<Arc<str>, u32>>,
+}
+
+/// What was judged of one series.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Judged {
+    /// Statistical tests made of the cycle by itself.
+    pub tests: usize,
+    /// Whether the newest cycles were judged together, too.
+    pub together: bool,
+    /// The level's distance in predictive standard deviations, for the trend.
+    pub t: Option<f64>,
+    /// The level's distance in standard deviations of a window, for the cycles to come.
+    pub distance: Option<f64>,
 }
 
 /// What the judge needs to know of one test.
@@ -149,26 +73,34 @@ struct Test {
     sd: f64,
 }
 
+/// The level of a series beside what it usually is.
+struct Level {
+    usual: Figure,
+    width: Width,
+    standing: Standing,
+    test: Test,
+}
+
 impl Judge<'_> {
-    /// Everything that the tests find in one series, and how many of them were statistical. The level's distance is for
-    /// the trend.
-    pub fn judge(&self, line: &Line<'_>, mut found: impl FnMut(Finding)) -> (usize, Option<f64>) {
+    /// Everything that the tests find in one series, given its distances in the cycles `before`.
+    pub fn judge(&self, line: &Line<'_>, before: &[i8], mut found: impl FnMut(Finding)) -> Judged {
         let mut keep = |finding: Finding| {
-            if finding.strength != Strength::Clean || line.tracks.iter().any(|track| track.rule == finding.rule) {
+            let clean = finding.strength == Strength::Clean && finding.together.is_none();
+            if !clean || line.tracks.iter().any(|track| track.rule == finding.rule) {
                 found(finding);
             }
         };
         let Some(row) = line.usable() else {
             silence(line, self.windows, keep);
-            return (0, None);
+            return Judged::default();
         };
         if let Some(metric) = line.metric {
             hard::test(row, metric, &mut keep);
         }
-        let Some((_, base)) = line.base else { return (0, None) };
+        let Some((_, base)) = line.base else { return Judged::default() };
         if !same_unit(&row.unit, &base.unit) {
             keep(Finding { current: Some(0.0), ..Finding::plain(Rule::DataFault, Strength::Broken) });
-            return (0, None);
+            return Judged::default();
         }
         if let Some(metric) = line.metric {
             let by_speed = base.by_speed(metric.kind);
@@ -177,35 +109,41 @@ impl Judge<'_> {
                 thresholds::test(metric, current, usual, &mut keep);
             }
         }
-        if self.drift.statistics {
-            return self.statistics(line, row, base, keep);
-        }
-        (0, None)
+        if self.drift.statistics { self.statistics(line, base, before, keep) } else { Judged::default() }
     }
 
     fn statistics(
         &self,
         line: &Line<'_>,
-        row: &SeriesSummary,
         base: &BaselineSeries,
+        before: &[i8],
         mut found: impl FnMut(Finding),
-    ) -> (usize, Option<f64>) {
-        let mut tests = 0_usize;
+    ) -> Judged {
+        let Some(row) = line.usable() else { return Judged::default() };
+        let mut judged = Judged::default();
+        let level = self.level(line, row, base);
+        if let Some(level) = level {
+            judged = Judged {
+                tests: 1,
+                together: !before.is_empty(),
+                t: Some(level.standing.t),
+                distance: Some(level.standing.distance),
+            };
+            let together = self.together(&level, line, base, before);
+            found(Finding { together, ..self.weigh(level.standing, &level.test) });
+        }
         let mut tell = |standing: Option<(Standing, Test)>| {
             if let Some((standing, test)) = standing {
-                tests += 1;
+                judged.tests += 1;
                 found(self.weigh(standing, &test));
             }
         };
-        let level = self.level(line, row, base);
-        let t = level.as_ref().map(|(standing, _)| standing.t);
-        tell(level);
         if !base.by_speed(line.said()) {
             tell(self.spread(line.metric, row, base));
             tell(self.distribution(line.metric, row, base));
         }
         tell(self.rate(row, base));
-        (tests, t)
+        judged
     }
 
     /// A test with its place among the windows becomes a finding.
@@ -231,26 +169,51 @@ impl Judge<'_> {
         self.stretch.recip().sqrt().max(1.0)
     }
 
-    fn level(&self, line: &Line<'_>, row: &SeriesSummary, base: &BaselineSeries) -> Option<(Standing, Test)> {
-        let usual = base.judged(line.said())?;
-        let by_speed = base.by_speed(line.said());
-        let current = if by_speed { row.speed_since(line.before)? } else { row.mean };
+    fn level(&self, line: &Line<'_>, row: &SeriesSummary, base: &BaselineSeries) -> Option<Level> {
+        // A season is one of windows of a length, and no average over many of them has a phase.
+        let in_phase = self.averaged.is_none() && (self.stretch - 1.0).abs() < 0.01;
+        let usual = if in_phase { base.expected(line.said(), self.span)? } else { *base.judged(line.said())? };
+        let current = if base.by_speed(line.said()) { row.speed_since(line.before)? } else { row.mean };
         let floor = RESOLUTION * usual.mean.abs().max(current.abs());
-        let width = self.width(row, floor, figure::wander(usual) * self.shorter());
-        let standing = figure::stand(usual, current, width)?;
+        let width = self.width(row, floor, figure::wander(&usual) * self.shorter());
+        let standing = figure::stand(&usual, current, width)?;
         let delta = current - usual.mean;
+        let effect = [1.0, CLEAR_SHARE].map(|share| self.matters(line, base, &usual, delta / share));
+        let test = Test { rule: Rule::Level, current, expected: usual.mean, effect, sd: usual.sd };
+        Some(Level { usual, width, standing, test })
+    }
+
+    /// Probability of the newest cycles taken together, where their mean lies as far off as that of one would have to.
+    fn together(&self, level: &Level, line: &Line<'_>, base: &BaselineSeries, before: &[i8]) -> Option<f64> {
+        if before.is_empty() {
+            return None;
+        }
+        let mean = recent::mean(before, level.standing.distance, self.drift.raise_m)?;
+        let standing = figure::stand_together(&level.usual, mean, before.len() + 1, level.width)?;
+        let delta = mean * figure::scale(&level.usual, level.width);
+        // A mean of many readings that scatter widely moves by some per cent all the time: here that alone is nothing.
+        let far = standing.outside && standing.t.abs() >= self.sieve && self.in_sd(line, base, delta) != Some(false);
+        (far && self.matters(line, base, &level.usual, delta)).then(|| standing.p())
+    }
+
+    /// Whether a level so far off its usual one is worth a word.
+    fn matters(&self, line: &Line<'_>, base: &BaselineSeries, usual: &Figure, delta: f64) -> bool {
+        let distance = delta.abs();
         let direction = line.metric.map_or(DriftDirection::Both, |metric| metric.drift_direction);
-        let sd_within = if by_speed { 0.0 } else { base.sd_within };
-        let effect = [1.0, CLEAR_SHARE].map(|share| {
-            let distance = delta.abs() / share;
-            let in_sd = sd_within > 0.0 && distance >= self.drift.effect_sd * sd_within;
-            let in_percent = usual.mean != 0.0 && distance >= self.drift.effect_percent / 100.0 * usual.mean.abs();
-            let from_nothing = usual.mean == 0.0 && sd_within == 0.0;
-            // A level that moved already while it was learned must move by both measures to be news.
-            let enough = if base.stable { in_sd || in_percent } else { (in_sd || sd_within == 0.0) && in_percent };
-            (enough || from_nothing) && beyond_own_floor(line.metric, distance) && thresholds::counts(direction, delta)
-        });
-        Some((standing, Test { rule: Rule::Level, current, expected: usual.mean, effect, sd: usual.sd }))
+        let in_sd = self.in_sd(line, base, delta);
+        let in_percent = usual.mean != 0.0 && distance >= self.drift.effect_percent / 100.0 * usual.mean.abs();
+        let from_nothing = usual.mean == 0.0 && in_sd.is_none();
+        // A level that moved already while it was learned, or that wanders from window to window, must move by both
+        // measures to be news: what it did so far is not all that it does.
+        let settled = base.stable && figure::wander(usual) <= 1.0;
+        let enough = if settled { in_sd == Some(true) || in_percent } else { in_sd.unwrap_or(true) && in_percent };
+        (enough || from_nothing) && beyond_own_floor(line.metric, distance) && thresholds::counts(direction, delta)
+    }
+
+    /// Whether a distance is large beside the scatter of the readings; nothing where they have none.
+    fn in_sd(&self, line: &Line<'_>, base: &BaselineSeries, delta: f64) -> Option<bool> {
+        let sd_within = if base.by_speed(line.said()) { 0.0 } else { base.sd_within };
+        (sd_within > 0.0).then(|| delta.abs() >= self.drift.effect_sd * sd_within)
     }
 
     fn spread(&self, metric: Option<&Metric>, row: &SeriesSummary, base: &BaselineSeries) -> Option<(Standing, Test)> {
@@ -293,6 +256,7 @@ impl Judge<'_> {
         let mut standing = figure::stand(distances, current, width).unwrap_or(Standing {
             // Too few windows to say how far apart they are by themselves: the threshold that was asked for decides.
             t: if asked.is_some() { 1e12 } else { 0.0 },
+            distance: 0.0,
             df: 1.0,
             outside: true,
         });

@@ -1,7 +1,7 @@
 //! Learns what normal is from cycles as they come.
 //!
 //! **Invariants.** Memory grows with series, never with cycles: of each series a few running sums are kept (Welford
-//! 1962), and where samples are compared a pool of at most [`POOL_MAX`]. What was learned depends only on the cycles and
+//! 1962), and where samples are compared a pool of at most [`super::pool::POOL_MAX`]. What was learned depends only on the cycles and
 //! their order. Cycles that failed teach nothing.
 
 use std::collections::BTreeMap;
@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::baseline::{BASELINE_FORMAT, Baseline, BaselineSeries, Figure, LearnedKind, Provenance};
-use super::detect::{distribution, student};
+use super::baseline::{BASELINE_FORMAT, Baseline, BaselineSeries, Provenance};
+use super::lesson::Lesson;
 use super::settings::LearnSettings;
-use super::summary::{SeriesSummary, SeriesTable};
-use super::window::held;
-use crate::time::{SECOND_NS, Span, Stamp};
+use super::summary::SeriesTable;
+use crate::time::{SECOND_NS, Span};
 
 /// One quality gate and how it went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,9 +37,6 @@ pub struct Material<'a> {
     pub failed: bool,
 }
 
-/// Most samples of one series that are pooled from all windows.
-pub const POOL_MAX: usize = 1024;
-
 /// Most series that a baseline learns; what comes beyond is counted and closes the gate `samples` (B1).
 pub const LEARNED_MAX: usize = 200_000;
 
@@ -49,12 +45,6 @@ const THIN_SHARE_MAX: f64 = 0.1;
 
 /// Largest share of cycles that may have failed.
 const FAILED_SHARE_MAX: f64 = 0.1;
-
-/// Windows in which a counter that never falls must rise.
-const RISING_MIN: u32 = 3;
-
-/// Windows pooled before distances are taken: before that the pool itself is still noise.
-const POOLED_FIRST: u32 = 5;
 
 /// Learns a baseline from cycles as they come; memory grows with series, not with cycles.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +57,8 @@ pub struct Learner {
     samples: u64,
     window_ns: i64,
     span: Option<Span>,
+    /// Span of the first window.
+    first: Option<Span>,
     /// Sorted by name. Not a tree: filled in order, as it is, a tree's nodes stay half empty, and lessons are large.
     series: Vec<(Arc<str>, Lesson)>,
 }
@@ -85,7 +77,7 @@ impl Learner {
         }
         let length = material.span.end.since_ns(material.span.start);
         if self.windows == 0 {
-            self.window_ns = length;
+            (self.window_ns, self.first) = (length, Some(material.span));
         } else if length != self.window_ns {
             self.other_length = self.other_length.saturating_add(1);
             return;
@@ -94,11 +86,13 @@ impl Learner {
         self.clean_since = self.clean_since.saturating_add(1);
         let span = self.span.get_or_insert(material.span);
         (span.start, span.end) = (span.start.min(material.span.start), span.end.max(material.span.end));
-        self.learn(material.series);
+        let since = self.first.map_or(0, |first| material.span.start.since_ns(first.start));
+        let number = since.checked_div(length).and_then(|number| usize::try_from(number).ok());
+        self.learn(material.series, number.unwrap_or(usize::MAX));
     }
 
     /// Goes through known series and rows side by side: both are sorted by name.
-    fn learn(&mut self, table: &SeriesTable) {
+    fn learn(&mut self, table: &SeriesTable, window: usize) {
         let room = LEARNED_MAX.saturating_sub(self.series.len());
         let mut fresh: Vec<(Arc<str>, Lesson)> = Vec::new();
         let mut known = self.series.iter_mut().peekable();
@@ -106,9 +100,9 @@ impl Learner {
             self.samples = self.samples.saturating_add(u64::from(row.n));
             while known.next_if(|(name, _)| *name < row.name).is_some() {}
             match known.peek_mut() {
-                Some((name, lesson)) if *name == row.name => lesson.push(row),
+                Some((name, lesson)) if *name == row.name => lesson.push(row, window),
                 Some(_) | None if fresh.len() < room => {
-                    fresh.push((Arc::clone(&row.name), Lesson::default().with(row)));
+                    fresh.push((Arc::clone(&row.name), Lesson::default().with(row, window)));
                 }
                 Some(_) | None => self.beyond = self.beyond.saturating_add(1),
             }
@@ -134,7 +128,7 @@ impl Learner {
     #[must_use]
     pub fn finish(&self, from: &str, by: &str, settings: &LearnSettings) -> (Option<Baseline>, Vec<Gate>) {
         let series: BTreeMap<_, _> =
-            self.series.iter().map(|(name, lesson)| (Arc::clone(name), lesson.finish(name))).collect();
+            self.series.iter().map(|(name, lesson)| (Arc::clone(name), lesson.finish(name, self.first))).collect();
         let gates = self.gates(&series, settings);
         let baseline = self.span.map(|span| Baseline {
             format: BASELINE_FORMAT,
@@ -205,265 +199,13 @@ impl Learner {
     }
 }
 
-/// Running mean and sum of squares of one figure over the windows.
-#[derive(Debug, Clone, Copy)]
-struct Tally {
-    k: u32,
-    mean: f64,
-    squares: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self { k: 0, mean: 0.0, squares: 0.0, min: f64::MAX, max: f64::MIN }
-    }
-}
-
-impl Tally {
-    fn push(&mut self, x: f64) {
-        self.k = self.k.saturating_add(1);
-        let before = x - self.mean;
-        self.mean = held(self.mean + before / f64::from(self.k));
-        self.squares = held(self.squares + before * (x - self.mean));
-        (self.min, self.max) = (self.min.min(x), self.max.max(x));
-    }
-
-    fn figure(&self, memory: f64) -> Figure {
-        if self.k == 0 {
-            return Figure::default();
-        }
-        let sd = if self.k < 2 { 0.0 } else { (self.squares.max(0.0) / f64::from(self.k - 1)).sqrt() };
-        Figure { k: self.k, mean: self.mean, sd: held(sd), min: self.min, max: self.max, memory }
-    }
-}
-
-/// A tally that also knows how its values follow one another.
-#[derive(Debug, Clone, Copy, Default)]
-struct Path {
-    tally: Tally,
-    /// Sum of (window number - its mean) x (value - its mean).
-    slope: f64,
-    first: f64,
-    previous: f64,
-    /// Sum of products of neighbours, relative to the first value.
-    products: f64,
-}
-
-impl Path {
-    fn push(&mut self, x: f64) {
-        let before = x - self.tally.mean;
-        if self.tally.k == 0 {
-            self.first = x;
-        } else {
-            self.products = held(self.products + (x - self.first) * (self.previous - self.first));
-        }
-        self.tally.push(x);
-        let k = f64::from(self.tally.k);
-        self.slope = held(self.slope + before * (k - 1.0) / 2.0);
-        self.previous = x;
-    }
-
-    fn figure(&self) -> Figure {
-        self.tally.figure(self.memory())
-    }
-
-    /// Correlation at lag 1.
-    fn memory(&self) -> f64 {
-        if self.tally.k < 4 || self.tally.squares <= 0.0 {
-            return 0.0;
-        }
-        let k = f64::from(self.tally.k);
-        let mean = self.tally.mean - self.first;
-        let last = self.previous - self.first;
-        let sum = self.products - mean * (2.0 * k * mean - last) + (k - 1.0) * mean * mean;
-        let memory = sum / self.tally.squares;
-        if memory.is_finite() { memory.clamp(-1.0, 1.0) } else { 0.0 }
-    }
-
-    /// What the values changed by along a straight line through all windows, and how likely that is by chance.
-    fn trend(&self) -> (f64, f64) {
-        let k = f64::from(self.tally.k);
-        let numbers = k * (k * k - 1.0) / 12.0;
-        if self.tally.k < 8 || self.tally.squares <= 0.0 {
-            return (0.0, 1.0);
-        }
-        let r2 = (self.slope * self.slope / (numbers * self.tally.squares)).min(1.0);
-        let t = (r2 * (k - 2.0) / (1.0 - r2).max(1e-12)).sqrt();
-        (held(self.slope / numbers * (k - 1.0)), student::two_sided(t, k - 2.0))
-    }
-}
-
-/// What is known of one series so far.
-#[derive(Debug, Clone, Default)]
-struct Lesson {
-    unit: Arc<str>,
-    level: Path,
-    speed: Path,
-    spread: Tally,
-    rate: Tally,
-    within: f64,
-    freedom: f64,
-    samples: u64,
-    extremes: [f64; 3],
-    newest: Option<(f64, Stamp)>,
-    changes: u64,
-    falls: u64,
-    /// Windows in which it rose.
-    rising: u32,
-    fractions: u32,
-    pool: Option<Box<Pool>>,
-}
-
-impl Lesson {
-    fn with(mut self, row: &SeriesSummary) -> Self {
-        self.push(row);
-        self
-    }
-
-    fn push(&mut self, row: &SeriesSummary) {
-        if self.unit.is_empty() && !row.unit.is_empty() {
-            self.unit = Arc::clone(&row.unit);
-        }
-        self.level.push(row.mean);
-        self.rate.push(f64::from(row.n));
-        if let Some(speed) = row.speed_since(self.newest) {
-            self.speed.push(speed);
-            self.rising = self.rising.saturating_add(u32::from(speed > 0.0));
-        }
-        // What happens between two windows counts like what happens within one.
-        if let Some((before, _)) = self.newest {
-            self.changes = self.changes.saturating_add(u64::from(row.first.total_cmp(&before).is_ne()));
-            self.falls = self.falls.saturating_add(u64::from(row.first < before));
-        }
-        self.newest = Some((row.last, row.last_at));
-        if let Some(spread) = row.ln_spread() {
-            self.spread.push(spread);
-        }
-        if row.n > 1 {
-            let freedom = f64::from(row.n - 1);
-            self.within = held(self.within + row.sd * row.sd * freedom);
-            self.freedom += freedom;
-        }
-        self.samples = self.samples.saturating_add(u64::from(row.n));
-        let k = f64::from(self.level.tally.k);
-        for (mean, x) in self.extremes.iter_mut().zip([row.min, row.max, row.last]) {
-            *mean = held(*mean + (x - *mean) / k);
-        }
-        self.changes = self.changes.saturating_add(u64::from(row.changes));
-        self.falls = self.falls.saturating_add(u64::from(row.falls));
-        let whole = [row.min, row.max, row.first, row.last].iter().all(|x| x.fract() == 0.0);
-        self.fractions = self.fractions.saturating_add(u32::from(!whole));
-        if !row.kept.is_empty() {
-            self.pool.get_or_insert_default().push(&row.kept);
-        }
-    }
-
-    fn finish(&self, name: &str) -> BaselineSeries {
-        let kind = self.kind(name);
-        let sd_within = if self.freedom > 0.0 { held((self.within / self.freedom).sqrt()) } else { 0.0 };
-        let stable = match kind {
-            LearnedKind::Counter => steady(&self.speed, 0.0),
-            LearnedKind::Constant | LearnedKind::Gauge | LearnedKind::Discrete => steady(&self.level, sd_within),
-        };
-        let upwards = self.rising > 0 && self.few_falls();
-        BaselineSeries {
-            kind,
-            unit: Arc::clone(&self.unit),
-            samples: self.samples,
-            sd_within,
-            level: self.level.figure(),
-            speed: upwards.then(|| self.speed.figure()),
-            spread: self.spread.figure(0.0),
-            rate: self.rate.figure(0.0),
-            extremes: self.extremes,
-            distance: self.pool.as_ref().map(|pool| pool.distances.figure(0.0)),
-            kept: self.pool.as_ref().map(|pool| pool.sorted()).unwrap_or_default(),
-            stable,
-        }
-    }
-
-    fn few_falls(&self) -> bool {
-        self.falls.saturating_mul(50) <= self.changes && self.level.tally.min >= 0.0
-    }
-
-    /// A counter hardly ever falls, is never negative and ends above where it began (unless it started again); it rises
-    /// in most windows, or, when it never falls, in some. It counts: its readings are whole numbers. One that is named as such
-    /// (`…_total`) needs to rise only once and may count in fractions; a level that creeps up while it is learned (the fill
-    /// of a disk in per cent) is still a level.
-    fn kind(&self, name: &str) -> LearnedKind {
-        let windows = self.level.tally.k;
-        if self.changes == 0 && self.level.tally.min >= self.level.tally.max {
-            return LearnedKind::Constant;
-        }
-        let named = name.ends_with("_total");
-        let often = self.rising.saturating_mul(2) > windows || (self.rising >= RISING_MIN && self.falls == 0);
-        let rising = (often && (named || self.fractions == 0)) || (self.rising > 0 && named);
-        let climbs = self.level.previous > self.level.first || self.falls > 0;
-        if rising && self.few_falls() && climbs {
-            return LearnedKind::Counter;
-        }
-        if self.fractions == 0 { LearnedKind::Discrete } else { LearnedKind::Gauge }
-    }
-}
-
-/// Whether a figure shows no trend that is both beyond chance and worth a word: half a standard deviation of the
-/// readings, or a twentieth of its level.
-fn steady(path: &Path, sd_within: f64) -> bool {
-    let (change, p) = path.trend();
-    let worth = (sd_within > 0.0 && change.abs() >= 0.5 * sd_within) || change.abs() >= 0.05 * path.tally.mean.abs();
-    !(p < 0.001 && worth)
-}
-
-/// Samples of all windows, and how far each window was from those before it.
-#[derive(Debug, Clone, Default)]
-struct Pool {
-    windows: u32,
-    seen: u64,
-    state: u64,
-    values: Vec<f64>,
-    distances: Tally,
-}
-
-impl Pool {
-    fn push(&mut self, kept: &[f64]) {
-        if self.windows >= POOLED_FIRST
-            && let Some(distance) = distribution::distance(kept, &self.sorted())
-        {
-            self.distances.push(distance);
-        }
-        self.windows = self.windows.saturating_add(1);
-        kept.iter().for_each(|value| self.offer(*value));
-    }
-
-    /// Algorithm R (Vitter 1985) with the generator SplitMix64, seeded by nothing: the same choice everywhere.
-    fn offer(&mut self, value: f64) {
-        self.seen = self.seen.saturating_add(1);
-        if self.values.len() < POOL_MAX {
-            self.values.push(value);
-            return;
-        }
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let draw = (z ^ (z >> 31)) % self.seen;
-        if let Some(slot) = usize::try_from(draw).ok().and_then(|draw| self.values.get_mut(draw)) {
-            *slot = value;
-        }
-    }
-
-    fn sorted(&self) -> Vec<f64> {
-        let mut values = self.values.clone();
-        values.sort_unstable_by(f64::total_cmp);
-        values
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Stamp;
+    use crate::watch::baseline::LearnedKind;
+    use crate::watch::pool::POOL_MAX;
+    use crate::watch::summary::SeriesSummary;
     use crate::watch::window::{Admission, Keep, Window};
 
     const LENGTH: i64 = 50 * SECOND_NS;

@@ -4,7 +4,7 @@ use super::baseline::Baseline;
 use super::decide::Case;
 use super::decision::{DataFault, NAMED_MAX};
 use super::detect::figure::WINDOWS_MIN;
-use super::judge::Lines;
+use super::line::Lines;
 use super::wording::list;
 
 /// Names told in one sentence.

@@ -6,7 +6,7 @@ use super::decide::{Case, severity};
 use super::decision::{Direction, Driver, Rule, Severity, Status};
 use super::detect::finding::{Finding, Strength};
 use super::detect::hysteresis::Track;
-use super::judge::Line;
+use super::line::Line;
 use super::registry::{Aggregate, Metric};
 use super::window::held;
 
@@ -166,6 +166,7 @@ fn standing(case: &Case<'_>, track: &Track, strength: Strength) -> String {
         return format!("; held for {} cycles without a usable reading", track.held);
     }
     match strength {
+        Strength::Proven => format!("; the last {} cycles taken together", case.settings.0.drift.raise_of),
         Strength::Broken | Strength::IfDiscovered if track.streak > 1 => {
             format!("; for {} cycles in a row", track.streak)
         }

@@ -16,6 +16,8 @@ pub const WINDOWS_MIN: u32 = 4;
 pub struct Standing {
     /// Distance in predictive standard deviations.
     pub t: f64,
+    /// Distance in standard deviations of a window.
+    pub distance: f64,
     /// Degrees of freedom.
     pub df: f64,
     /// Whether it lies outside the range that the windows had, widened.
@@ -50,14 +52,44 @@ pub fn stand(figure: &Figure, x: f64, width: Width) -> Option<Standing> {
         return None;
     }
     let k = f64::from(figure.k);
-    let sd = figure.sd.max(width.floor).max(f64::MIN_POSITIVE) * width.factor;
-    let t = (x - figure.mean) / (sd * (1.0 / width.averaged + 1.0 / k).sqrt());
+    let distance = finite((x - figure.mean) / scale(figure, width));
+    let t = finite(distance / (1.0 / width.averaged + 1.0 / k).sqrt());
     // An average of several windows ranges less far than one.
     let narrower = ((1.0 / width.averaged + 1.0 / k) / (1.0 + 1.0 / k)).sqrt();
     let centre = f64::midpoint(figure.min, figure.max);
     let half = (figure.max - figure.min) / 2.0 * width.factor * width.range * narrower;
     let outside = (x - centre).abs() > half + width.floor;
-    Some(Standing { t: if t.is_nan() { 0.0 } else { t.clamp(-1e12, 1e12) }, df: k - 1.0, outside })
+    Some(Standing { t, distance, df: k - 1.0, outside })
+}
+
+/// The standard deviation of a window that distances are measured in.
+#[must_use]
+pub fn scale(figure: &Figure, width: Width) -> f64 {
+    figure.sd.max(width.floor).max(f64::MIN_POSITIVE) * width.factor
+}
+
+fn finite(distance: f64) -> f64 {
+    if distance.is_nan() { 0.0 } else { distance.clamp(-1e12, 1e12) }
+}
+
+/// Where `cycles` cycles of a mean `distance` stand, taken together.
+#[must_use]
+pub fn stand_together(figure: &Figure, distance: f64, cycles: usize, width: Width) -> Option<Standing> {
+    let x = figure.mean + distance * scale(figure, width);
+    stand(figure, x, Width { averaged: effective(cycles, figure.memory.max(0.0)), ..width })
+}
+
+/// How many independent windows so many windows in a row are worth when each resembles the one before: variance of the mean
+/// of an AR(1) process with that correlation.
+#[must_use]
+pub fn effective(cycles: usize, memory: f64) -> f64 {
+    let cycles = f64::from(u32::try_from(cycles.max(1)).unwrap_or(u32::MAX));
+    let (mut sum, mut lag, mut power) = (1.0, 1.0, memory);
+    while lag < cycles {
+        sum += 2.0 * (1.0 - lag / cycles) * power;
+        (lag, power) = (lag + 1.0, power * memory);
+    }
+    cycles / sum
 }
 
 /// How much wider than their number says the windows must be taken because each resembles the one before: the factor on
@@ -94,6 +126,17 @@ mod tests {
         let many = stand(&figure(), 11.5, Width { averaged: 25.0, ..PLAIN }).unwrap();
         assert!(!single.outside && many.outside);
         assert!((many.t - 1.5 / 0.08_f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn windows_in_a_row_are_worth_less_the_more_they_resemble_one_another() {
+        assert!((effective(3, 0.0) - 3.0).abs() < 1e-12 && (effective(3, 1.0) - 1.0).abs() < 1e-12);
+        // By hand: (3 + 2 * (2 * 0.5 + 0.25)) / 9 of the variance of one.
+        assert!((effective(3, 0.5) - 9.0 / 5.5).abs() < 1e-12);
+        assert!((effective(0, 0.5) - 1.0).abs() < 1e-12);
+        let three = stand_together(&figure(), 2.0, 3, PLAIN).unwrap();
+        assert!((three.t - 2.0 / (1.0 / 3.0 + 0.04_f64).sqrt()).abs() < 1e-12 && three.outside);
+        assert!(!stand_together(&figure(), 1.7, 3, PLAIN).unwrap().outside);
     }
 
     #[test]

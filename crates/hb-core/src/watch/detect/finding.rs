@@ -7,6 +7,8 @@ use crate::watch::decision::{Direction, Rule};
 pub enum Strength {
     /// The rule is broken, whatever other series do.
     Broken,
+    /// The newest cycles, taken together, leave no doubt: it is raised without a further vote.
+    Proven,
     /// The rule is broken if the finding's p is a discovery among all tests of the cycle; else it lingers.
     IfDiscovered,
     /// Too little to raise, too much to clear.
@@ -34,6 +36,8 @@ pub struct Finding {
     pub sigmas: Option<f64>,
     /// Probability without any change.
     pub p: Option<f64>,
+    /// The same of the newest cycles taken together, where these lie far enough off.
+    pub together: Option<f64>,
     /// Rank: larger is worse.
     pub score: f64,
 }
@@ -51,6 +55,7 @@ impl Finding {
             limit: None,
             sigmas: None,
             p: None,
+            together: None,
             score: 1.0,
         }
     }

@@ -28,6 +28,8 @@ impl Pace {
 /// What a cycle showed of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
+    /// Broken, that way, with enough evidence to be raised without a vote.
+    Proven(Direction),
     /// Broken, that way.
     Broken(Direction),
     /// Neither broken nor clean.
@@ -94,7 +96,7 @@ impl Track {
                 self.streak = 0;
                 return (self.held <= of).then_some(self);
             }
-            Seen::Broken(direction) => self.broken(direction, now),
+            Seen::Proven(direction) | Seen::Broken(direction) => self.broken(direction, now),
             Seen::Lingering | Seen::Clean => {
                 self.bits <<= 1;
                 self.streak = if lingering_counts { self.streak.saturating_add(1) } else { 0 };
@@ -102,7 +104,7 @@ impl Track {
             }
         }
         self.held = 0;
-        self.raised |= (self.bits & mask).count_ones() >= pace.raise_m.clamp(1, of);
+        self.raised |= matches!(seen, Seen::Proven(_)) || (self.bits & mask).count_ones() >= pace.raise_m.clamp(1, of);
         // A breach that the next cycle will have forgotten is of no use any more, nor is one of a run that is broken.
         let in_a_row = pace.raise_m >= of;
         let useful = if in_a_row { self.bits & 1 } else { mask >> 1 };
@@ -129,7 +131,7 @@ mod tests {
 
     const PACE: Pace = Pace { raise_m: 2, raise_of: 3, clear_after: 2 };
 
-    /// `b` broken upwards, `d` downwards, `l` lingering, `c` clean, `h` held; the answer has `.` gone, `p` pending, `R` raised.
+    /// `b` broken upwards, `d` downwards, `P` proven upwards, `l` lingering, `c` clean, `h` held; the answer has `.` gone, `p` pending, `R` raised.
     fn run(seen: &str, pace: Pace) -> String {
         let mut track: Option<Track> = None;
         let step = |(at, c): (u64, char)| {
@@ -137,13 +139,14 @@ mod tests {
             let seen = match c {
                 'b' => Seen::Broken(Direction::Up),
                 'd' => Seen::Broken(Direction::Down),
+                'P' => Seen::Proven(Direction::Up),
                 'l' => Seen::Lingering,
                 'c' => Seen::Clean,
                 _ => Seen::Held,
             };
-            let open = track
-                .take()
-                .or_else(|| matches!(seen, Seen::Broken(_)).then(|| Track::open(Rule::Level, now.0, now.1)));
+            let open = track.take().or_else(|| {
+                matches!(seen, Seen::Broken(_) | Seen::Proven(_)).then(|| Track::open(Rule::Level, now.0, now.1))
+            });
             track = open.and_then(|open| open.step(seen, pace, now));
             track.as_ref().map_or('.', |track| if track.raised { 'R' } else { 'p' })
         };
@@ -157,6 +160,8 @@ mod tests {
         assert_eq!(run("bblllcc", PACE), "pRRRRR.");
         assert_eq!(run("blb", PACE), "ppR");
         assert_eq!(run("bd", PACE), "pp");
+        assert_eq!(run("Pccb", PACE), "RR.p");
+        assert_eq!(run("dPcc", PACE), "pRR.");
         assert_eq!(run("bbd", PACE), "pRR");
     }
 
