@@ -13,10 +13,12 @@
 //! | source | position | can be read again | module |
 //! |---|---|---|---|
 //! | a file, growing or complete | bytes, across rotated files | yes | [`file`] |
+//! | a table as a file | bytes of its lines, across its versions | yes, the version that is there | [`table`] |
 //! | a recording at a speed | as its file | yes | [`replay`] |
 //! | standard input | bytes | no | [`stdin`] |
 //! | a program's output | bytes, across its runs | no | [`command`] |
 //! | messages of an MQTT broker | messages | no; what no record has yet, the broker sends again | [`mqtt`] |
+//! | syslog, by socket | messages | no; as a file, yes | [`syslog`] |
 //! | this machine | milliseconds since 1970 | each node observes it | [`host`] |
 //!
 //! Bytes become lines in `feed`, lines become items in [`format`](mod@format), and [`conformance`] checks the laws.
@@ -31,6 +33,8 @@ pub mod mqtt;
 pub mod replay;
 pub mod spec;
 pub mod stdin;
+pub mod syslog;
+pub mod table;
 
 mod feed;
 mod items;

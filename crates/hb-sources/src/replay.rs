@@ -12,8 +12,9 @@ use hb_core::mark::Mark;
 use hb_core::time::Stamp;
 use hb_core::watch::sample::Batch;
 
-use crate::file::{Begin, FileSource, FileSpec, Follow};
+use crate::file::{Begin, FileSpec, Follow};
 use crate::format::Format;
+use crate::spec::of_file;
 use crate::{Limits, Polled, Rereads, Source, SourceError, wall};
 
 /// How fast a recording is replayed.
@@ -43,9 +44,8 @@ pub struct ReplaySpec {
 pub const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 /// Replays a file.
-#[derive(Debug)]
 pub struct ReplaySource {
-    file: FileSource,
+    file: Box<dyn Source>,
     /// Nanoseconds of event time per nanosecond; `None` when unpaced.
     factor: Option<f64>,
     /// Read, but not yet due.
@@ -69,7 +69,7 @@ impl ReplaySource {
             }
         };
         let spec = FileSpec { path: spec.path, format: spec.format, follow: Follow::Complete, begin: Begin::Start };
-        Ok(Self { file: FileSource::new(spec, limits), factor, pending: None, anchor: None })
+        Ok(Self { file: of_file(spec, limits), factor, pending: None, anchor: None })
     }
 
     /// When a sample of event time `at` is due; sets the pace by it when there is none yet or after a long pause.

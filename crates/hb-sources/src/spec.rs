@@ -7,6 +7,8 @@ use crate::host::{HostSource, HostSpec};
 use crate::mqtt::{MqttSource, MqttSpec};
 use crate::replay::{ReplaySource, ReplaySpec, Speed};
 use crate::stdin::StdinSource;
+use crate::syslog::{SyslogSource, SyslogSpec};
+use crate::table::{self, TableSource};
 use crate::{Limits, Source, SourceError};
 
 /// Where telemetry is to come from.
@@ -24,6 +26,8 @@ pub enum SourceSpec {
     Command(CommandSpec),
     /// Messages of an MQTT broker.
     Mqtt(MqttSpec),
+    /// Syslog that is received.
+    Syslog(SyslogSpec),
 }
 
 impl SourceSpec {
@@ -51,7 +55,16 @@ impl SourceSpec {
             }
             Self::Command(command) => format!("command {}", command.argv.join(" ")),
             Self::Mqtt(mqtt) => format!("MQTT topic {} at {}", mqtt.topic, mqtt.broker.place()),
+            Self::Syslog(syslog) => format!("syslog at {}", syslog.listen.place()),
         }
+    }
+}
+
+/// A file, as lines or as a table.
+pub(crate) fn of_file(file: FileSpec, limits: Limits) -> Box<dyn Source> {
+    match table::form(&file.format) {
+        Some(form) => Box::new(TableSource::new(file, form, limits)),
+        None => Box::new(FileSource::new(file, limits)),
     }
 }
 
@@ -61,7 +74,12 @@ impl SourceSpec {
 /// [`SourceError::Invalid`] when it can never be read.
 pub fn open(spec: &SourceSpec, limits: Limits) -> Result<Box<dyn Source>, SourceError> {
     Ok(match spec {
-        SourceSpec::File(file) => Box::new(FileSource::new(file.clone(), limits)),
+        SourceSpec::File(file) => of_file(file.clone(), limits),
+        SourceSpec::Stdin(format) | SourceSpec::Command(CommandSpec { format, .. })
+            if table::form(format).is_some() =>
+        {
+            return Err(SourceError::Invalid("a table is read from a file: give its path".to_owned()));
+        }
         SourceSpec::Stdin(format) => Box::new(
             StdinSource::new(*format, limits)
                 .map_err(|error| SourceError::Invalid(format!("cannot use standard input: {error}")))?,
@@ -73,5 +91,6 @@ pub fn open(spec: &SourceSpec, limits: Limits) -> Result<Box<dyn Source>, Source
         }
         SourceSpec::Command(command) => Box::new(CommandSource::new(command.clone(), limits)),
         SourceSpec::Mqtt(mqtt) => Box::new(MqttSource::new(mqtt.clone(), limits)),
+        SourceSpec::Syslog(syslog) => Box::new(SyslogSource::new(syslog.clone(), limits)),
     })
 }

@@ -3,7 +3,6 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stderr,
-    clippy::indexing_slicing,
     reason = "a test that cannot go on says so by panicking, and says when it was not run"
 )]
 

@@ -67,7 +67,7 @@ impl Decoder {
         let cells = csv::cells(text).filter(|cells| cells.len() == ranges.len())?;
         let range = |column: usize| ranges.get(column).cloned();
         match self.layout.as_ref()? {
-            Layout::Json => None,
+            Layout::Json | Layout::Syslog(_) | Layout::Http(_) => None,
             Layout::Events(columns) => {
                 let name = cells.get(columns.name).filter(|name| !name.is_empty())?;
                 let time = columns.time.and_then(range);

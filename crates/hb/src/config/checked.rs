@@ -10,6 +10,7 @@ use hb_core::watch::settings::WatchSettings;
 use hb_sources::file::Begin;
 use hb_sources::format::Format;
 use hb_sources::mqtt::MqttSpec;
+use hb_sources::syslog::SyslogSpec;
 
 /// Everything that a node runs by.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,6 +138,8 @@ pub enum SourceConfig {
     },
     /// Messages of an MQTT broker.
     Mqtt(MqttSpec),
+    /// Syslog that is received.
+    Syslog(SyslogSpec),
 }
 
 /// One line of a telemetry schema's `field_mapping`.

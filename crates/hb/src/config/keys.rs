@@ -89,11 +89,26 @@ impl Key {
 }
 
 /// Sources of this version.
-pub const SOURCES: &[&str] = &["host", "file", "file_replay", "replay", "command", "mqtt"];
+pub const SOURCES: &[&str] = &["host", "file", "file_replay", "replay", "command", "mqtt", "syslog"];
 /// Sources of the original that this version does not have.
-pub const SOURCES_ABSENT: &[&str] = &["syslog", "kafka"];
+pub const SOURCES_ABSENT: &[&str] = &["kafka"];
 /// Forms of telemetry.
-pub const FORMATS: &[&str] = &["auto", "jsonl", "csv", "wide"];
+pub const FORMATS: &[&str] = &[
+    "auto",
+    "jsonl",
+    "csv",
+    "wide",
+    "custom_tabular",
+    "syslog",
+    "nasa_http_tsv",
+    "pba_excel",
+    "smap_msl",
+    "cmapss",
+    "cmapss_fd001",
+    "cmapss_fd002",
+    "cmapss_fd003",
+    "cmapss_fd004",
+];
 /// Units of time.
 pub const TIME_UNITS: &[&str] = &["seconds", "millis", "micros", "nanos"];
 /// What to do with events without a time.
@@ -154,7 +169,10 @@ pub const KEYS: &[Key] = &[
         "Where telemetry comes from; where not given: `command` with `command`, `file` with `path`, else `host`.",
         "watching nothing",
     ),
-    key("path", Own, Path, "").says("File of the sources `file` and `replay`; `-` is standard input.", "watching nothing"),
+    key("path", Own, Path, "").says(
+        "File of the sources `file` and `replay`, `-` is standard input; of `syslog` a file, a socket (/dev/log) or udp://, tcp:// with ADDRESS:PORT.",
+        "watching nothing",
+    ),
     key("command", Own, Argv, "")
         .says("Program of the source `command`: a list of arguments, or one text given to `sh -c`.", "telemetry that no file has"),
     key("broker", Watch, Text, "").says(

@@ -7,7 +7,7 @@ use hb_core::journal::Hash;
 use hb_core::watch::settings::{AlertOn, DriftSettings, LearnSettings, WatchSettings};
 
 use hb_sources::file::Begin;
-use hb_sources::format::{Format, FormatChoice, NoTime, TimeUnit};
+use hb_sources::format::{Format, FormatChoice, NoTime, TableForm, TimeUnit};
 
 use super::checked::{Reports, SinkConfig, SourceConfig, WatchConfig};
 use super::raw::cut;
@@ -150,11 +150,17 @@ fn source(reader: &mut Reader<'_>, watch: &str) -> SourceConfig {
     };
     // Read whatever the source: a value that is wrong is told also where it would have no effect.
     let (step, speed, begin) = (step(reader), reader.number("speed").unwrap_or(1.0), begin(reader));
+    let broker = network::said(reader);
     useless(reader, kind);
     let piped = matches!(kind, "command" | "mqtt") || path.as_deref() == Some(Path::new("-"));
-    let format = format(reader, if piped { NoTime::Arrival } else { NoTime::Fault });
+    let usual = match (kind, piped) {
+        ("syslog", _) => NoTime::Usual,
+        (_, true) => NoTime::Arrival,
+        (_, false) => NoTime::Fault,
+    };
+    let format = format(reader, usual);
     let path = path.unwrap_or_else(|| {
-        if uses(kind).contains(&"path") {
+        if uses(kind).contains(&"path") && kind != "syslog" {
             let help = "say which file, or `-` for standard input";
             reader.missing("path", &format!("the source `{kind}` needs a `path`"), help);
         }
@@ -169,7 +175,8 @@ fn source(reader: &mut Reader<'_>, watch: &str) -> SourceConfig {
             }
             SourceConfig::Command { argv: argv.unwrap_or_default(), format }
         }
-        "mqtt" => SourceConfig::Mqtt(network::mqtt(reader, watch, format)),
+        "syslog" => network::syslog(reader, format, begin),
+        "mqtt" => SourceConfig::Mqtt(network::mqtt(reader, broker, watch, format)),
         _ => SourceConfig::Host { step },
     }
 }
@@ -184,7 +191,7 @@ fn step(reader: &mut Reader<'_>) -> Duration {
 /// Which keys say where a source of that kind is.
 fn uses(kind: &str) -> &'static [&'static str] {
     match kind {
-        "file" | "file_replay" | "replay" => &["path"],
+        "file" | "file_replay" | "replay" | "syslog" => &["path"],
         "command" => &["command"],
         "mqtt" => &["broker", "topic", "qos"],
         _ => &[],
@@ -218,7 +225,14 @@ fn format(reader: &mut Reader<'_>, no_time: NoTime) -> Format {
     let choice = match reader.choice("format") {
         "jsonl" => FormatChoice::Jsonl,
         "csv" => FormatChoice::Csv,
-        "wide" => FormatChoice::WideCsv,
+        "wide" | "custom_tabular" => FormatChoice::WideCsv,
+        "syslog" => FormatChoice::Syslog,
+        "nasa_http_tsv" => FormatChoice::NasaHttp,
+        "pba_excel" => FormatChoice::Table(TableForm::PbaExcel),
+        "smap_msl" => FormatChoice::Table(TableForm::SmapMsl),
+        "cmapss" | "cmapss_fd001" | "cmapss_fd002" | "cmapss_fd003" | "cmapss_fd004" => {
+            FormatChoice::Table(TableForm::Cmapss)
+        }
         _ => FormatChoice::Auto,
     };
     let time_unit = match reader.choice("time_unit") {

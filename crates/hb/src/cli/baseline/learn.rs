@@ -11,7 +11,7 @@ use hb_core::watch::baseline::{Baseline, Gate, Learner, Material};
 use hb_core::watch::decision::Status;
 use hb_core::watch::settings::WatchSettings;
 use hb_sources::file::Begin;
-use hb_sources::format::{Format, NoTime};
+use hb_sources::format::{Format, FormatChoice, NoTime};
 use hb_sources::{Polled, SourceError};
 use serde::Serialize;
 
@@ -202,6 +202,7 @@ fn format(source: &SourceConfig) -> Format {
         | SourceConfig::Replay { format, .. }
         | SourceConfig::Command { format, .. } => *format,
         SourceConfig::Mqtt(mqtt) => Format { no_time: NoTime::Usual, ..mqtt.format },
+        SourceConfig::Syslog(_) => Format { choice: FormatChoice::Syslog, ..Format::default() },
         SourceConfig::Host { .. } => Format::default(),
     }
 }
