@@ -127,13 +127,11 @@ impl Feed {
                 self.too_long(b, &head);
                 continue;
             }
-            let offset = u32::try_from(self.position - b.start).expect("batches end before 2^31");
-            let unread = self.buffer.get(self.from..self.to).unwrap_or_default();
-            let reach = unread.get(..self.line_max.saturating_add(1)).unwrap_or(unread);
-            if let Some(count) = b.decoder.fast(reach, offset, b.items) {
-                self.took(count);
+            if self.usual(b) {
                 continue;
             }
+            let offset = u32::try_from(self.position - b.start).expect("batches end before 2^31");
+            let unread = self.buffer.get(self.from..self.to).unwrap_or_default();
             let searched = self.searched.saturating_sub(self.from);
             let found = unread.get(searched..).and_then(|rest| memchr::memchr(b'\n', rest)).map(|at| searched + at);
             match found {
@@ -161,6 +159,27 @@ impl Feed {
                 }
             }
         }
+    }
+
+    /// Hands on lines of the usual shape as far as they reach, and says whether there was one. Places are counted in variables of
+    /// its own, written back once: the next line waits for nothing but the end of this one.
+    fn usual(&mut self, b: &mut Batching<'_>) -> bool {
+        let unread = self.buffer.get(self.from..self.to).unwrap_or_default();
+        let first = self.position - b.start;
+        let most = (b.stop - self.position).min((OFFSET_MAX + 1).saturating_sub(first));
+        let (mut taken, mut lines) = (0, 0);
+        while (taken as u64) < most && b.items.len() < b.items_max {
+            let rest = unread.get(taken..).unwrap_or_default();
+            let reach = rest.get(..self.line_max.saturating_add(1)).unwrap_or(rest);
+            let Ok(offset) = u32::try_from(first + taken as u64) else { break };
+            let Some(count) = b.decoder.fast(reach, offset, b.items) else { break };
+            taken += count;
+            lines += 1;
+        }
+        self.from += taken;
+        self.position += taken as u64;
+        self.lines += lines;
+        lines > 0
     }
 
     /// Hands on the last line of a source that is complete, if there is one.

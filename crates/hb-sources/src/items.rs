@@ -23,7 +23,7 @@ pub(crate) struct Items {
 impl Items {
     /// Makes room at once where many samples are to come.
     pub(crate) fn make_room(&mut self, samples_max: usize) {
-        const ROOM_MAX: usize = 16_384;
+        const ROOM_MAX: usize = 4_096;
         if self.samples.capacity() == 0 {
             self.samples.reserve_exact(samples_max.min(ROOM_MAX));
         }

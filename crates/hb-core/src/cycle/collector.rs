@@ -273,6 +273,26 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         Place::Into(self.window(index, position, token))
     }
 
+    /// The open cycle of the sample before, with the times that belong to it: a sample at `position` or behind it that is dated
+    /// within them goes there, neither late nor too far ahead, and closes nothing. Nothing when more than its time is to be
+    /// looked at. What is put there is to be told with [`Self::counted`].
+    pub fn lane(&mut self, position: u64) -> Option<(Span, &mut W)> {
+        let horizon = self.horizons.last().filter(|(from, _)| position >= *from && position >= self.closed)?.1;
+        let (index, span) = self.hot;
+        self.next.filter(|next| self.anchored && index >= *next)?;
+        let open = self.open.get_mut(self.hot_place).filter(|open| open.index == index)?;
+        let end = span.end.min(self.due_at).min(horizon);
+        Some((Span { start: span.start, end }, &mut open.window))
+    }
+
+    /// Counts samples put into a [`Self::lane`], dated up to `newest`.
+    pub fn counted(&mut self, samples: u64, newest: Stamp) {
+        self.delivered += samples;
+        if samples > 0 && self.max_at.is_none_or(|max| newest > max) {
+            self.max_at = Some(newest);
+        }
+    }
+
     fn warm(&mut self, at: Stamp) -> i64 {
         let index = self.index_of(at);
         self.hot = (index, Span { start: self.start_of(index), end: self.start_of(index.saturating_add(1)) });

@@ -72,6 +72,12 @@ impl Series {
         self.slots.get(place).copied()
     }
 
+    /// What a slot stands for, if that has been looked up.
+    #[inline]
+    pub(super) fn known(&self, slot: u32) -> Option<&Slot> {
+        self.slots.get(usize::try_from(slot).ok()?)
+    }
+
     /// Unit of a slot's readings after conversion; empty where none is known.
     pub(super) fn unit(&self, slot: u32) -> Arc<str> {
         usize::try_from(slot).ok().and_then(|place| self.units.get(place)).cloned().unwrap_or_default()

@@ -203,15 +203,23 @@ impl Watcher {
         let mut out = Vec::new();
         let mut faults = batch.faults.iter().peekable();
         let token = &batch.start.token;
-        for sample in &batch.samples {
+        let mut left = batch.samples.as_slice();
+        while let Some((sample, after)) = left.split_first() {
             while let Some(fault) = faults.next_if(|fault| fault.offset < sample.offset) {
                 self.collector.fault(batch.start.position.saturating_add(u64::from(fault.offset)), fault.cause);
             }
             let position = batch.start.position.saturating_add(u64::from(sample.offset));
+            let until = faults.peek().map_or(u32::MAX, |fault| fault.offset);
+            let taken = self.run(position, left, until);
+            if taken > 0 {
+                left = left.get(taken..).unwrap_or_default();
+                continue;
+            }
             while let Some(closing) = self.collector.due(position, token, sample.at, now) {
                 self.close(closing, &mut out);
             }
             self.put(position, token, *sample);
+            left = after;
         }
         for fault in faults {
             self.collector.fault(batch.start.position.saturating_add(u64::from(fault.offset)), fault.cause);
@@ -239,7 +247,27 @@ impl Watcher {
         out
     }
 
-    #[inline]
+    /// Puts samples in for as long as they belong to the cycle of the sample before, feed a series as it was fed before, and stand
+    /// no further than `until`: of these nothing but the time needs to be looked at. Gives how many there were.
+    fn run(&mut self, position: u64, samples: &[Sample], until: u32) -> usize {
+        let Some((span, bin)) = self.collector.lane(position) else { return 0 };
+        let series_max = self.settings.series_max;
+        let (mut taken, mut newest) = (0_usize, span.start);
+        for sample in samples {
+            let Some(slot) = self.series.known(sample.slot) else { break };
+            let Some(conversion) = slot.conversion else { break };
+            if !span.holds(sample.at) || sample.offset > until || bin.feeders.get(slot.index) != Some(&slot.feeder) {
+                break;
+            }
+            let rule = Admission { series_max, keep: slot.keep };
+            bin.window.push(slot.index, sample.at, conversion.apply(sample.value), rule);
+            newest = newest.max(sample.at);
+            taken = taken.saturating_add(1);
+        }
+        self.collector.counted(taken as u64, newest);
+        taken
+    }
+
     fn put(&mut self, position: u64, token: &Arc<str>, sample: Sample) {
         let Some(slot) = self.series.slot(sample.slot, &self.names) else { return };
         let Place::Into(bin) = self.collector.place(position, token, sample.at) else { return };

@@ -136,8 +136,8 @@ impl Moments {
         let distance = value - self.first;
         self.sum += distance;
         self.squares += distance * distance;
-        self.min = self.min.min(value);
-        self.max = self.max.max(value);
+        self.min = if value < self.min { value } else { self.min };
+        self.max = if value > self.max { value } else { self.max };
         if let Some(kept) = &mut self.kept {
             kept.offer(self.n, value);
         }
@@ -154,17 +154,17 @@ impl Moments {
         self.kept = (keep == Keep::Samples).then(|| Box::new(Kept { state: 0, values: vec![value] }));
     }
 
+    /// Without branches on the value: whether a reading rises or falls is what nobody can foresee.
     #[inline]
     fn follow(&mut self, at: Stamp, value: f64) {
         let rise = value - self.last;
-        if rise > 0.0 {
-            self.changes = self.changes.saturating_add(1);
-            self.increase += rise;
-        } else if rise < 0.0 {
-            self.changes = self.changes.saturating_add(1);
-            self.falls = self.falls.saturating_add(1);
-            self.increase += value.max(0.0);
-        }
+        let changed = u32::from(rise != 0.0);
+        let fell = changed & u32::from(rise.is_sign_negative());
+        self.changes = self.changes.saturating_add(changed);
+        self.falls = self.falls.saturating_add(fell);
+        // As whole numbers, for which there is a choice without a jump.
+        let after_reset = if value.is_sign_negative() { 0 } else { value.to_bits() };
+        self.increase += f64::from_bits(if fell == 1 { after_reset } else { rise.to_bits() });
         (self.last, self.last_at) = (value, at);
     }
 

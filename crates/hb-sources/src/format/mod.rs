@@ -5,13 +5,11 @@
 
 #[cfg(test)]
 mod agreement;
-pub(crate) mod csv;
-mod http_log;
+mod csv;
 pub(crate) mod json;
 pub(crate) mod locate;
 pub(crate) mod number;
 pub(crate) mod stamp;
-pub(crate) mod syslog;
 mod wide;
 
 use std::borrow::Cow;
@@ -24,8 +22,7 @@ pub use stamp::TimeUnit;
 use crate::items::Items;
 use crate::names::{Names, Refused};
 use csv::Columns;
-use http_log::HttpLog;
-use syslog::Syslog;
+use stamp::Before;
 use wide::Wide;
 
 /// Which format a source has.
@@ -41,23 +38,6 @@ pub enum FormatChoice {
     Csv,
     /// A header, one time column, one column a series.
     WideCsv,
-    /// Lines of syslog.
-    Syslog,
-    /// Requests to a web server, separated by tabs.
-    NasaHttp,
-    /// A table that is read as a whole.
-    Table(TableForm),
-}
-
-/// Files that are tables with a form of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TableForm {
-    /// Metrics with their current values, as a workbook or as CSV.
-    PbaExcel,
-    /// A channel of the SMAP and MSL telemetry, as an array or as CSV.
-    SmapMsl,
-    /// Engines over their lives: unit, cycle, three settings, 21 sensors.
-    Cmapss,
 }
 
 /// What to do with an event that has no time.
@@ -109,10 +89,6 @@ enum Layout {
     Json,
     Events(Columns),
     Wide(Wide),
-    /// Syslog.
-    Syslog(Syslog),
-    /// Requests.
-    Http(HttpLog),
 }
 
 /// A line that found no room for its names: finish the batch, forget the names, read it again.
@@ -125,6 +101,8 @@ pub(crate) struct Decoder {
     format: Format,
     layout: Option<Layout>,
     pub(crate) names: Names,
+    /// The time of the line before.
+    before: Before,
     /// The time of events without one, where that is allowed.
     pub(crate) arrival: Stamp,
     /// Whether the layout has no time at all: no time column, or a first JSON event without one.
@@ -133,7 +111,8 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     pub(crate) fn new(format: Format, names_max: usize) -> Self {
-        Self { format, layout: None, names: Names::new(names_max), arrival: Stamp(0), timeless: false }
+        let (names, before) = (Names::new(names_max), Before::default());
+        Self { format, layout: None, names, before, arrival: Stamp(0), timeless: false }
     }
 
     /// Another file begins: the next line decides the layout.
@@ -169,7 +148,7 @@ impl Decoder {
     pub(crate) fn fast(&mut self, bytes: &[u8], offset: u32, items: &mut Items) -> Option<usize> {
         match self.layout.as_mut()? {
             Layout::Json => {
-                let plain = json::fast(bytes, &self.names, self.format.time_unit)?;
+                let plain = json::fast(bytes, &self.names, self.format.time_unit, &mut self.before)?;
                 let unit = plain.unit.filter(|unit| !unit.is_empty());
                 let slot = match plain.guess.and_then(|guess| self.names.confirm(guess, unit)) {
                     Some(slot) => slot,
@@ -188,7 +167,6 @@ impl Decoder {
                 Some(plain.length)
             }
             Layout::Wide(wide) => wide.fast(bytes, offset, self.format.time_unit, items),
-            Layout::Syslog(_) | Layout::Http(_) => None,
         }
     }
 
@@ -215,7 +193,7 @@ impl Decoder {
         if self.layout.is_none() && self.lay_out(text) == Header::Yes {
             return match &self.layout {
                 Some(Layout::Wide(wide)) => wide.check(self.names.max()).map_err(Refused::Fault),
-                Some(Layout::Json | Layout::Events(_) | Layout::Syslog(_) | Layout::Http(_)) | None => Ok(()),
+                Some(Layout::Json | Layout::Events(_)) | None => Ok(()),
             };
         }
         let json = self.format.choice == FormatChoice::Auto && text.trim_start().starts_with('{');
@@ -230,8 +208,6 @@ impl Decoder {
                 );
             }
             Some(Layout::Events(columns)) if !json => columns.event(text, unit_of_time),
-            Some(Layout::Syslog(syslog)) => syslog.event(text, self.arrival),
-            Some(Layout::Http(columns)) => return columns.row((text, offset), unit_of_time, &mut self.names, items),
             Some(_) | None => json::careful(text, unit_of_time),
         };
         let event = event.map_err(Refused::Fault)?;
@@ -252,13 +228,8 @@ impl Decoder {
         let (layout, header) = match self.format.choice {
             FormatChoice::Jsonl => (Layout::Json, Header::No),
             FormatChoice::WideCsv => (Layout::Wide(Wide::of(line)), Header::Yes),
-            FormatChoice::Syslog => (Layout::Syslog(Syslog::new()), Header::No),
-            FormatChoice::NasaHttp => match HttpLog::of_header(line) {
-                Some(columns) => (Layout::Http(columns), Header::Yes),
-                None => (Layout::Http(HttpLog::usual()), Header::No),
-            },
             FormatChoice::Auto if line.trim_start().starts_with('{') => (Layout::Json, Header::No),
-            FormatChoice::Auto | FormatChoice::Csv | FormatChoice::Table(_) => match Columns::of_header(line) {
+            FormatChoice::Auto | FormatChoice::Csv => match Columns::of_header(line) {
                 Some(columns) => (Layout::Events(columns), Header::Yes),
                 None if self.format.choice == FormatChoice::Auto && wide::is_header(line) => {
                     (Layout::Wide(Wide::of(line)), Header::Yes)
@@ -273,7 +244,7 @@ impl Decoder {
         self.timeless = match &layout {
             Layout::Json => json::careful(line, unit).is_ok_and(|event| event.at.is_none()),
             Layout::Events(columns) => columns.time.is_none(),
-            Layout::Wide(_) | Layout::Syslog(_) | Layout::Http(_) => false,
+            Layout::Wide(_) => false,
         };
         self.layout = Some(layout);
         header
@@ -287,7 +258,7 @@ enum Header {
 }
 
 /// The line as text, without byte order mark.
-pub(crate) fn clean(line: &[u8]) -> Result<&str, FaultCause> {
+fn clean(line: &[u8]) -> Result<&str, FaultCause> {
     if memchr::memchr(0, line).is_some() {
         return Err(FaultCause::NulByte);
     }

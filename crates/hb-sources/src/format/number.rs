@@ -9,9 +9,21 @@ const TENS: [f64; 23] = [
 /// Whether a double holds this whole number exactly.
 const EXACT: u64 = 1 << 53;
 
+/// Powers of ten by which eight characters of digits can shift a number.
+const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
 /// Reads the digits from `at` on: their value (wrapping, so more than 19 of them mean nothing) and where they end.
 #[inline]
 pub(crate) fn digits(bytes: &[u8], mut at: usize, mut value: u64) -> (u64, usize) {
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let (number, count) = leading(*chunk);
+        let shift = SHIFTS.get(count).copied().unwrap_or(1);
+        value = value.wrapping_mul(shift).wrapping_add(number);
+        at += count;
+        if count < 8 {
+            return (value, at);
+        }
+    }
     while let Some(digit) = bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
         value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
         at += 1;
@@ -19,14 +31,46 @@ pub(crate) fn digits(bytes: &[u8], mut at: usize, mut value: u64) -> (u64, usize
     (value, at)
 }
 
+/// The digits at the front of eight characters: their value and how many they are, all eight at once in one word instead of one by
+/// one, because where a number ends is nothing that a processor can foresee.
+#[inline]
+fn leading(chunk: [u8; 8]) -> (u64, usize) {
+    const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    const TEN_TO_HIGH: u64 = u64::from_le_bytes([0x80 - 10; 8]);
+    let word = u64::from_le_bytes(chunk) ^ ZEROS;
+    // The high bit of each byte that is ten or more. What a sum carries over only spoils bytes behind the first such one.
+    let others = (word.wrapping_add(TEN_TO_HIGH) | word) & HIGH;
+    let count = others.trailing_zeros() / 8;
+    // The digits to the end of the word, zeros before them; a shift by all 64 bits would be none.
+    let word = if count == 0 { 0 } else { word << (64 - 8 * count) };
+    // Pairs, fours, eight: each step adds neighbours, the left one shifted up by its decimals.
+    let pairs = word.wrapping_mul(10).wrapping_add(word >> 8) & 0x00FF_00FF_00FF_00FF;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_FFFF_0000_FFFF;
+    let eight = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xFFFF_FFFF;
+    (eight, usize::try_from(count).unwrap_or(0))
+}
+
 /// A plain decimal of JSON (`-12.34`) at the front, and its length. `None` for everything that needs more care: exponents,
 /// many digits, anything that is not a number. Exact by Clinger's fast path: both operands and so the quotient are exactly
 /// representable or correctly rounded.
 #[inline]
 pub(crate) fn plain(bytes: &[u8]) -> Option<(f64, usize)> {
-    let negative = bytes.first() == Some(&b'-');
-    let start = usize::from(negative);
-    let (whole, point) = digits(bytes, start, 0);
+    // A branch of its own: where the digits begin does not wait for the sign.
+    if let [b'-', rest @ ..] = bytes {
+        return negative(rest);
+    }
+    magnitude(bytes)
+}
+
+#[inline(never)]
+fn negative(rest: &[u8]) -> Option<(f64, usize)> {
+    magnitude(rest).map(|(value, length)| (-value, length + 1))
+}
+
+#[inline]
+fn magnitude(bytes: &[u8]) -> Option<(f64, usize)> {
+    let (whole, point) = digits(bytes, 0, 0);
     let mut mantissa = whole;
     let mut end = point;
     let mut fraction = 0;
@@ -37,15 +81,14 @@ pub(crate) fn plain(bytes: &[u8]) -> Option<(f64, usize)> {
             return None;
         }
     }
-    let count = point - start + fraction;
-    let leading_zero = bytes.get(start) == Some(&b'0') && point > start + 1;
-    if point == start || count > 19 || mantissa >= EXACT || leading_zero || matches!(bytes.get(end), Some(b'e' | b'E'))
-    {
+    let count = point + fraction;
+    let leading_zero = bytes.first() == Some(&b'0') && point > 1;
+    if point == 0 || count > 19 || mantissa >= EXACT || leading_zero || matches!(bytes.get(end), Some(b'e' | b'E')) {
         return None;
     }
     #[expect(clippy::cast_precision_loss, reason = "below 2^53, so exact")]
     let value = mantissa as f64 / TENS.get(fraction)?;
-    Some((if negative { -value } else { value }, end))
+    Some((value, end))
 }
 
 /// Any decimal number, `nan`, `inf` and `infinity` in any case; blanks around it are nothing.

@@ -61,6 +61,55 @@ pub(crate) fn plain(bytes: &[u8], unit: TimeUnit) -> Option<(Stamp, usize)> {
     (!matches!(bytes.get(end), Some(b'e' | b'E'))).then_some((Stamp(ns), end))
 }
 
+/// Longest text of a time that is remembered.
+const TEXT_MAX: usize = 48;
+
+/// The time of the line before, as it stood there. Who writes many series at once gives them one time: then it is compared, not read.
+#[derive(Debug)]
+pub(crate) struct Before {
+    text: [u8; TEXT_MAX],
+    length: usize,
+    at: Stamp,
+}
+
+impl Default for Before {
+    fn default() -> Self {
+        Self { text: [0; TEXT_MAX], length: 0, at: Stamp(0) }
+    }
+}
+
+impl Before {
+    /// The time at the front and what follows it, when it is that of the line before, up to the comma behind it.
+    #[inline]
+    pub(crate) fn again<'a>(&self, rest: &'a [u8]) -> Option<(Stamp, &'a [u8])> {
+        let text = self.text.get(..self.length).filter(|text| !text.is_empty())?;
+        let (front, after) = rest.split_at_checked(text.len())?;
+        (after.first() == Some(&b',') && same(front, text)).then_some((self.at, after))
+    }
+
+    /// Remembers the time at the front of `rest`, behind which `after` follows.
+    #[inline]
+    pub(crate) fn note(&mut self, rest: &[u8], after: &[u8], at: Stamp) {
+        let length = rest.len().saturating_sub(after.len());
+        if let Some((text, place)) = rest.get(..length).zip(self.text.get_mut(..length)) {
+            place.copy_from_slice(text);
+            (self.length, self.at) = (length, at);
+        }
+    }
+}
+
+/// Whether two texts of one length are equal: eight bytes at a time, the last eight overlapping. A call of `memcmp` costs more
+/// than names and times are long.
+#[inline]
+pub(crate) fn same(one: &[u8], other: &[u8]) -> bool {
+    let (Some(one_end), Some(other_end)) = (one.last_chunk::<8>(), other.last_chunk::<8>()) else {
+        return one == other;
+    };
+    let (one, _) = one.as_chunks::<8>();
+    let (other, _) = other.as_chunks::<8>();
+    one_end == other_end && one.iter().zip(other).all(|(one, other)| one == other)
+}
+
 /// A time of a usual kind at the front, number or civil, and its length.
 #[inline]
 pub(crate) fn front(bytes: &[u8], unit: TimeUnit) -> Option<(Stamp, usize)> {
