@@ -5,12 +5,14 @@
 //! each carries a key by which a receiver tells a repetition (W6).
 
 pub mod alert_sink;
+pub mod ask;
 mod backoff;
 pub mod process;
 mod secret;
 mod tls;
 
 pub use alert_sink::{AlertSink, Delivery, SinkError, SinkSpec};
+pub use ask::Asker;
 pub use backoff::Backoff;
 pub use process::{Hands, HandsSettings, NotTaken};
 pub use secret::Secret;

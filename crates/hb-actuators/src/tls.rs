@@ -23,13 +23,36 @@ pub(crate) enum Speaks {
 /// # Errors
 /// When the provider cannot serve the protocol versions, in words.
 pub(crate) fn client(speaks: Speaks) -> Result<ClientBuilder, String> {
+    Ok(ClientBuilder::new().tls_backend_preconfigured(config(speaks)?).redirect(Policy::custom(follow)))
+}
+
+/// The same for those who ask many at once; redirects are theirs to rule.
+///
+/// # Errors
+/// As [`client`].
+pub(crate) fn asking(speaks: Speaks) -> Result<reqwest::ClientBuilder, String> {
+    Ok(reqwest::ClientBuilder::new().tls_backend_preconfigured(config(speaks)?))
+}
+
+fn config(speaks: Speaks) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|fault| format!("TLS cannot be set up: {fault}"))?
         .with_root_certificates(roots(speaks))
-        .with_no_client_auth();
-    Ok(ClientBuilder::new().tls_backend_preconfigured(config).redirect(Policy::custom(follow)))
+        .with_no_client_auth())
+}
+
+/// An error with what is behind it; the outermost alone says little more than "error sending request".
+pub(crate) fn chain(fault: &dyn std::error::Error) -> String {
+    let mut text = fault.to_string();
+    let mut inner = fault.source();
+    while let Some(cause) = inner {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        inner = cause.source();
+    }
+    text
 }
 
 fn roots(speaks: Speaks) -> RootCertStore {

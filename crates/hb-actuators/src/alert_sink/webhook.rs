@@ -20,7 +20,7 @@ use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use super::document::AlertDoc;
 use super::{AlertSink, Delivery, SinkError, retry_after};
 use crate::secret::Secret;
-use crate::tls::{self, Speaks};
+use crate::tls::{self, Speaks, chain};
 
 /// Most bytes of a refusal that are read, to tell people why.
 const ANSWER_MAX: usize = 512;
@@ -151,18 +151,6 @@ fn said(mut answer: Response) -> String {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let text = text.trim();
     if text.is_empty() { String::new() } else { format!(": {text}") }
-}
-
-/// An error with what is behind it; the outermost alone says little more than "error sending request".
-fn chain(fault: &dyn std::error::Error) -> String {
-    let mut text = fault.to_string();
-    let mut inner = fault.source();
-    while let Some(cause) = inner {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        inner = cause.source();
-    }
-    text
 }
 
 /// HMAC-SHA256 over `SECONDS.BODY`, in lower-case hex.

@@ -43,6 +43,9 @@ use hb_core::supervise::input::Input;
 use hb_core::supervise::step::Effect;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+pub(crate) use notify::readable;
+pub(crate) use start::NOT_INHERITED;
+
 /// Most effects that wait for the hands: several for each of [`hb_core::supervise::bounds::AGENTS_MAX`] agents.
 pub const WAITING_MAX: usize = 100_000;
 

@@ -12,7 +12,7 @@ use hb_sys::{Fault, Ids, Launch, Note, Resource, Rlimit, Stage, WatchdogPid};
 use nix::unistd::{Uid, User};
 
 /// Variables of ours that are not meant for agents: they speak of hb's own service manager.
-const NOT_INHERITED: [&str; 11] = [
+pub(crate) const NOT_INHERITED: [&str; 11] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
