@@ -30,7 +30,7 @@ impl Supervision {
             self.declare_supervisor(&person, main_supervisor(), now);
         }
         let known: BTreeSet<AgentId> = agents.iter().map(|spec| spec.id.clone()).collect();
-        for spec in agents {
+        for spec in super::super::agents::in_start_order(agents) {
             self.declare_agent(&person, std::sync::Arc::unwrap_or_clone(spec), now);
         }
         let kept: BTreeSet<TeamId> = teams.iter().filter_map(|team| team.id.clone()).collect();
