@@ -226,6 +226,9 @@ pub struct Anomaly {
     /// Its status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    /// Series that caused it, the worst first, at most ten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drivers: Vec<String>,
 }
 
 /// Why and since when an agent is set aside.

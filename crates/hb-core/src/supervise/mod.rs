@@ -112,6 +112,10 @@ pub(crate) struct Volatile {
     pub(crate) asked: BTreeSet<AgentId>,
     /// Agents that changed since the last sweep of policies.
     pub(crate) dirty: BTreeSet<AgentId>,
+    /// Supervisors whose policies have looked at every agent since the opening, and since one of these policies changed.
+    pub(crate) swept: BTreeSet<SupervisorId>,
+    /// Groups that came up while their supervisor was paused: their evaluation waits. At most [`bounds::GROUPS_OPEN_MAX`].
+    pub(crate) unlooked: BTreeSet<GroupId>,
     /// Sinks that there are.
     pub(crate) sinks: BTreeSet<String>,
     /// Open groups of alerts by supervisor and key.

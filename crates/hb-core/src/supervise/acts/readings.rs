@@ -54,8 +54,10 @@ impl Supervision {
             consecutive: if anomalous { before.consecutive.saturating_add(1) } else { 0 },
             cycle: Some(decision.cycle),
             status: Some(decision.status.clone()),
+            drivers: decision.drivers.clone(),
         };
         let readings = agent.anomaly.consecutive;
+        let evaluations = self.state.counters.evaluation;
         if anomalous {
             let drivers =
                 if decision.drivers.is_empty() { String::new() } else { format!(" ({})", decision.drivers.join(", ")) };
@@ -68,9 +70,9 @@ impl Supervision {
             self.event("agent.anomaly.over", Severity::Info, About::agent(id), &Cause::own(why), now);
             self.relieved(id, Concern::Anomaly, now);
         }
-        self.touched(id);
-        if let Some(supervisor) = self.supervisor_of(id) {
-            self.sweep(&supervisor, now);
+        // A group that was opened for it has had the policies look at the agent already.
+        if self.state.counters.evaluation == evaluations {
+            self.evaluate_agent(id, now);
         }
     }
 }

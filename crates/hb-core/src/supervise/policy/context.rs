@@ -11,7 +11,7 @@ use serde_json::{Number, Value};
 use super::super::Supervision;
 use super::super::agent::{Agent, Exit, Process};
 use super::super::alert::{AlertGroup, Concern, Severity};
-use super::super::input::{Decision, Usage};
+use super::super::input::Usage;
 use super::super::spec::{AgentRole, Wanted};
 use super::super::state::State;
 use super::super::tree::{Supervisor, Team};
@@ -127,7 +127,7 @@ pub enum Occasion<'a> {
     /// A group of alerts.
     Alert(&'a AlertGroup),
     /// A decision of the agent's watch.
-    Decision(&'a Decision),
+    Decision,
     /// Somebody wants to know what would be.
     Question,
 }
@@ -140,7 +140,7 @@ impl Occasion<'_> {
             Self::Sweep => "sweep",
             Self::Alert(group) if group.concern == Concern::Escalation => "escalation",
             Self::Alert(_) => "alert",
-            Self::Decision(_) => "decision",
+            Self::Decision => "decision",
             Self::Question => "question",
         }
     }
@@ -225,6 +225,10 @@ impl<'a> Context<'a> {
             K::AgentOpenFilesPercent => Figure::number(self.figures.usage.map(|usage| usage.open_files_percent)),
             K::WatchName => Figure::optional(spec.watch.as_ref().map(|watch| watch.as_str())),
             K::WatchStatus => Figure::optional(agent.anomaly.status.as_deref()),
+            K::WatchDrivers => match agent.anomaly.cycle {
+                Some(_) => Figure::list(&agent.anomaly.drivers),
+                None => Figure::Null,
+            },
             K::WatchCycle => agent.anomaly.cycle.map_or(Figure::Null, |cycle| Figure::count(cycle.0)),
             _ => Figure::Null,
         }
@@ -251,9 +255,8 @@ impl<'a> Context<'a> {
                 Figure::list(group.affected_agents.iter().map(|agent| agent.as_str()))
             }
             (Occasion::Alert(group), K::AlertAffectedCount) => Figure::size(group.affected_agents.len()),
-            (Occasion::Decision(decision), K::WatchDrivers) => Figure::list(&decision.drivers),
             (Occasion::Alert(group), K::EscalationChild | K::EscalationIssue) => handed_up(group, known),
-            (Occasion::Sweep | Occasion::Alert(_) | Occasion::Decision(_) | Occasion::Question, _) => Figure::Null,
+            (Occasion::Sweep | Occasion::Alert(_) | Occasion::Decision | Occasion::Question, _) => Figure::Null,
         }
     }
 
@@ -297,7 +300,6 @@ impl Lookup for Context<'_> {
             | K::AlertCount
             | K::AlertAffectedAgents
             | K::AlertAffectedCount
-            | K::WatchDrivers
             | K::EscalationChild
             | K::EscalationIssue => self.of_occasion(known),
             _ => self.agent.map_or(Figure::Null, |agent| self.of_agent(known, agent)),

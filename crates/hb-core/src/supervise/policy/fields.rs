@@ -69,7 +69,7 @@ pub enum Pace {
     WithEvents,
     /// With time, beats or measurements.
     ByItself,
-    /// It is there only for what set the evaluation off; sweeps find it null.
+    /// Only groups of alerts have it: policies that look at it are evaluated for groups alone, and not swept.
     OfOccasion,
 }
 
@@ -262,8 +262,7 @@ pub const FIELDS: &[FieldInfo] = &[
         "NO_BASELINE",
     ]),
     number(Known::WatchCycle, "watch.cycle", "number of that cycle"),
-    list(Known::WatchDrivers, "watch.drivers", "series that caused it; null unless a decision set the evaluation off")
-        .of_occasion(),
+    list(Known::WatchDrivers, "watch.drivers", "series that caused it, the worst first; null before the first cycle"),
     text(Known::SupervisorId, "supervisor.id", "the supervisor that evaluates"),
     text(Known::SupervisorName, "supervisor.name", "its name for people"),
     number(Known::SupervisorLevel, "supervisor.level", "levels above it: 0 for a root").unit(Unit::Count),
