@@ -164,11 +164,7 @@ impl Handle {
 
     /// Why something could not be read.
     pub(crate) fn unread(&self, error: &rusqlite::Error) -> JournalError {
-        let told = OpenError::of(&self.path, error);
-        match told.trouble {
-            Trouble::Corrupt | Trouble::NotADatabase => JournalError::Corrupt(told.to_string()),
-            _ => JournalError::Unavailable(told.to_string()),
-        }
+        unread(&self.path, error)
     }
 
     /// Refuses to read from a handle that has stopped: it does not know what stands.
@@ -177,6 +173,15 @@ impl Handle {
             Some(stopped) => Err(JournalError::Stopped(stopped.clone())),
             None => Ok(()),
         }
+    }
+}
+
+/// Why something of that file could not be read.
+pub(crate) fn unread(path: &Path, error: &rusqlite::Error) -> JournalError {
+    let told = OpenError::of(path, error);
+    match told.trouble {
+        Trouble::Corrupt | Trouble::NotADatabase => JournalError::Corrupt(told.to_string()),
+        _ => JournalError::Unavailable(told.to_string()),
     }
 }
 

@@ -9,8 +9,7 @@ pub(crate) mod fault;
 pub(crate) mod handle;
 pub(crate) mod migrate;
 
-use std::fs::File;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 pub use fault::{OpenError, Trouble};
-pub(crate) use handle::{Halt, Handle, as_error};
+pub(crate) use handle::{Halt, Handle, as_error, unread};
 pub(crate) use migrate::Schema;
 
 /// How long a write waits for another process that holds the database.
@@ -31,7 +30,6 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) const LOG_PAGES_MAX: i64 = 4_000;
 /// Prepared statements that are kept.
 const STATEMENTS: usize = 128;
-const MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// File systems whose users do not share memory, by the numbers of `statfs(2)`.
 const NETWORKS: [(i64, &str); 14] = [
@@ -157,31 +155,6 @@ fn look_at_folder(path: &Path) -> Result<(), OpenError> {
         }
     }
     Ok(())
-}
-
-/// Looks at the head of a file that this process does not have open as a database: SQLite would take a short one for a new one.
-pub(crate) fn look_at_head(path: &Path) -> Result<(), OpenError> {
-    let unreadable =
-        |error: std::io::Error| OpenError::new(Trouble::Unreadable, path, format!("cannot be read: {error}"));
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(unreadable(error)),
-    };
-    let meta = file.metadata().map_err(unreadable)?;
-    if !meta.is_file() {
-        return Err(OpenError::new(Trouble::NotADatabase, path, "is not a file"));
-    }
-    // An empty one is what a crash leaves between making and filling it.
-    if meta.len() == 0 {
-        return Ok(());
-    }
-    let mut head = [0_u8; 16];
-    match file.read_exact_at(&mut head, 0) {
-        Ok(()) if head == MAGIC => Ok(()),
-        Ok(()) => Err(OpenError::new(Trouble::NotADatabase, path, "is not an SQLite database")),
-        Err(_) => Err(OpenError::new(Trouble::Corrupt, path, format!("is cut short ({} bytes)", meta.len()))),
-    }
 }
 
 /// Lets the end of this connection leave the log alone: what a failing disk says of moving it is not believed.

@@ -11,7 +11,7 @@ mod commit;
 mod history;
 pub mod read;
 mod rebuild;
-mod restore;
+pub(crate) mod restore;
 pub(crate) mod schema;
 pub(crate) mod tables;
 mod trim;

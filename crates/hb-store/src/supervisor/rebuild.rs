@@ -1,7 +1,7 @@
 //! Making the tables again from the records.
 
 use hb_core::ids::StreamName;
-use rusqlite::{Connection, Transaction};
+use rusqlite::Transaction;
 
 use super::schema::STATE_TABLES;
 use super::tables::Tables;
@@ -67,9 +67,4 @@ fn rebuild(tx: &Transaction<'_>, stream: &StreamName) -> rusqlite::Result<Result
         }
     }
     Ok(Ok(records))
-}
-
-/// Makes the tables in another, empty database, from records as they are read.
-pub(crate) fn begin(into: &Connection) -> rusqlite::Result<()> {
-    super::schema::SCHEMA.migrations.iter().try_for_each(|sql| into.execute_batch(sql))
 }

@@ -1,16 +1,19 @@
 //! Reading back: from the newest snapshot on, every record checked, every link checked (J4).
 
+use std::path::Path;
+
 use hb_core::ids::{Epoch, Seq, StreamName};
 use hb_core::journal::{ChainCheck, Damage, Hash, Head, Record, sound_hash};
 use hb_core::supervise::state::{Body, Sealed};
-use rusqlite::{Connection, Transaction};
 use serde::Deserialize;
 
 use super::{SupervisorDb, applied, stream_of, tables::Tables};
 use crate::journal::sqlite::{IsSnapshot, Rows};
 use crate::port::{Appended, JournalError};
 use crate::reader::{FOLLOW_MOST, PAGE_BYTES};
-use crate::sqlite::{Halt, as_error, int};
+use crate::sqlite::{Halt, as_error, int, unread};
+
+const COPY: &str = "restore the file from a copy, or see docs/ops/repair.md";
 
 /// What restoring came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,29 +70,18 @@ impl SupervisorDb {
         self.since_snapshot = super::SinceSnapshot::default();
         self.seen = None;
         let mut counted = Vec::new();
-        let mut restored = self.reading(|db, tx| {
-            let rows = Rows(tx, &stream);
-            let from = start(rows).map_err(|error| db.handle.unread(&error))?;
-            let mut walk = Walk::begin(db, rows, &from)?;
-            walk.run(db, rows, (usize::MAX, usize::MAX), &mut |sealed| {
+        let mut restored = {
+            let tx = self.handle.connection.unchecked_transaction().map_err(|error| self.handle.unread(&error))?;
+            read_back(self.path(), Rows(&tx, &stream), &mut |sealed| {
                 counted.push((snapshot_of(&sealed), u64::try_from(sealed.bytes.len()).unwrap_or(u64::MAX)));
                 each(sealed);
-            })?;
-            db.reaches_applied(tx, &stream, walk.check.head())?;
-            Ok(Restored {
-                head: walk.check.head(),
-                snapshot: from.snapshot,
-                records: walk.records,
-                bytes: walk.bytes,
-                ..Restored::default()
-            })
-        })?;
+            })?
+        };
         for (snapshot, bytes) in counted {
             self.count(snapshot, bytes);
         }
         self.head = restored.head;
         restored.tables = self.step_tables(&stream, restored.head)?;
-        restored.stream = Some(stream);
         Ok(restored)
     }
 
@@ -110,23 +102,7 @@ impl SupervisorDb {
             self.seen = Some((version, at));
             return Ok(nothing);
         };
-        let followed = self.reading(|db, tx| {
-            let rows = Rows(tx, &stream);
-            let next = at.map_or(Seq(0), Seq::next);
-            let unread = |error: rusqlite::Error| db.handle.unread(&error);
-            let (mut walk, skipped) = if rows.floor().map_err(unread)? > next || at.is_none() {
-                let from = start(rows).map_err(unread)?;
-                let skipped = if at.is_none() { 0 } else { from.seq.0.saturating_sub(next.0) };
-                (Walk::begin(db, rows, &from)?, skipped)
-            } else {
-                (Walk::after(after), 0)
-            };
-            let more = walk.run(db, rows, (FOLLOW_MOST, PAGE_BYTES), each)?;
-            if !more {
-                db.reaches_applied(tx, &stream, walk.check.head())?;
-            }
-            Ok(Followed { records: walk.records, head: walk.check.head().or(after), more, skipped })
-        })?;
+        let followed = self.follow_on(&stream, after, each)?;
         self.seen = (!followed.more).then_some((version, followed.head.map(|head| head.seq)));
         Ok(followed)
     }
@@ -154,44 +130,31 @@ impl SupervisorDb {
         Ok(self.stream.clone())
     }
 
-    /// Reads in one transaction, so that nothing is trimmed from under it.
-    fn reading<T>(
+    fn follow_on(
         &self,
-        read: impl FnOnce(&Self, &Transaction<'_>) -> Result<T, JournalError>,
-    ) -> Result<T, JournalError> {
-        let tx = self.handle.connection.unchecked_transaction().map_err(|error| self.handle.unread(&error))?;
-        read(self, &tx)
-    }
-
-    /// The tables name a record: it has to stand, as it was.
-    fn reaches_applied(
-        &self,
-        connection: &Connection,
         stream: &StreamName,
-        head: Option<Head>,
-    ) -> Result<(), JournalError> {
-        let at = applied(connection, stream).map_err(|error| self.handle.unread(&error))?;
-        let Some(at) = at else { return Ok(()) };
-        match head {
-            Some(head) if head.seq > at.seq => Ok(()),
-            Some(head) if head.seq == at.seq && head.hash.to_string() == at.hash => Ok(()),
-            Some(head) if head.seq == at.seq => {
-                let what = "it is not the record that the tables were written from; one of the two was replaced: run hb verify";
-                Err(self.corrupt(stream, head.seq, what))
+        after: Option<Head>,
+        each: &mut dyn FnMut(Sealed),
+    ) -> Result<Followed, JournalError> {
+        let unread = |error: rusqlite::Error| self.handle.unread(&error);
+        // In one transaction, so that nothing is trimmed from under it.
+        let tx = self.handle.connection.unchecked_transaction().map_err(unread)?;
+        let (path, rows) = (self.path(), Rows(&tx, stream));
+        let next = after.map_or(Seq(0), |head| head.seq.next());
+        let behind = rows.floor().map_err(unread)? > next;
+        let (mut walk, skipped) = match after.filter(|_| !behind) {
+            Some(head) => (Walk::after(head), 0),
+            None => {
+                let from = start(rows).map_err(unread)?;
+                let skipped = if after.is_some() { from.seq.0.saturating_sub(next.0) } else { 0 };
+                (Walk::begin(path, rows, &from)?, skipped)
             }
-            Some(_) | None => {
-                let lost = head.map_or(Seq(0), |head| head.seq.next());
-                let what = format!(
-                    "records {lost} to {} are missing, the tables were written from them; restore the file from a copy, or see docs/ops/repair.md",
-                    at.seq
-                );
-                Err(self.corrupt(stream, lost, &what))
-            }
+        };
+        let more = walk.run(path, rows, (FOLLOW_MOST, PAGE_BYTES), each)?;
+        if !more {
+            reaches_applied(path, rows, walk.check.head())?;
         }
-    }
-
-    pub(super) fn corrupt(&self, stream: &StreamName, seq: Seq, what: &str) -> JournalError {
-        JournalError::Corrupt(format!("{}, stream {stream}, record {seq}: {what}", self.path().display()))
+        Ok(Followed { records: walk.records, head: walk.check.head().or(after), more, skipped })
     }
 
     /// Brings tables that are behind up to the newest record.
@@ -239,23 +202,64 @@ impl SupervisorDb {
     }
 }
 
+/// Gives the newest snapshot and everything after it, in order, checked.
+pub(super) fn read_back(path: &Path, rows: Rows<'_>, each: &mut dyn FnMut(Sealed)) -> Result<Restored, JournalError> {
+    let from = start(rows).map_err(|error| unread(path, &error))?;
+    let mut walk = Walk::begin(path, rows, &from)?;
+    walk.run(path, rows, (usize::MAX, usize::MAX), each)?;
+    let head = walk.check.head().filter(|_| walk.records > 0);
+    reaches_applied(path, rows, head)?;
+    Ok(Restored {
+        stream: Some(rows.1.clone()),
+        head,
+        snapshot: from.snapshot,
+        records: walk.records,
+        bytes: walk.bytes,
+        tables: TablesWere::InStep,
+    })
+}
+
+/// The tables name a record: it has to stand, as it was.
+fn reaches_applied(path: &Path, rows: Rows<'_>, head: Option<Head>) -> Result<(), JournalError> {
+    let at = applied(rows.0, rows.1).map_err(|error| unread(path, &error))?;
+    let Some(at) = at else { return Ok(()) };
+    match head {
+        Some(head) if head.seq > at.seq => Ok(()),
+        Some(head) if head.seq == at.seq && head.hash.to_string() == at.hash => Ok(()),
+        Some(head) if head.seq == at.seq => {
+            let what =
+                "it is not the one that the tables were written from: one of the two was replaced; run hb verify";
+            Err(corrupt(path, rows.1, head.seq, what))
+        }
+        Some(_) | None => {
+            let lost = head.map_or(Seq(0), |head| head.seq.next());
+            let what = format!("records {lost} to {} are missing, the tables were written from them; {COPY}", at.seq);
+            Err(corrupt(path, rows.1, lost, &what))
+        }
+    }
+}
+
+fn corrupt(path: &Path, stream: &StreamName, seq: Seq, what: &str) -> JournalError {
+    JournalError::Corrupt(format!("{}, stream {stream}, record {seq}: {what}", path.display()))
+}
+
 /// Where reading begins.
-pub(super) struct Start {
-    pub(super) seq: Seq,
-    pub(super) snapshot: Option<Seq>,
+pub(crate) struct Start {
+    pub(crate) seq: Seq,
+    snapshot: Option<Seq>,
     floor: Seq,
 }
 
 /// The newest snapshot, else the first record that stands.
-pub(super) fn start(rows: Rows<'_>) -> rusqlite::Result<Start> {
+pub(crate) fn start(rows: Rows<'_>) -> rusqlite::Result<Start> {
     let (snapshot, floor) = (rows.snapshot()?, rows.floor()?);
     let snapshot = snapshot.filter(|seq| *seq >= floor);
     Ok(Start { seq: snapshot.unwrap_or(floor), snapshot, floor })
 }
 
 /// A walk along the records.
-pub(super) struct Walk {
-    pub(super) check: ChainCheck,
+struct Walk {
+    check: ChainCheck,
     next: Seq,
     records: u64,
     bytes: u64,
@@ -264,36 +268,34 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    fn begin(db: &SupervisorDb, rows: Rows<'_>, from: &Start) -> Result<Self, JournalError> {
+    fn begin(path: &Path, rows: Rows<'_>, from: &Start) -> Result<Self, JournalError> {
         let before = from.seq.0.checked_sub(1).map(Seq).filter(|before| *before >= from.floor);
         let mut check = ChainCheck::from(from.seq);
         if let Some(before) = before {
-            let bytes = rows.record(before).map_err(|error| db.handle.unread(&error))?;
-            let bytes = bytes.ok_or_else(|| db.corrupt(rows.1, before, "it is missing although later ones stand"))?;
-            let hash = sound_hash(&bytes).map_err(|damage| db.corrupt(rows.1, before, &damage.to_string()))?;
+            let bytes = rows.record(before).map_err(|error| unread(path, &error))?;
+            let bytes =
+                bytes.ok_or_else(|| corrupt(path, rows.1, before, "it is missing although later ones stand"))?;
+            let hash = sound_hash(&bytes).map_err(|damage| corrupt(path, rows.1, before, &damage.to_string()))?;
             check = ChainCheck::after(Head { seq: before, hash, epoch: Epoch(0) });
         }
         let snapshot_due = from.snapshot.is_some() || from.seq > Seq(0);
         Ok(Self { check, next: from.seq, records: 0, bytes: 0, snapshot_due })
     }
 
-    fn after(head: Option<Head>) -> Self {
-        let (check, next) = match head {
-            Some(head) => (ChainCheck::after(head), head.seq.next()),
-            None => (ChainCheck::from(Seq(0)), Seq(0)),
-        };
+    fn after(head: Head) -> Self {
+        let (check, next) = (ChainCheck::after(head), head.seq.next());
         Self { check, next, records: 0, bytes: 0, snapshot_due: false }
     }
 
     /// Gives records until there are no more, or so many, or about so many bytes of them; whether there may be more.
     fn run(
         &mut self,
-        db: &SupervisorDb,
+        path: &Path,
         rows: Rows<'_>,
         (most, most_bytes): (usize, usize),
         each: &mut dyn FnMut(Sealed),
     ) -> Result<bool, JournalError> {
-        let unread = |error: rusqlite::Error| db.handle.unread(&error);
+        let unread = |error: rusqlite::Error| unread(path, &error);
         let sql = "SELECT seq, bytes FROM journal WHERE stream = ?1 AND seq >= ?2 ORDER BY seq";
         let mut query = rows.0.prepare_cached(sql).map_err(unread)?;
         let mut found = query.query((rows.1.as_str(), int(self.next.0))).map_err(unread)?;
@@ -306,9 +308,9 @@ impl Walk {
             let bytes: Vec<u8> = row.get(1).map_err(unread)?;
             taken = taken.saturating_add(bytes.len());
             told = told.saturating_add(1);
-            let path = db.path().display();
-            let sealed = decode(rows.1, seq, bytes).map_err(|what| JournalError::Corrupt(format!("{path}, {what}")))?;
-            self.take(db, rows.1, sealed, each)?;
+            let sealed = decode(rows.1, seq, bytes)
+                .map_err(|what| JournalError::Corrupt(format!("{}, {what}", path.display())))?;
+            self.take(path, rows.1, sealed, each)?;
         }
         self.bytes = self.bytes.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX));
         Ok(false)
@@ -316,19 +318,19 @@ impl Walk {
 
     fn take(
         &mut self,
-        db: &SupervisorDb,
+        path: &Path,
         stream: &StreamName,
         sealed: Sealed,
         each: &mut dyn FnMut(Sealed),
     ) -> Result<(), JournalError> {
         let seq = sealed.record.seq;
         self.check.push(&sealed).map_err(|broken| {
-            let what = format!("{broken}; restore the file from a copy, or see docs/ops/repair.md");
-            db.corrupt(stream, seq, &what)
+            let what = format!("{broken}; {COPY}");
+            corrupt(path, stream, seq, &what)
         })?;
         if std::mem::take(&mut self.snapshot_due) && snapshot_of(&sealed) == IsSnapshot::No {
-            let what = "it should be a snapshot, as what lies before it does not stand; restore the file from a copy, or see docs/ops/repair.md";
-            return Err(db.corrupt(stream, seq, what));
+            let what = format!("it should be a snapshot, and is none; {COPY}");
+            return Err(corrupt(path, stream, seq, &what));
         }
         self.records = self.records.saturating_add(1);
         self.next = seq.next();
@@ -338,7 +340,7 @@ impl Walk {
 }
 
 /// Whether a record is a snapshot.
-pub(super) fn snapshot_of(sealed: &Sealed) -> IsSnapshot {
+pub(crate) fn snapshot_of(sealed: &Sealed) -> IsSnapshot {
     match sealed.record.body {
         Body::Snapshot { .. } => IsSnapshot::Yes,
         Body::EpochOpened { .. } | Body::Changed { .. } | Body::EpochClosed { .. } => IsSnapshot::No,

@@ -4,6 +4,7 @@
 //! (J4). A node may be at work meanwhile: views are read before the journal, so that the journal is never behind them.
 
 mod streams;
+mod supervisor;
 mod views;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Places {
     pub documents: Option<PathBuf>,
     /// The database, if there is one.
     pub db: Option<PathBuf>,
+    /// The supervisor's database, if there is one.
+    pub supervisor: Option<PathBuf>,
 }
 
 /// How bad a finding is.
@@ -128,7 +131,7 @@ pub struct StreamReport {
 /// One view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ViewReport {
-    /// `checkpoint`, `history`, `alerts`, `baselines`, `db`.
+    /// `checkpoint`, `history`, `alerts`, `baselines`, `db`, `supervisor`.
     pub view: &'static str,
     /// Its file or folder.
     pub file: PathBuf,
@@ -199,6 +202,10 @@ pub fn verify(places: &Places) -> Result<VerifyReport, JournalError> {
     }
     report.views.extend(places.documents.as_deref().map(|dir| views::baselines(dir, &known)));
     report.views.extend(positions.map(|positions| views::judge_db(positions, &known)));
+    if let Some(found) = places.supervisor.as_deref().map(supervisor::verify) {
+        report.streams.extend(found.stream);
+        report.views.push(found.view);
+    }
     Ok(report)
 }
 
@@ -244,6 +251,7 @@ mod tests {
                 output_dirs: vec![dir.to_path_buf()],
                 documents: Some(dir.to_path_buf()),
                 db: Some(dir.join("runs.db")),
+                supervisor: None,
             }
         }
 
@@ -281,7 +289,7 @@ mod tests {
         assert!(report.sound(), "{report:#?}");
         assert_eq!(report.streams[0].first, Some(Seq(7)));
         let empty = tempfile::tempdir().unwrap();
-        let nowhere = Places { journal: empty.path().join("none"), output_dirs: Vec::new(), documents: None, db: None };
+        let nowhere = Places { journal: empty.path().join("none"), output_dirs: Vec::new(), documents: None, db: None, supervisor: None };
         assert_eq!(verify(&nowhere).unwrap(), VerifyReport::default());
     }
 
@@ -291,7 +299,7 @@ mod tests {
         crate::conformance::fill(&mut DirJournal::open(root.path()).unwrap(), &stream(), 3);
         let path = root.path().join("watch/bench").join(names::record_file(Seq(1)));
         let bytes = fs::read(&path).unwrap();
-        let places = Places { journal: root.path().to_path_buf(), output_dirs: Vec::new(), documents: None, db: None };
+        let places = Places { journal: root.path().to_path_buf(), output_dirs: Vec::new(), documents: None, db: None, supervisor: None };
         let told = |what: &str, stored: &[u8]| {
             fs::write(&path, stored).unwrap();
             let report = verify(&places).unwrap();
@@ -332,7 +340,7 @@ mod tests {
             stored.splice(at..end, bytes);
             fs::write(&path, &stored).unwrap();
             let places =
-                Places { journal: root.path().to_path_buf(), output_dirs: Vec::new(), documents: None, db: None };
+                Places { journal: root.path().to_path_buf(), output_dirs: Vec::new(), documents: None, db: None, supervisor: None };
             let report = verify(&places).unwrap();
             fs::write(&path, &sound).unwrap();
             let named = report.findings().any(|finding| finding.file == path && finding.seq == Some(Seq(seq)));

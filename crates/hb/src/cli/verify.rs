@@ -62,13 +62,14 @@ fn carry_out(args: &Args, extent: Extent, out: &mut Out) -> Result<Exit, Failure
 fn places(config: &Config, extent: Extent) -> Places {
     let journal = config.journal_dir();
     if extent == Extent::Journal {
-        return Places { journal, output_dirs: Vec::new(), documents: None, db: None };
+        return Places { journal, output_dirs: Vec::new(), documents: None, db: None, supervisor: None };
     }
     let mut output_dirs: Vec<PathBuf> = config.watches.iter().map(|watch| watch.view_dir.clone()).collect();
     output_dirs.sort();
     output_dirs.dedup();
     let db = Some(config.db_path.clone()).filter(|path| path.is_file());
-    Places { journal, output_dirs, documents: Some(config.output_dir.clone()), db }
+    let supervisor = Some(config.output_dir.join(hb_store::supervisor::FILE)).filter(|path| path.is_file());
+    Places { journal, output_dirs, documents: Some(config.output_dir.clone()), db, supervisor }
 }
 
 fn tell(report: &VerifyReport, out: &mut Out) -> Result<(), Failure> {
