@@ -9,10 +9,12 @@ pub mod ask;
 mod backoff;
 pub mod process;
 mod secret;
+pub mod teller;
 mod tls;
 
-pub use alert_sink::{AlertSink, Delivery, SinkError, SinkSpec};
+pub use alert_sink::{AlertSink, Delivery, NotificationSink, SinkError, SinkSpec};
 pub use ask::Asker;
 pub use backoff::Backoff;
 pub use process::{Hands, HandsSettings, NotTaken};
 pub use secret::Secret;
+pub use teller::{Teller, TellerSink};

@@ -4,20 +4,26 @@
 //! closed by a line end and never continued. An alert whose line already stands among the newest is not written again.
 //! The file and its [`KEPT`] predecessors (`FILE.1` is the newest of them) are each at most [`BYTES_MAX`] long plus one line.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use hb_core::supervise::alert::Notification;
 use hb_core::watch::alert::Alert;
 use serde::Deserialize;
 
 use super::document::AlertDoc;
-use super::{AlertSink, Delivery, SinkError};
+use super::{AlertSink, Delivery, NotificationDoc, NotificationSink, SinkError};
 
 /// Size at which the file is put aside.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Files that are kept aside.
 const KEPT: u32 = 3;
+/// How long another writer is waited for, and how often it is tried.
+const ALONE_MAX: Duration = Duration::from_secs(2);
+const ALONE_EVERY: Duration = Duration::from_millis(2);
 /// How much of the end is searched for the alert before it is written.
 const TAIL_BYTES: u64 = 256 * 1024;
 
@@ -47,7 +53,7 @@ impl FileSink {
     }
 
     fn append(&mut self, key: &str, line: &str) -> io::Result<()> {
-        let mut file = self.open()?;
+        let (_alone, mut file) = self.open_alone()?;
         let tail = Tail::read(&mut file)?;
         if !self.doubtful && (tail.holds(key) || (tail.whole && self.predecessor()?.holds(key))) {
             return self.sync(&file);
@@ -66,6 +72,34 @@ impl FileSink {
         self.sync(&file)?;
         self.doubtful = false;
         Ok(())
+    }
+
+    /// Opens the file for nobody else to append to meanwhile: watches and supervisors may tell in the same one, and each looks where it ends.
+    /// The lock is on the file as long as the first of the two is held, also when the file is put aside under it.
+    fn open_alone(&self) -> io::Result<(File, File)> {
+        let until = Instant::now() + ALONE_MAX;
+        loop {
+            let file = self.open()?;
+            match file.try_lock() {
+                Ok(()) => {
+                    let now = fs::metadata(&self.path).map(|found| (found.dev(), found.ino()));
+                    let mine = file.metadata()?;
+                    if now.is_ok_and(|now| now == (mine.dev(), mine.ino())) {
+                        return Ok((file.try_clone()?, file));
+                    }
+                }
+                // A file system without locks has no second writer that we could exclude.
+                Err(TryLockError::Error(fault)) if fault.kind() == io::ErrorKind::Unsupported => {
+                    return Ok((file.try_clone()?, file));
+                }
+                Err(TryLockError::Error(fault)) => return Err(fault),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if Instant::now() >= until {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, "somebody else keeps it locked"));
+            }
+            std::thread::sleep(ALONE_EVERY);
+        }
     }
 
     fn sync(&mut self, file: &File) -> io::Result<()> {
@@ -171,8 +205,23 @@ impl AlertSink for FileSink {
     }
 
     fn deliver(&mut self, alert: &Alert, report: Option<&str>) -> Delivery {
-        let line = AlertDoc::new(alert, report).to_line();
-        match self.append(&alert.key, &line) {
+        self.write(&alert.key, &AlertDoc::new(alert, report).to_line())
+    }
+}
+
+impl NotificationSink for FileSink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tell(&mut self, notification: &Notification) -> Delivery {
+        self.write(&notification.key, &NotificationDoc::new(notification).to_line())
+    }
+}
+
+impl FileSink {
+    fn write(&mut self, key: &str, line: &str) -> Delivery {
+        match self.append(key, line) {
             Ok(()) => Delivery::Done,
             Err(fault) => Delivery::retry(format!("{}: {fault}", self.path.display())),
         }
@@ -211,6 +260,30 @@ mod tests {
             .filter_map(|line| serde_json::from_str::<KeyOnly<'_>>(line).ok())
             .map(|found| found.key.into_owned())
             .collect()
+    }
+
+    #[test]
+    fn j3_many_writers_of_one_file_leave_whole_lines_of_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts.jsonl");
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    // Small enough that the file is put aside under the hands of the others.
+                    let mut sink = FileSink { bytes_max: 20_000, ..FileSink::new("file", path).unwrap() };
+                    for number in 0..25 {
+                        let told = crate::alert_sink::notification::tests::notification(writer * 100 + number);
+                        while sink.tell(&told) != Delivery::Done {}
+                    }
+                });
+            }
+        });
+        let aside = fs::read_to_string(folder.path().join("alerts.jsonl.1")).unwrap_or_default();
+        let lines = aside + &fs::read_to_string(&path).unwrap();
+        let found: std::collections::BTreeSet<String> =
+            lines.lines().map(|line| serde_json::from_str::<KeyOnly<'_>>(line).unwrap().key.into_owned()).collect();
+        assert_eq!((found.len(), lines.lines().count()), (100, 100));
     }
 
     #[test]

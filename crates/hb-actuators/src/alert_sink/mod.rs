@@ -2,6 +2,7 @@
 
 mod document;
 mod file;
+pub mod notification;
 mod retry_after;
 mod stdout;
 mod webhook;
@@ -13,6 +14,7 @@ use hb_core::watch::alert::Alert;
 
 pub use document::AlertDoc;
 pub use file::FileSink;
+pub use notification::{NotificationDoc, NotificationSink};
 pub use stdout::StdoutSink;
 pub use webhook::{WebhookSink, signature};
 

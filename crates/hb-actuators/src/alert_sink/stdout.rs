@@ -2,10 +2,11 @@
 
 use std::io::{self, Stdout, Write};
 
+use hb_core::supervise::alert::Notification;
 use hb_core::watch::alert::Alert;
 
 use super::document::AlertDoc;
-use super::{AlertSink, Delivery};
+use super::{AlertSink, Delivery, NotificationDoc, NotificationSink};
 
 /// What stands before the JSON document.
 const PREFIX: &str = "HB_ALERT ";
@@ -31,7 +32,23 @@ impl<W: Write + Send> AlertSink for StdoutSink<W> {
     }
 
     fn deliver(&mut self, alert: &Alert, report: Option<&str>) -> Delivery {
-        let line = format!("{PREFIX}{}\n", AlertDoc::new(alert, report).to_line());
+        self.write(&AlertDoc::new(alert, report).to_line())
+    }
+}
+
+impl<W: Write + Send> NotificationSink for StdoutSink<W> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tell(&mut self, notification: &Notification) -> Delivery {
+        self.write(&NotificationDoc::new(notification).to_line())
+    }
+}
+
+impl<W: Write> StdoutSink<W> {
+    fn write(&mut self, document: &str) -> Delivery {
+        let line = format!("{PREFIX}{document}\n");
         // One write, so that lines of others cannot stand in its middle.
         match self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush()) {
             Ok(()) => Delivery::Done,

@@ -10,6 +10,7 @@
 use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use hb_core::supervise::alert::Notification;
 use hb_core::time::Stamp;
 use hb_core::watch::alert::Alert;
 use hmac::{Hmac, KeyInit, Mac};
@@ -18,7 +19,7 @@ use reqwest::blocking::{Client, Response};
 use reqwest::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 
 use super::document::AlertDoc;
-use super::{AlertSink, Delivery, SinkError, retry_after};
+use super::{AlertSink, Delivery, NotificationDoc, NotificationSink, SinkError, retry_after};
 use crate::secret::Secret;
 use crate::tls::{self, Speaks, chain};
 
@@ -96,8 +97,23 @@ impl AlertSink for WebhookSink {
     }
 
     fn deliver(&mut self, alert: &Alert, report: Option<&str>) -> Delivery {
-        let body = AlertDoc::new(alert, report).to_line();
-        match self.post(&alert.key, body) {
+        self.send(&alert.key, AlertDoc::new(alert, report).to_line())
+    }
+}
+
+impl NotificationSink for WebhookSink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tell(&mut self, notification: &Notification) -> Delivery {
+        self.send(&notification.key, NotificationDoc::new(notification).to_line())
+    }
+}
+
+impl WebhookSink {
+    fn send(&mut self, key: &str, body: String) -> Delivery {
+        match self.post(key, body) {
             Ok(answer) => judge(&self.place, answer),
             Err(why) => Delivery::retry(why),
         }

@@ -38,7 +38,8 @@ pub(super) fn noted(run_dir: &Path, agent: &AgentId, key: &str, boot: &str) -> O
     let bytes = fs::read(file(run_dir, agent)).ok()?;
     let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
     let same = [FIRST, key, boot].iter().all(|expected| lines.next() == Some(expected.as_bytes()));
-    let rest = lines.next().filter(|_| same)?;
+    // Without its end it may be cut in the middle of a number.
+    let rest = lines.next().filter(|rest| same && rest.ends_with(b"\n"))?;
     let pid = std::str::from_utf8(rest.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()?;
     Some(Identity { pid, start_ticks: proc::parse(rest)?.start_ticks, boot: boot.to_owned() })
 }
@@ -69,7 +70,7 @@ mod tests {
         assert!(found.pid == own && proc::is(&found, &boot));
         assert_eq!(noted(folder.path(), &agent, "k", &boot), None);
         assert_eq!(noted(folder.path(), &agent, "k1", "another"), None);
-        for cut in 0..note.len() / 2 {
+        for cut in 0..note.len() {
             fs::write(file(folder.path(), &agent), &note[..cut]).unwrap();
             assert_eq!(noted(folder.path(), &agent, "k1", &boot), None);
         }
