@@ -59,6 +59,7 @@ pub fn spec(config: &SourceConfig, reading: Reading) -> SourceSpec {
             SourceSpec::Command(CommandSpec { argv: argv.clone(), format: *format, restart })
         }
         SourceConfig::Mqtt(mqtt) => SourceSpec::Mqtt(mqtt.clone()),
+        SourceConfig::Kafka(kafka) => SourceSpec::Kafka(kafka.clone()),
         SourceConfig::Syslog(syslog) => SourceSpec::Syslog(syslog.clone()),
     }
 }

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hb_core::ids::NodeName;
-use hb_core::supervise::agent::Identity;
+use hb_core::supervise::alert::Severity;
 use hb_core::supervise::input::{Declared, Input, OnStop, Ticket};
+use hb_core::supervise::state::Sealed;
 use hb_core::supervise::step::{Effect, Refusal, Step, Why};
 use hb_core::supervise::{Presence, Supervision};
 use hb_core::time::Moment;
@@ -22,7 +23,7 @@ use hb_store::port::{Holder, JournalError, Lease, Waited};
 use super::decisions::Decisions;
 use super::keeping::{Keeping, Kept};
 use super::office::{Answered, Look, Message, Office};
-use super::parts::{Bounds, Hand, SupervisorParts};
+use super::parts::{Bounds, Hand, MakeHand, SupervisorParts};
 use super::picture::Pictured;
 use crate::clock::{self, ns};
 use crate::turn::Ended;
@@ -69,15 +70,15 @@ impl Running {
 pub fn start(parts: SupervisorParts) -> io::Result<Running> {
     let picture = Arc::new(Pictured::new(parts.bounds.lease_ttl.max(Duration::from_secs(1)) * 2));
     let (office, inbox) = Office::new(Arc::clone(&picture));
-    let outcomes = office.clone();
-    let hand = (parts.hand)(Arc::new(move |input| outcomes.world(input)))?;
     let decisions = Decisions::start(parts.decisions, office.clone(), parts.bounds.decisions_every)?;
     let crank = Crank {
         supervision: Supervision::new(parts.node.clone(), parts.stream),
         node: parts.node,
         keeping: Keeping::new(parts.keeper, Arc::clone(&picture), parts.bounds),
         lease: parts.lease,
-        hand,
+        make_hand: Some(parts.hand),
+        hand: None,
+        office: office.clone(),
         decisions,
         inbox,
         picture,
@@ -86,7 +87,6 @@ pub fn start(parts: SupervisorParts) -> io::Result<Running> {
         sinks: parts.sinks,
         tickets: BTreeMap::new(),
         next_ticket: 0,
-        uncommitted: Vec::new(),
         until: Moment(0),
         renew_at: Moment(0),
         turns: 0,
@@ -104,7 +104,9 @@ struct Crank {
     supervision: Supervision,
     keeping: Keeping,
     lease: Box<dyn Lease>,
-    hand: Box<dyn Hand>,
+    make_hand: Option<MakeHand>,
+    hand: Option<Box<dyn Hand>>,
+    office: Office,
     decisions: Decisions,
     inbox: Receiver<Message>,
     picture: Arc<Pictured>,
@@ -113,8 +115,6 @@ struct Crank {
     sinks: std::collections::BTreeSet<String>,
     tickets: BTreeMap<Ticket, Answered>,
     next_ticket: u64,
-    /// Processes that were started and whose start is not durable yet.
-    uncommitted: Vec<Identity>,
     /// Until when the lease is good on this node's own clock.
     until: Moment,
     renew_at: Moment,
@@ -137,13 +137,12 @@ impl Crank {
         };
         tracing::info!("the supervisor of node {} ends: {ended:?}", self.node);
         self.draw();
-        if matches!(ended, Ended::Fenced(_)) {
-            self.hand.disown(&self.uncommitted);
-        }
         if let Err(error) = self.lease.release() {
             tracing::warn!("the lease of the supervisor could not be given back: {error}");
         }
-        self.hand.stop();
+        if let Some(mut hand) = self.hand.take() {
+            hand.stop();
+        }
         self.decisions.stop();
         ended
     }
@@ -219,6 +218,9 @@ impl Crank {
         if let Some(ended) = self.renew() {
             return Some(ended);
         }
+        if let Err(error) = self.take_hand() {
+            return Some(Ended::Unfinished(format!("agents cannot be acted on: {error}")));
+        }
         let step = self.supervision.open(how, why, clock::now());
         if let Some(ended) = self.carry_out(step, Vec::new()) {
             return Some(ended);
@@ -230,6 +232,15 @@ impl Crank {
         self.supervision.handle(Input::Sinks(self.sinks.clone()), now);
         self.supervision.handle(Input::Declared(Box::new(self.declared.clone())), now);
         self.finish_turn(Vec::new())
+    }
+
+    /// From here on this node acts: whatever another one's hand still wanted to start, it cannot any more.
+    fn take_hand(&mut self) -> io::Result<()> {
+        if let Some(make) = self.make_hand.take() {
+            let office = self.office.clone();
+            self.hand = Some(make(Arc::new(move |input| office.world(input)))?);
+        }
+        Ok(())
     }
 
     // ------------------------------------------------------------------ working
@@ -260,9 +271,6 @@ impl Crank {
         let now = clock::now();
         match message {
             Message::World(input) => {
-                if let Input::Spawned { identity, .. } = &input {
-                    self.uncommitted.push(identity.clone());
-                }
                 self.supervision.handle(input, now);
             }
             Message::Command(person, command, answered) => {
@@ -301,12 +309,12 @@ impl Crank {
 
     /// Makes the step durable, then acts, answers and lets people look.
     fn carry_out(&mut self, step: Step, looks: Vec<Look>) -> Option<Ended> {
-        if let Some(record) = &step.record
-            && let Some(ended) = self.keep(record)
-        {
-            return Some(ended);
+        if let Some(record) = &step.record {
+            if let Some(ended) = self.keep(record) {
+                return Some(ended);
+            }
+            log(record);
         }
-        self.uncommitted.clear();
         let mut ended = None;
         if !step.effects.is_empty() && clock::moment() >= self.until {
             // This process may have been stopped for longer than the lease: whether somebody else writes by now is the database's to say.
@@ -315,10 +323,11 @@ impl Crank {
         if ended.is_some() {
             return ended;
         }
+        let Some(hand) = &self.hand else { return ended };
         for effect in step.effects {
             match effect {
                 Effect::Leave => ended = Some(Ended::Drained),
-                Effect::Notify { notification, sinks } => self.hand.tell(notification, &sinks),
+                Effect::Notify { notification, sinks } => hand.tell(notification, &sinks),
                 effect @ (Effect::Spawn { .. }
                 | Effect::Look { .. }
                 | Effect::Adopt { .. }
@@ -327,7 +336,7 @@ impl Crank {
                 | Effect::Probe { .. }
                 | Effect::Measure(_)
                 | Effect::Call { .. }
-                | Effect::Forget(_)) => self.hand.act(effect),
+                | Effect::Forget(_)) => hand.act(effect),
             }
         }
         for (ticket, reply) in step.replies {
@@ -346,7 +355,7 @@ impl Crank {
         ended.or_else(|| self.snapshot_when_due())
     }
 
-    fn keep(&mut self, record: &Arc<hb_core::supervise::state::Sealed>) -> Option<Ended> {
+    fn keep(&mut self, record: &Arc<Sealed>) -> Option<Ended> {
         let (picture, stopping, drain_max) = (Arc::clone(&self.picture), self.stopping, self.bounds.drain_max);
         let kept = self.keeping.keep(record, || {
             picture.beat();
@@ -450,6 +459,20 @@ impl Crank {
                 picture.recovered_seconds = granted.map(|at| at.elapsed().as_secs_f64());
             }
         });
+    }
+}
+
+/// What happened, for those who read the log; all of it stands in the database.
+fn log(record: &Sealed) {
+    for event in record.record.body.events() {
+        let about = event.about.agent.as_ref().map(ToString::to_string);
+        let about = about.or_else(|| event.about.supervisor.as_ref().map(ToString::to_string)).unwrap_or_default();
+        let (kind, message) = (&event.kind, &event.message);
+        match event.severity {
+            Severity::Info => tracing::info!("{about} {kind}: {message}"),
+            Severity::Warning => tracing::warn!("{about} {kind}: {message}"),
+            Severity::Error | Severity::Critical => tracing::error!("{about} {kind}: {message}"),
+        }
     }
 }
 

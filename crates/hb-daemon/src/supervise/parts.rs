@@ -35,8 +35,6 @@ pub trait Hand: Send {
     fn act(&self, effect: Effect);
     /// Tells sinks; a [`Input::Delivered`] comes for each.
     fn tell(&self, notification: Notification, sinks: &BTreeSet<String>);
-    /// This node was fenced: processes that it started and that nobody has recorded are ended, for somebody else is active.
-    fn disown(&self, uncommitted: &[hb_core::supervise::agent::Identity]);
     /// Ends its threads. What runs goes on running.
     fn stop(&mut self);
 }
@@ -80,7 +78,7 @@ impl Default for Bounds {
     }
 }
 
-/// Makes the hand, given where its outcomes go.
+/// Makes the hand, given where its outcomes go; called when this node takes over, and from then on no other node's hand starts anything.
 pub type MakeHand = Box<dyn FnOnce(Arc<dyn Fn(Input) + Send + Sync>) -> std::io::Result<Box<dyn Hand>> + Send>;
 
 /// Everything that a supervisor is built from.

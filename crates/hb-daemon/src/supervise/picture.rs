@@ -173,6 +173,11 @@ impl Pictured {
         crate::shared::Pulse { since: Duration::from_nanos(clock::moment().since_ns(last)), bound: self.bound }
     }
 
+    /// Notes that something about the supervisor is wrong that others see, or is well again.
+    pub fn note(&self, what: &str, state: Result<(), String>) {
+        self.change(|picture| picture.trouble(what, state));
+    }
+
     pub(super) fn beat(&self) {
         self.progress.store(clock::moment().0, Ordering::Release);
     }

@@ -4,7 +4,7 @@ use super::setup::{Fallback, load_or_tell, log_notices};
 use super::{ConfigArgs, Failure, Out};
 use crate::config::Given;
 use crate::exit::Exit;
-use crate::wire::{DaemonMode, Gate, run_daemon};
+use crate::wire::{DaemonMode, Gate, Halves, run_node};
 
 /// What a node may be told on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -54,5 +54,5 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
         (true, false) => DaemonMode::Once(Gate::Open),
         (true, true) => DaemonMode::Once(Gate::ByStatus),
     };
-    run_daemon(&given, loaded, mode)
+    run_node(&given, loaded, Halves::Watches, mode)
 }

@@ -14,6 +14,7 @@ pub mod replay;
 pub mod run;
 pub mod setup;
 pub mod status;
+pub mod supervisor;
 pub mod verify;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +44,8 @@ enum Command {
     Run(run::Args),
     /// Run the watches of a configuration; started twice on one output_dir, it is a pair.
     Daemon(daemon::Args),
+    /// Supervise the agents of a configuration, and nothing else; started twice on one output_dir, it is a pair.
+    Supervisor(supervisor::Args),
     /// Serve health from outside of the daemon.
     #[command(subcommand)]
     Health(health::Command),
@@ -102,6 +105,10 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Daemon(args) => {
             crate::log::start(format);
             daemon::run(&args, out)
+        }
+        Command::Supervisor(args) => {
+            crate::log::start(format);
+            supervisor::run(&args, out)
         }
         Command::Health(command) => {
             crate::log::start(format);

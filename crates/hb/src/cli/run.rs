@@ -3,7 +3,7 @@
 use super::setup::{Fallback, load_or_tell, log_notices};
 use super::{ConfigArgs, Failure, Out};
 use crate::exit::Exit;
-use crate::wire::{DaemonMode, run_daemon};
+use crate::wire::{DaemonMode, Halves, run_node};
 
 /// `hb run`.
 #[derive(Debug, clap::Args)]
@@ -23,5 +23,5 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
     let loaded = load_or_tell(&given)?;
     log_notices(&loaded);
     out.finish()?;
-    run_daemon(&given, loaded, DaemonMode::Follow)
+    run_node(&given, loaded, Halves::Both, DaemonMode::Follow)
 }

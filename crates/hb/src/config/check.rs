@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use hb_core::journal::Hash;
+use hb_core::supervise::input::OnStop;
 
 use super::checked::{Approval, Config, LeaseBackend, LeaseConfig, Listen, Said, WatchConfig};
 use super::fault::{Findings, SourceFile};
 use super::raw::{self, Node, Value, at, cut};
 use super::reader::{Level, Reader, environment_fault, is_name, keys_known};
 use super::watch::{self, Inherited};
-use super::{Files, Given, policy};
+use super::{Files, Given, policy, supervise};
 
 /// Checks a file's bytes. None when the file could not be read as YAML at all; else what it says, with defaults where
 /// `findings` has faults.
@@ -26,8 +27,21 @@ pub fn config(name: &str, bytes: &[u8], given: &Given, files: &mut Files, findin
     keys_known(&file, &root, level, "", findings);
     let mut config = node(&file, &root, given, findings);
     let mut watches = Watches { file: &file, root: &root, given, files, findings, config: &mut config };
-    watches.read(level);
+    if level == Level::Top || !supervise::is_meant(&root) || watches_something(&root) {
+        watches.read(level);
+    }
+    if supervise::is_meant(&root) {
+        let names = config.watches.iter().map(|watch| watch.settings.name.to_string()).collect();
+        let mut reader = Reader { file: &file, own: &root, shared: None, prefix: String::new(), findings };
+        config.sinks = watch::sinks(&mut reader, &config.output_dir);
+        config.supervise = Some(supervise::read(&file, &root, &names, findings));
+    }
     Some(config)
+}
+
+/// Whether a file without `watches` that supervises something watches something too.
+fn watches_something(root: &Node) -> bool {
+    ["source", "path", "command", "broker", "topic", "name"].iter().any(|key| root.get(key).is_some())
 }
 
 /// Everything but the watches.
@@ -52,6 +66,10 @@ fn node(file: &SourceFile, root: &Node, given: &Given, findings: &mut Findings) 
         journal_keep_cycles: reader.whole("journal_keep_cycles"),
         approval,
         watches: Vec::new(),
+        supervise: None,
+        sinks: Vec::new(),
+        on_stop: if reader.choice("on_stop") == "stop" { OnStop::Stop } else { OnStop::Leave },
+        tokens_file: reader.path("tokens_file"),
     }
 }
 

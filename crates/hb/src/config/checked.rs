@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use hb_core::ids::NodeName;
 use hb_core::journal::Hash;
+use hb_core::supervise::input::{Declared, OnStop};
 use hb_core::watch::settings::WatchSettings;
 use hb_sources::file::Begin;
 use hb_sources::format::Format;
+use hb_sources::kafka::KafkaSpec;
 use hb_sources::mqtt::MqttSpec;
 use hb_sources::syslog::SyslogSpec;
 
@@ -33,8 +35,16 @@ pub struct Config {
     pub journal_keep_cycles: u64,
     /// Whether a promotion needs somebody else's approval.
     pub approval: Approval,
-    /// The watches, at least one, each name once.
+    /// The watches, each name once; none only where something is supervised.
     pub watches: Vec<WatchConfig>,
+    /// What is supervised; none where the file says nothing about it.
+    pub supervise: Option<Declared>,
+    /// Where the supervisor tells people.
+    pub sinks: Vec<SinkConfig>,
+    /// What becomes of running agents when hb is told to stop.
+    pub on_stop: OnStop,
+    /// Who may use the API.
+    pub tokens_file: Option<PathBuf>,
 }
 
 /// Where to listen.
@@ -138,6 +148,8 @@ pub enum SourceConfig {
     },
     /// Messages of an MQTT broker.
     Mqtt(MqttSpec),
+    /// Records of a Kafka topic.
+    Kafka(KafkaSpec),
     /// Syslog that is received.
     Syslog(SyslogSpec),
 }

@@ -51,6 +51,8 @@ pub enum Takes {
     Metrics,
     /// A list of watches, or a mapping of names to watches.
     Watches,
+    /// A mapping of names to documents that have a form of their own.
+    Documents,
     /// Anything: a legacy key whose value has no effect.
     Anything,
 }
@@ -89,9 +91,7 @@ impl Key {
 }
 
 /// Sources of this version.
-pub const SOURCES: &[&str] = &["host", "file", "file_replay", "replay", "command", "mqtt", "syslog"];
-/// Sources of the original that this version does not have.
-pub const SOURCES_ABSENT: &[&str] = &["kafka"];
+pub const SOURCES: &[&str] = &["host", "file", "file_replay", "replay", "command", "mqtt", "syslog", "kafka"];
 /// Forms of telemetry.
 pub const FORMATS: &[&str] = &[
     "auto",
@@ -117,6 +117,8 @@ pub const NO_TIME: &[&str] = &["fault", "arrival"];
 pub const BEGINS: &[&str] = &["start", "end"];
 /// Sinks of alerts.
 pub const SINKS: &[&str] = &["stdout", "file", "webhook"];
+/// What becomes of running agents.
+pub const ON_STOP: &[&str] = &["leave", "stop"];
 /// Lease backends.
 pub const LEASES: &[&str] = &["file", "external"];
 /// When a report is written.
@@ -125,7 +127,9 @@ pub const REPORTS: &[&str] = &["every", "changes", "failures", "none"];
 pub const ALERT_ON: &[&str] = &["transitions", "not_pass", "every"];
 
 use Scope::{Legacy, Node, Own, Watch};
-use Takes::{Anything, Argv, Choice, Choices, Flag, Listen, Metrics, Name, Number, Path, Text, Watches, Whole};
+use Takes::{
+    Anything, Argv, Choice, Choices, Documents, Flag, Listen, Metrics, Name, Number, Path, Text, Watches, Whole,
+};
 
 const fn seconds(min: f64, max: f64) -> Takes {
     Number { min, max }
@@ -163,6 +167,22 @@ pub const KEYS: &[Key] = &[
         .says("Promoting a baseline needs the approval of somebody other than who asked.", "one person redefining normal"),
     key("watches", Node, Watches, "")
         .says("Several watches, by list or by name; watch keys at the top are their defaults.", "one process per series group"),
+    // what is supervised
+    key("supervisors", Node, Documents, "")
+        .says("Supervisors by name, in a tree; one called `main` where none is named (docs/supervisor.md).", "nobody acting on what is wrong"),
+    key("agents", Node, Documents, "")
+        .says("What is supervised: programs to run, programs that send beats, services to ask (docs/supervisor.md).", "a program that ended, hangs or lies"),
+    key("teams", Node, Documents, "").says("Agents that belong together (docs/supervisor.md).", "a herd that restarts in step"),
+    key("policies", Node, Documents, "")
+        .says("What is done about what, when (docs/supervisor.md).", "acting too late, too often or at all"),
+    key("on_stop", Node, Choice(ON_STOP), "leave").says(
+        "What becomes of running agents when hb is told to stop by SIGTERM: `leave` them to the next start, or `stop` them.",
+        "an upgrade that takes everything down",
+    ),
+    key("tokens_file", Node, Path, "").says(
+        "File with who may use the API: lines of NAME ROLE TOKEN; where not given, `output_dir/api.token` is made for the owner.",
+        "strangers who restart things",
+    ),
     // the source
     key("name", Own, Name, "default").says("Name of the watch; its stream in the journal.", "mixing up watches"),
     key("source", Watch, Choice(SOURCES), "").says(
@@ -176,11 +196,11 @@ pub const KEYS: &[Key] = &[
     key("command", Own, Argv, "")
         .says("Program of the source `command`: a list of arguments, or one text given to `sh -c`.", "telemetry that no file has"),
     key("broker", Watch, Text, "").says(
-        "Broker of the source `mqtt`: HOST:PORT or mqtt[s]://USER@HOST:PORT?password_file=FILE&ca_file=FILE; localhost:1883 where not given.",
+        "Broker of the source `mqtt`, HOST:PORT or mqtt[s]://USER@HOST:PORT?password_file=FILE&ca_file=FILE; of `kafka` HOST:PORT, several with commas; on localhost where not given.",
         "telemetry that no file has",
     ),
     key("topic", Own, Text, "")
-        .says("Topics of the source `mqtt`, with the wildcards `+` and `#`; hb/metrics/# where not given.", "watching nothing"),
+        .says("Topics of the source `mqtt`, with the wildcards `+` and `#`, hb/metrics/# where not given; topic of the source `kafka`.", "watching nothing"),
     key("qos", Watch, Whole { min: 0, max: 2 }, "1")
         .says("Quality of service of the source `mqtt`; from 1 on the broker keeps what is published while no node reads; 2 is read as 1.", "messages lost over a restart"),
     key("speed", Watch, Number { min: 0.0, max: 1e6 }, "1")
@@ -199,7 +219,7 @@ pub const KEYS: &[Key] = &[
         "deciding differently when read again",
     ),
     key("begin", Watch, Choice(BEGINS), "start")
-        .says("Where a new watch of a `file` begins: at its `start`, or at its `end`.", "deciding a year of old telemetry first"),
+        .says("Where a new watch of a `file` or a Kafka topic begins: at its `start`, or at its `end`.", "deciding a year of old telemetry first"),
     // cycles
     key("interval_sec", Watch, seconds(0.001, 31.0 * DAY), "300")
         .unit("s")
@@ -339,6 +359,7 @@ pub fn expected(takes: Takes) -> String {
         Listen => "ADDRESS:PORT, like 127.0.0.1:9090, or none".into(),
         Metrics => "a mapping of metric names to their settings".into(),
         Watches => "a list of watches, or a mapping of names to watches".into(),
+        Documents => "a mapping of names to documents".into(),
         Anything => "anything".into(),
     }
 }

@@ -14,6 +14,7 @@ pub mod reader;
 pub mod reference;
 pub mod registry;
 pub mod schema;
+pub mod supervise;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use hb_sources::format::{Format, FormatChoice, NoTime};
 use hb_sources::mqtt::broker::{Broker, is_filter};
 use hb_sources::mqtt::{MqttSpec, Qos, client_id};
 
+use hb_sources::kafka::{KafkaSpec, brokers, is_topic};
 use hb_sources::syslog::{Listen, SyslogSpec};
 
 use super::checked::SourceConfig;
@@ -101,4 +102,27 @@ pub fn mqtt(reader: &mut Reader<'_>, said: Said, watch: &str, format: Format) ->
     let broker = broker.unwrap_or_else(|_| Broker::parse(MQTT_BROKER).expect("the usual address is one"));
     let client_id = broker.client_id.clone().unwrap_or_else(|| client_id(watch, &topic));
     MqttSpec { broker, topic, qos, client_id, format }
+}
+
+/// Where a Kafka broker is when nobody says.
+const KAFKA_BROKER: &str = "localhost:9092";
+
+/// The source `kafka`.
+pub fn kafka(reader: &mut Reader<'_>, said: Said, format: Format, begin: Begin) -> KafkaSpec {
+    let typed = said.broker.unwrap_or_else(|| KAFKA_BROKER.to_owned());
+    let all = brokers(&typed);
+    if let (Err(bad), Some(entry)) = (&all, reader.entry("broker")) {
+        let what = format!("`{}` is no broker", cut(bad));
+        reader.fault(entry, "broker", &what, "`broker` takes HOST:PORT of Kafka brokers, separated by commas");
+    }
+    let topic = said.topic.unwrap_or_default();
+    match reader.entry("topic") {
+        None => reader.missing("topic", "the source `kafka` needs a `topic`", "say which topic to read"),
+        Some(entry) if !is_topic(&topic) => {
+            let what = format!("`{}` is no topic of Kafka", cut(&topic));
+            reader.fault(entry, "topic", &what, "a topic has at most 249 letters, digits, `.`, `_`, `-`");
+        }
+        Some(_) => {}
+    }
+    KafkaSpec { brokers: all.unwrap_or_default(), topic, begin, format }
 }

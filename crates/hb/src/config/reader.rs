@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::fault::{Fault, Findings, SourceFile, nearest};
-use super::keys::{self, KEYS, Key, SOURCES_ABSENT, Scope, Takes};
+use super::keys::{self, KEYS, Key, Scope, Takes};
 use super::raw::{Entry, Node, Null, Value, Written, at, cut};
 
 /// Reads one watch, or the top of the file.
@@ -207,13 +207,6 @@ impl<'a> Reader<'a> {
     }
 
     fn no_such_word(&mut self, path: &str, entry: &Entry, typed: &str, words: &[&str]) {
-        if path == "source" && SOURCES_ABSENT.contains(&typed) {
-            let what = format!("this version of hb has no source `{typed}`");
-            let help =
-                "write its messages to a file and follow that, or have `source: command` run a client that prints them";
-            self.fault(entry, path, &what, help);
-            return;
-        }
         let what = format!("{} is none of {}", entry.value.describe(), words.join(", "));
         let help = nearest(typed, words.iter().copied()).map(|word| format!("did you mean `{word}`?"));
         self.fault(entry, path, &what, &help.unwrap_or_default());

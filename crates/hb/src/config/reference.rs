@@ -109,7 +109,7 @@ before anything starts. Flags win over the environment (`HB_DB_PATH`, `HB_METRIC
 
 const LEGACY: &str = "\
 Files of the program that hb takes over from are read as they are. These keys are accepted, told about at the start and
-have no effect; `source: file_replay` is `file`, and `mqtt`, `syslog` and `kafka` are refused.
+have no effect; `source: file_replay` is `file`.
 ";
 
 const REGISTRY: &str = "\

@@ -154,7 +154,7 @@ fn source(reader: &mut Reader<'_>, watch: &str) -> SourceConfig {
     useless(reader, kind);
     let piped = matches!(kind, "command" | "mqtt") || path.as_deref() == Some(Path::new("-"));
     let usual = match (kind, piped) {
-        ("syslog", _) => NoTime::Usual,
+        ("syslog" | "kafka", _) => NoTime::Usual,
         (_, true) => NoTime::Arrival,
         (_, false) => NoTime::Fault,
     };
@@ -176,6 +176,7 @@ fn source(reader: &mut Reader<'_>, watch: &str) -> SourceConfig {
             SourceConfig::Command { argv: argv.unwrap_or_default(), format }
         }
         "syslog" => network::syslog(reader, format, begin),
+        "kafka" => SourceConfig::Kafka(network::kafka(reader, broker, format, begin)),
         "mqtt" => SourceConfig::Mqtt(network::mqtt(reader, broker, watch, format)),
         _ => SourceConfig::Host { step },
     }
@@ -194,6 +195,7 @@ fn uses(kind: &str) -> &'static [&'static str] {
         "file" | "file_replay" | "replay" | "syslog" => &["path"],
         "command" => &["command"],
         "mqtt" => &["broker", "topic", "qos"],
+        "kafka" => &["broker", "topic"],
         _ => &[],
     }
 }
@@ -256,7 +258,8 @@ fn begin(reader: &mut Reader<'_>) -> Begin {
     }
 }
 
-fn sinks(reader: &mut Reader<'_>, view_dir: &Path) -> Vec<SinkConfig> {
+/// Where alerts go.
+pub(super) fn sinks(reader: &mut Reader<'_>, view_dir: &Path) -> Vec<SinkConfig> {
     let names = reader.choices("alert_sinks");
     let url = reader.text("webhook_url");
     let secret_file = reader.path("webhook_secret_file");

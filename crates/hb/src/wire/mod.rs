@@ -1,10 +1,15 @@
 //! The only place that names backends: makes a running node out of a configuration.
 
+mod announcer;
+mod decisions;
 mod demo;
+mod halves;
 mod health;
 mod onlooker;
 mod reported;
 mod signals;
+pub mod supervise;
+mod tellers;
 mod views;
 
 use std::net::{SocketAddr, TcpListener};
@@ -15,10 +20,10 @@ use std::time::Duration;
 use hb_actuators::{Secret, SinkSpec};
 use hb_api::{ServerHandle, ServerLimits};
 use hb_core::journal::Hash;
+use hb_core::supervise::input::{Declared, OnStop};
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decision::Status;
 use hb_daemon::parts::Documents;
-use hb_daemon::turn::Running;
 use hb_daemon::{Bounds, Control, Ended, Mode, Parts, SinkParts, WatchParts};
 use hb_store::baselines::Baselines;
 use hb_store::journal::dir::DirJournal;
@@ -33,6 +38,7 @@ use crate::exit::Exit;
 use crate::source::{self, Reading};
 
 pub use demo::demo;
+use halves::Running;
 pub use health::serve_health;
 use onlooker::DaemonOnlooker;
 use reported::Reported;
@@ -61,38 +67,66 @@ const TRIES_MAX: u32 = 300;
 /// The same for a node that ends with its sources: about a minute.
 const TRIES_ONCE: u32 = 8;
 
+/// Which halves of a configuration a command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halves {
+    /// Its watches.
+    Watches,
+    /// What it supervises, or what the API is told to.
+    Supervisor,
+    /// Both, as far as the configuration has them.
+    Both,
+}
+
 /// Runs a node. `given` is what a reload (SIGHUP) reads again.
 ///
 /// # Errors
 /// Why it could not start, or ended otherwise than it was told.
-pub fn run_daemon(given: &Given, loaded: Loaded, mode: DaemonMode) -> Result<Exit, Failure> {
+pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode) -> Result<Exit, Failure> {
     let mut config = loaded.config;
+    let watches = halves != Halves::Supervisor && !config.watches.is_empty();
+    let supervises = halves == Halves::Supervisor || halves == Halves::Both && config.supervise.is_some();
+    if !watches && !supervises {
+        let file = config.file.as_deref().map_or_else(|| "the configuration".into(), |file| file.display().to_string());
+        return Err(Failure::new(Exit::Config, format!("{file} has no watch"))
+            .help("`hb supervisor` and `hb run` supervise what it declares; `source:` or `watches:` make a watch"));
+    }
     config.node = crate::nodes::free_name(&config.output_dir, &config.node);
     // Before any other thread, so that all of them inherit the mask.
     let signals = signals::block()?;
     let server = listen(&config)?;
-    let node_address = server.as_ref().and_then(|listener| listener.local_addr().ok());
-    let running = hb_daemon::start(parts(&config, mode, node_address)?)
-        .map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))?;
+    let address = server.as_ref().and_then(|listener| listener.local_addr().ok());
+    let supervisor = supervises.then(|| supervise::supervise(&config)).transpose()?;
+    let watch = watches.then(|| watch(&config, mode, address)).transpose()?;
+    let running = Running::new(watch, supervisor)?;
+    let announcer = (!watches).then(|| announcer::Announcer::start(&config, address, &running.handles)).transpose()?;
     let reloads = Reloads { given: given.clone(), config: Mutex::new(config.clone()) };
     let server = serve(server, &running, &config)?;
     announce(&config, server.as_ref());
-    signals.attend(running.remote.clone(), Arc::clone(&running.shared), reloads);
-    let shared = Arc::clone(&running.shared);
+    signals.attend(running.handles.clone(), reloads);
+    let shared = running.handles.watch.as_ref().map(|(_, shared)| Arc::clone(shared));
     let ended = running.join();
     if let Some(server) = server {
         server.stop();
     }
+    if let Some(announcer) = announcer {
+        announcer.stop();
+    }
     if let Err(error) = crate::nodes::leave(&config.output_dir, &config.node, std::process::id()) {
         tracing::debug!("the node's file could not be removed: {error}");
     }
-    finish(&ended, mode, &shared)
+    finish(&ended, mode, shared.as_deref())
 }
 
-fn finish(ended: &Ended, mode: DaemonMode, shared: &hb_daemon::shared::Shared) -> Result<Exit, Failure> {
+fn watch(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Result<hb_daemon::turn::Running, Failure> {
+    hb_daemon::start(parts(config, mode, address)?)
+        .map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))
+}
+
+fn finish(ended: &Ended, mode: DaemonMode, shared: Option<&hb_daemon::shared::Shared>) -> Result<Exit, Failure> {
     match ended {
         Ended::Drained => Ok(match mode {
-            DaemonMode::Once(Gate::ByStatus) => gate(shared),
+            DaemonMode::Once(Gate::ByStatus) => shared.map_or(Exit::Ok, gate),
             DaemonMode::Once(Gate::Open) | DaemonMode::Follow => Exit::Ok,
         }),
         Ended::Fenced(what) => Err(Failure::new(Exit::Fenced, format!("fenced: {what}"))
@@ -145,7 +179,7 @@ fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
 
 fn serve(listener: Option<TcpListener>, running: &Running, config: &Config) -> Result<Option<ServerHandle>, Failure> {
     let Some(listener) = listener else { return Ok(None) };
-    let onlooker = Arc::new(DaemonOnlooker::new(Arc::clone(&running.shared), config));
+    let onlooker = Arc::new(DaemonOnlooker::new(&running.handles, config));
     hb_api::spawn(listener, onlooker, ServerLimits::default())
         .map(Some)
         .map_err(|error| Failure::new(Exit::Unavailable, format!("health cannot be served: {error}")))
@@ -159,7 +193,10 @@ fn announce(config: &Config, server: Option<&ServerHandle>) {
         .iter()
         .map(|watch| format!("{} ({})", watch.settings.name, source::spec(&watch.source, Reading::Follow).describe()))
         .collect();
-    tracing::info!("node {}: {}; {page}; state in {}", config.node, watches.join(", "), config.output_dir.display());
+    let agents = config.supervise.as_ref().map_or(0, |declared| declared.agents.len());
+    let supervised = (agents > 0).then(|| format!("{agents} agents"));
+    let work = watches.into_iter().chain(supervised).collect::<Vec<_>>().join(", ");
+    tracing::info!("node {}: {work}; {page}; state in {}", config.node, config.output_dir.display());
 }
 
 fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Result<Parts, Failure> {
@@ -270,8 +307,13 @@ struct Reloads {
 }
 
 impl Reloads {
+    /// What becomes of running agents.
+    fn on_stop(&self) -> OnStop {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).on_stop
+    }
+
     /// The control event of a reload, or why it is refused; the node works on as before then.
-    fn read(&self) -> Result<Control, String> {
+    fn read(&self) -> Result<(Control, Declared), String> {
         let loaded = load(&self.given).map_err(|findings| {
             let told: Vec<String> = findings.faults.iter().map(one_line).collect();
             told.join("; ")
@@ -284,7 +326,8 @@ impl Reloads {
         let before = config.watches.clone();
         *config = loaded.config;
         let changed = config.watches.iter().filter(|watch| !before.contains(watch));
-        Ok(Control::Reload(changed.map(|watch| Arc::new(watch.settings.clone())).collect()))
+        let changed = changed.map(|watch| Arc::new(watch.settings.clone())).collect();
+        Ok((Control::Reload(changed), config.supervise.clone().unwrap_or_default()))
     }
 }
 
@@ -308,6 +351,8 @@ fn fixed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
         ("output_dir", old.output_dir != new.output_dir),
         ("db_path", old.db_path != new.db_path),
         ("lease", old.lease != new.lease),
+        ("alert_sinks of the supervisor", old.sinks != new.sinks),
+        ("tokens_file", old.tokens_file != new.tokens_file),
         ("journal retention", old.journal_keep_cycles != new.journal_keep_cycles),
         ("the set of watches", names(old) != names(new)),
         ("source, sinks or telemetry_schema", names(old) == names(new) && outside(old) != outside(new)),

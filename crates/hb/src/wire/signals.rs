@@ -1,13 +1,16 @@
 //! Signals: SIGTERM and SIGINT stop, a second one forces; SIGHUP reads the configuration again.
+//!
+//! With SIGTERM running agents are left or stopped as `on_stop` says; with SIGINT, which somebody types who started hb in a terminal,
+//! they are stopped.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hb_daemon::shared::Shared;
-use hb_daemon::{Control, Remote};
+use hb_core::supervise::input::OnStop;
+use hb_daemon::Control;
 use nix::sys::signal::{SigSet, Signal};
 
 use super::Reloads;
+use super::halves::Handles;
 use crate::cli::Failure;
 use crate::exit::Exit;
 
@@ -30,12 +33,13 @@ pub(super) fn block() -> Result<Blocked, Failure> {
 
 impl Blocked {
     /// Waits for them on a thread that ends with the process.
-    pub(super) fn attend(self, remote: Remote, shared: Arc<Shared>, reloads: Reloads) {
-        let mut stop = Stop { remote, asked: None };
+    pub(super) fn attend(self, handles: Handles, reloads: Reloads) {
+        let mut stop = Stop { handles: handles.clone(), on_stop: reloads.on_stop(), asked: None };
         let attend = move || {
             while let Ok(signal) = self.0.wait() {
                 if signal == Signal::SIGHUP {
-                    reload(&stop.remote, &shared, &reloads);
+                    reload(&handles, &reloads);
+                    stop.on_stop = reloads.on_stop();
                 } else {
                     stop.ask(signal);
                 }
@@ -49,7 +53,8 @@ impl Blocked {
 
 /// The first signal asks, the second forces.
 struct Stop {
-    remote: Remote,
+    handles: Handles,
+    on_stop: OnStop,
     asked: Option<Instant>,
 }
 
@@ -63,7 +68,8 @@ impl Stop {
             Some(_) => {}
             None => {
                 self.asked = Some(Instant::now());
-                if !self.remote.send(Control::Stop { reason: signal.to_string() }) {
+                let agents = if signal == Signal::SIGINT { OnStop::Stop } else { self.on_stop };
+                if !self.handles.stop(agents, signal.as_str()) {
                     tracing::debug!("the node has ended before it was asked to");
                 }
             }
@@ -76,20 +82,26 @@ fn force() -> ! {
     std::process::exit(i32::from(Exit::Interrupted.code()))
 }
 
-fn reload(remote: &Remote, shared: &Shared, reloads: &Reloads) {
-    match reloads.read() {
-        Ok(control) => {
-            shared.check("config", Ok(()));
-            let count = if let Control::Reload(changed) = &control { changed.len() } else { 0 };
-            tracing::info!("configuration read again: {count} watch(es) changed");
-            if !remote.send(control) {
-                tracing::warn!("the node has ended; nothing to reload");
-            }
-        }
+fn reload(handles: &Handles, reloads: &Reloads) {
+    let (control, declared) = match reloads.read() {
+        Ok(read) => read,
         Err(why) => {
             tracing::error!("configuration not taken, the old one stays in force: {why}");
-            shared
-                .check("config", Err(format!("the configuration on disk is refused, the old one is in force: {why}")));
+            handles.config(Err(format!("the configuration on disk is refused, the old one is in force: {why}")));
+            return;
         }
+    };
+    handles.config(Ok(()));
+    let count = if let Control::Reload(changed) = &control { changed.len() } else { 0 };
+    tracing::info!("configuration read again: {count} watch(es) changed");
+    if let Some((remote, _)) = &handles.watch
+        && !remote.send(control)
+    {
+        tracing::warn!("the node has ended; nothing to reload");
+    }
+    if let Some(office) = &handles.office
+        && let Err(error) = office.declare(declared)
+    {
+        tracing::warn!("what is supervised was not read again: {error}");
     }
 }

@@ -194,8 +194,8 @@ impl NodeViews {
         Ok(())
     }
 
-    fn db_apply(&mut self, watch: &WatchName, sealed: &Sealed) -> Result<(), ViewFault> {
-        if self.db.is_some() && self.db()?.apply(sealed).is_ok() {
+    fn db_apply(&mut self, watch: &WatchName, records: &[&Sealed]) -> Result<(), ViewFault> {
+        if self.db.is_some() && self.db()?.apply_all(records).is_ok() {
             return Ok(());
         }
         let caught_up = self.db_catch_up(watch);
@@ -255,6 +255,13 @@ impl Shown {
     }
 
     fn show(&mut self, sealed: &Sealed, decided: &CycleDecided, baseline: Option<&Baseline>) -> Vec<ViewFault> {
+        let mut faults = self.note(sealed, decided, baseline);
+        faults.extend(self.settle());
+        faults
+    }
+
+    /// Shows a cycle but for checkpoint and history, which wait for [`Self::settle`]; not with a report, though: where it stands is told at once.
+    fn note(&mut self, sealed: &Sealed, decided: &CycleDecided, baseline: Option<&Baseline>) -> Vec<ViewFault> {
         self.trend.push(decided);
         let wanted = self.wants_report(decided);
         let report = ReportInput::new(sealed, baseline, &self.trend).filter(|_| wanted).map(|input| {
@@ -262,9 +269,18 @@ impl Shown {
             Rendered { html: rendered.html, json: rendered.json }
         });
         let faults: Vec<ViewFault> = match self.files() {
-            Ok(files) => files.apply(sealed, report).faults.into_iter().map(told).collect(),
+            Ok(files) if report.is_some() => files.apply(sealed, report).faults.into_iter().map(told).collect(),
+            Ok(files) => files.note(sealed, None).faults.into_iter().map(told).collect(),
             Err(fault) => vec![fault],
         };
+        self.whole &= faults.is_empty();
+        faults
+    }
+
+    fn settle(&mut self) -> Vec<ViewFault> {
+        // What cannot be opened has been told with the record.
+        let Some(files) = &mut self.files else { return Vec::new() };
+        let faults: Vec<ViewFault> = files.settle().into_iter().map(told).collect();
         self.whole &= faults.is_empty();
         faults
     }
@@ -278,13 +294,25 @@ impl Views for NodeViews {
     }
 
     fn show(&mut self, watch: &WatchName, sealed: &Sealed, baseline: Option<&Baseline>) -> Vec<ViewFault> {
+        self.show_all(watch, &[(sealed, baseline)])
+    }
+
+    fn show_all(&mut self, watch: &WatchName, records: &[(&Sealed, Option<&Baseline>)]) -> Vec<ViewFault> {
         let mut faults = Vec::new();
-        if let Body::CycleDecided(decided) = &sealed.record.body
-            && let Some(shown) = self.watches.get_mut(watch)
-        {
-            faults.extend(shown.show(sealed, decided, baseline));
+        if let Some(shown) = self.watches.get_mut(watch) {
+            let mut noted = false;
+            for (sealed, baseline) in records {
+                if let Body::CycleDecided(decided) = &sealed.record.body {
+                    faults.extend(shown.note(sealed, decided, *baseline));
+                    noted = true;
+                }
+            }
+            if noted {
+                faults.extend(shown.settle());
+            }
         }
-        faults.extend(self.db_apply(watch, sealed).err());
+        let sealed: Vec<&Sealed> = records.iter().map(|(sealed, _)| *sealed).collect();
+        faults.extend(self.db_apply(watch, &sealed).err());
         faults
     }
 

@@ -218,7 +218,12 @@ impl Supervision {
         let Some(group) = self.state.groups.get_mut(id) else { return };
         group.evaluated = true;
         let (severity, about) = (group.severity, group.affected_agents.iter().take(20).cloned().collect());
-        let (title, supervisor) = (group.correlation_summary.clone(), group.supervisor.clone());
+        let summary = group.correlation_summary.clone();
+        let title = match group.affected_agents.first() {
+            Some(agent) if group.affected_agents.len() == 1 => format!("{agent}: {summary}"),
+            Some(_) | None => summary,
+        };
+        let supervisor = group.supervisor.clone();
         self.evaluate_group(id, now);
         if severity >= Severity::Error {
             let text = format!("group {id} of supervisor {supervisor}");

@@ -202,6 +202,7 @@ fn format(source: &SourceConfig) -> Format {
         | SourceConfig::Replay { format, .. }
         | SourceConfig::Command { format, .. } => *format,
         SourceConfig::Mqtt(mqtt) => Format { no_time: NoTime::Usual, ..mqtt.format },
+        SourceConfig::Kafka(kafka) => kafka.format,
         SourceConfig::Syslog(_) => Format { choice: FormatChoice::Syslog, ..Format::default() },
         SourceConfig::Host { .. } => Format::default(),
     }

@@ -1,0 +1,63 @@
+//! Decisions of watches, read from their journal for the supervisor.
+
+use std::collections::BTreeMap;
+
+use hb_core::ids::{Seq, StreamName, WatchName};
+use hb_core::node::fact::{Body, Sealed};
+use hb_core::supervise::input::Decision;
+use hb_daemon::supervise::Follow;
+use hb_store::journal::dir::DirJournal;
+use hb_store::port::Journal as _;
+use hb_store::reader::Follower;
+
+/// Most series that a decision names.
+const DRIVERS_MAX: usize = 10;
+
+/// Reads the journal of watches. It may be that of this process or of another; it is only read.
+#[derive(Debug)]
+pub(super) struct Decided {
+    journal: DirJournal,
+    followers: BTreeMap<WatchName, Follower>,
+}
+
+impl Decided {
+    pub(super) fn new(journal: DirJournal) -> Self {
+        Self { journal, followers: BTreeMap::new() }
+    }
+
+    /// Goes on after the position in the supervisor's state. A watch that was never followed is begun at its newest record: what was
+    /// decided before an agent named it is not held against the agent.
+    fn follower(&mut self, watch: &WatchName, after: Option<Seq>) -> Result<Follower, String> {
+        if let Some(follower) = self.followers.remove(watch) {
+            return Ok(follower);
+        }
+        let stream = StreamName::watch(watch);
+        let from = match after {
+            Some(seq) => seq.next(),
+            None => self.journal.head(&stream).map_err(|error| error.to_string())?.unwrap_or_default(),
+        };
+        Ok(Follower::new(stream, from))
+    }
+}
+
+impl Follow for Decided {
+    fn poll(&mut self, watch: &WatchName, after: Option<Seq>) -> Result<Vec<Decision>, String> {
+        let mut follower = self.follower(watch, after)?;
+        let read = follower.poll(&mut self.journal).map_err(|error| error.to_string());
+        self.followers.insert(watch.clone(), follower);
+        Ok(read?.iter().filter_map(|sealed| decision(watch, sealed)).collect())
+    }
+}
+
+fn decision(watch: &WatchName, sealed: &Sealed) -> Option<Decision> {
+    let Body::CycleDecided(decided) = &sealed.record.body else { return None };
+    let decision = &decided.decision;
+    Some(Decision {
+        watch: watch.clone(),
+        seq: sealed.record.seq,
+        cycle: decision.cycle,
+        status: decision.status.as_str().to_owned(),
+        end: decision.span.end,
+        drivers: decision.drivers.iter().take(DRIVERS_MAX).map(|driver| driver.series.to_string()).collect(),
+    })
+}

@@ -1,0 +1,195 @@
+//! A running supervisor out of a configuration: its database, its lease, its hands.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hb_actuators::ask::Asker;
+use hb_actuators::process::{Hands, HandsSettings, NotTaken, is_mine};
+use hb_core::ids::{Seq, StreamName};
+use hb_core::journal::Head;
+use hb_core::supervise::alert::Notification;
+use hb_core::supervise::input::Input;
+use hb_core::supervise::state::Sealed;
+use hb_core::supervise::step::Effect;
+use hb_daemon::supervise::{Bounds, Hand, Keeper, MakeHand, Running, SupervisorParts, start};
+use hb_store::journal::dir::DirJournal;
+use hb_store::lease::file::FileLease;
+use hb_store::port::{Appended, JournalError, Lease};
+use hb_store::supervisor::{FILE, SupervisorDb, Trouble};
+
+use super::decisions::Decided;
+use super::tellers::Tellers;
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::config::checked::LeaseBackend;
+use crate::exit::Exit;
+
+/// Name of the stream of a node's supervisor.
+pub const STREAM: &str = "main";
+/// Folder of the supervisor's lease and of its agents' output, below `output_dir`.
+const DIR: &str = "supervisor";
+
+/// Where the database of a configuration's supervisor stands.
+#[must_use]
+pub fn db_path(output_dir: &Path) -> PathBuf {
+    output_dir.join(FILE)
+}
+
+/// Where the output of agents stands.
+#[must_use]
+pub fn log_dir(output_dir: &Path) -> PathBuf {
+    output_dir.join(DIR).join("logs")
+}
+
+/// Starts the supervisor of a configuration.
+///
+/// # Errors
+/// Why it could not be started.
+pub(super) fn supervise(config: &Config) -> Result<Running, Failure> {
+    let dir = config.output_dir.join(DIR);
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| Failure::new(Exit::CannotWrite, format!("{}: {error}", dir.display())))?;
+    let db = open(&db_path(&config.output_dir))?;
+    let journal =
+        DirJournal::open(&config.journal_dir()).map_err(|error| Failure::new(Exit::CannotWrite, error.to_string()))?;
+    let sinks = config.sinks.iter().map(|sink| sink.name().to_owned()).collect();
+    let parts = SupervisorParts {
+        node: config.node.clone(),
+        stream: StreamName::supervisor(STREAM),
+        keeper: Box::new(Kept { db }),
+        lease: lease(config, &dir)?,
+        hand: hand(config)?,
+        sinks,
+        declared: config.supervise.clone().unwrap_or_default(),
+        decisions: Box::new(Decided::new(journal)),
+        bounds: Bounds { lease_ttl: config.lease.ttl, ..Bounds::default() },
+    };
+    start(parts).map_err(|error| Failure::new(Exit::Error, format!("the supervisor could not be started: {error}")))
+}
+
+fn open(path: &Path) -> Result<SupervisorDb, Failure> {
+    SupervisorDb::open(path).map_err(|error| {
+        let exit = match error.trouble {
+            Trouble::Corrupt | Trouble::NotADatabase | Trouble::Newer => Exit::Corrupt,
+            _ => Exit::CannotWrite,
+        };
+        Failure::new(exit, error.to_string())
+    })
+}
+
+fn lease(config: &Config, dir: &Path) -> Result<Box<dyn Lease>, Failure> {
+    match config.lease.backend {
+        LeaseBackend::File => FileLease::open(dir, &config.node, config.lease.ttl)
+            .map(|lease| Box::new(lease) as Box<dyn Lease>)
+            .map_err(|error| Failure::new(Exit::CannotWrite, error.to_string())),
+        LeaseBackend::External => Ok(Box::new(hb_store::lease::external::ExternalLease::default())),
+    }
+}
+
+/// Where sockets and notes of agents stand: on a file system that does not outlive the machine, one folder per `output_dir`.
+fn run_dir(config: &Config) -> PathBuf {
+    let whole = std::path::absolute(&config.output_dir).unwrap_or_else(|_| config.output_dir.clone());
+    let name = hb_core::journal::Hash::of(whole.as_os_str().as_encoded_bytes()).short();
+    let user = nix::unistd::getuid();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|dir| dir.is_dir() && !user.is_root());
+    let base = if user.is_root() { Some(PathBuf::from("/run")) } else { runtime };
+    let base = base.filter(|dir| dir.is_dir()).unwrap_or_else(std::env::temp_dir);
+    base.join(format!("hb-{user}")).join(name)
+}
+
+fn hand(config: &Config) -> Result<MakeHand, Failure> {
+    let tellers = Tellers::specs(config)?;
+    let settings =
+        HandsSettings { run_dir: run_dir(config), log_dir: log_dir(&config.output_dir), node: config.node.clone() };
+    Ok(Box::new(move |emit| {
+        let (of_hands, of_asker) = (Arc::clone(&emit), Arc::clone(&emit));
+        let hands = Hands::start(settings, Box::new(move |input| of_hands(input)))?;
+        let asker = Asker::start(Box::new(move |input| of_asker(input)))?;
+        let tellers = Tellers::start(tellers, &emit)?;
+        Ok(Box::new(NodeHand { hands: Some(hands), asker: Some(asker), tellers, emit }) as Box<dyn Hand>)
+    }))
+}
+
+/// The database as the loop sees it.
+struct Kept {
+    db: SupervisorDb,
+}
+
+impl Keeper for Kept {
+    fn follow(&mut self, head: Option<Head>, each: &mut dyn FnMut(Sealed)) -> Result<(), JournalError> {
+        let mut after = head;
+        if after.is_none() {
+            after = self.db.restore(each)?.head;
+        }
+        while self.db.follow(after, each).map(|followed| {
+            after = followed.head;
+            followed.more
+        })? {}
+        Ok(())
+    }
+
+    fn commit(&mut self, records: &[Arc<Sealed>]) -> Appended {
+        self.db.commit(records)
+    }
+
+    fn trim(&mut self, floor: Seq) -> Result<u64, JournalError> {
+        self.db.trim(floor).map(|trimmed| trimmed.removed)
+    }
+}
+
+/// Everything that acts.
+struct NodeHand {
+    hands: Option<Hands>,
+    asker: Option<Asker>,
+    tellers: Tellers,
+    emit: Arc<dyn Fn(Input) + Send + Sync>,
+}
+
+impl NodeHand {
+    /// What cannot be taken must not be waited for for ever: a start has failed then; for anything else the core asks again or its time
+    /// limit passes.
+    fn not_taken(&self, refused: NotTaken) {
+        let (NotTaken::Full(effect) | NotTaken::NotMine(effect) | NotTaken::Ended(effect)) = refused;
+        tracing::error!("an act was not taken for want of room: {effect:?}");
+        if let Effect::Spawn { agent, incarnation, .. } = *effect {
+            let (emit, error) =
+                (Arc::clone(&self.emit), "too many acts wait: tried again by the restart rule".to_owned());
+            // Not from here: the loop that called must not wait for itself.
+            let told = std::thread::Builder::new().name("not-taken".into()).spawn(move || {
+                emit(Input::SpawnFailed { agent, incarnation, error });
+            });
+            if let Err(error) = told {
+                tracing::error!("that could not be told: {error}");
+            }
+        }
+    }
+}
+
+impl Hand for NodeHand {
+    fn act(&self, effect: Effect) {
+        let taken = match (&self.hands, &self.asker) {
+            (Some(hands), _) if is_mine(&effect) => hands.act(effect),
+            (_, Some(asker)) => asker.act(effect),
+            (_, None) => Err(NotTaken::Ended(Box::new(effect))),
+        };
+        if let Err(refused) = taken {
+            self.not_taken(refused);
+        }
+    }
+
+    fn tell(&self, notification: Notification, sinks: &BTreeSet<String>) {
+        self.tellers.tell(&notification, sinks);
+    }
+
+    fn stop(&mut self) {
+        if let Some(hands) = self.hands.take() {
+            hands.stop();
+        }
+        if let Some(asker) = self.asker.take() {
+            asker.stop();
+        }
+        self.tellers.stop(Duration::from_secs(1));
+    }
+}
