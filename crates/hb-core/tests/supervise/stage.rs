@@ -12,22 +12,22 @@ use hb_core::time::{Moment, Now, SECOND_NS, Stamp};
 use serde_json::{Value, json};
 
 /// 2023-11-14T22:13:20Z, where the wall clock of every stage begins.
-pub const EPOCH: i64 = 1_700_000_000 * SECOND_NS;
+pub(crate) const EPOCH: i64 = 1_700_000_000 * SECOND_NS;
 
 /// What is durable.
 #[derive(Debug, Default, Clone)]
-pub struct Disk(pub Vec<Sealed>);
+pub(crate) struct Disk(pub(crate) Vec<Sealed>);
 
 impl Disk {
     /// What its records add up to.
-    pub fn fold(&self) -> Fold {
+    pub(crate) fn fold(&self) -> Fold {
         let mut fold = Fold::default();
         self.0.iter().for_each(|sealed| fold.push(sealed.clone()));
         fold
     }
 
     /// A process that has read them.
-    pub fn reader(&self) -> Supervision {
+    pub(crate) fn reader(&self) -> Supervision {
         let mut supervision = Supervision::new(NodeName::from("node"), StreamName::supervisor("main"));
         self.0.iter().for_each(|sealed| supervision.follow(sealed.clone()));
         supervision
@@ -35,35 +35,35 @@ impl Disk {
 }
 
 /// Both clocks at so many nanoseconds after the beginning, the wall clock off by `skew`.
-pub fn now(ns: u64, skew: i64) -> Now {
+pub(crate) fn now(ns: u64, skew: i64) -> Now {
     Now { moment: Moment(ns), wall: Stamp(EPOCH).plus_ns(i64::try_from(ns).unwrap()).plus_ns(skew) }
 }
 
-pub fn spec(id: &str, rest: &str) -> AgentSpec {
+pub(crate) fn spec(id: &str, rest: &str) -> AgentSpec {
     let mut document: Value = serde_json::from_str(rest).unwrap();
     document["id"] = json!(id);
     let spec: AgentSpec = serde_json::from_value(document).unwrap();
-    assert_eq!(spec.faults(), []);
     spec
 }
 
-pub fn ask(ticket: u64, command: Command) -> Input {
+pub(crate) fn ask(ticket: u64, command: Command) -> Input {
     let person = Person { actor: "operator:ada".into(), role: Role::Admin };
     Input::Command { ticket: Ticket(ticket), person, command: Box::new(command) }
 }
 
-pub fn supervisor(name: &str) -> Command {
+pub(crate) fn supervisor(name: &str) -> Command {
     let new: NewSupervisor = serde_json::from_value(json!({"id": name, "name": name})).unwrap();
     Command::CreateSupervisor(new)
 }
 
-pub fn team(name: &str, supervisor: &str, members: &[&str]) -> Command {
+pub(crate) fn team(name: &str, supervisor: &str, members: &[&str]) -> Command {
     let new: NewTeam =
-        serde_json::from_value(json!({"id": name, "name": name, "supervisor": supervisor, "members": members})).unwrap();
+        serde_json::from_value(json!({"id": name, "name": name, "supervisor": supervisor, "members": members}))
+            .unwrap();
     Command::CreateTeam(new)
 }
 
-pub fn intervention(what: &str, agent: &str) -> Command {
+pub(crate) fn intervention(what: &str, agent: &str) -> Command {
     let new: NewIntervention = serde_json::from_value(
         json!({"intervention_type": what, "target_id": agent, "reason": "to see", "confirm": true}),
     )
@@ -71,12 +71,12 @@ pub fn intervention(what: &str, agent: &str) -> Command {
     Command::Intervene(new)
 }
 
-pub fn event(event: &Event) -> String {
+pub(crate) fn event(event: &Event) -> String {
     let whom = event.about.agent.as_ref().map_or_else(String::new, |agent| format!(" {agent}"));
     format!("{}{whom}: {}", event.kind, event.message)
 }
 
-pub fn effect(effect: &Effect) -> String {
+pub(crate) fn effect(effect: &Effect) -> String {
     match effect {
         Effect::Spawn { key, recovering, .. } => format!("spawn {key}{}", if *recovering { " recovering" } else { "" }),
         Effect::Look { key, .. } => format!("look for {key}"),
@@ -92,7 +92,7 @@ pub fn effect(effect: &Effect) -> String {
     }
 }
 
-pub fn reply(reply: &Reply) -> String {
+pub(crate) fn reply(reply: &Reply) -> String {
     match reply {
         Ok(Answer::Done {}) => "done".into(),
         Ok(Answer::Made { id, .. }) => format!("made {id}"),
@@ -104,7 +104,7 @@ pub fn reply(reply: &Reply) -> String {
 }
 
 /// An agent in one line.
-pub fn in_one_line(agent: &Agent) -> String {
+pub(crate) fn in_one_line(agent: &Agent) -> String {
     let process = match &agent.process {
         Process::Absent => String::new(),
         Process::Starting { .. } => ", starting".into(),
@@ -115,7 +115,8 @@ pub fn in_one_line(agent: &Agent) -> String {
             format!(", pid {} {}", identity.pid, if *killed { "killed" } else { "stopping" })
         }
     };
-    let restarts = if agent.restarts.total > 0 { format!(", restarts {}", agent.restarts.total) } else { String::new() };
+    let restarts =
+        if agent.restarts.total > 0 { format!(", restarts {}", agent.restarts.total) } else { String::new() };
     let missed = if agent.beats.missed > 0 { format!(", missed {}", agent.beats.missed) } else { String::new() };
     let (id, state, health) = (agent.id(), agent.lifecycle.as_str(), agent.health().as_str());
     format!("{id} is {state} #{} ({health}){process}{restarts}{missed}", agent.incarnation)

@@ -55,7 +55,16 @@ impl Supervision {
         }
         match agent.process {
             Process::Alive { .. } => self.stop_process(id, next, cause, now),
-            Process::Starting { .. } | Process::Stopping { .. } => agent.next = next,
+            Process::Starting { .. } | Process::Stopping { .. } => {
+                agent.next = next;
+                let what = match next {
+                    Next::Stay => "is to stay down once it has ended",
+                    Next::Delete => "is deleted once it has ended",
+                    Next::Start => "is started again once it has ended",
+                    Next::ByRule => "is to end",
+                };
+                self.tell_of(id, kinds::STOPPING, &because(what, cause), now);
+            }
             Process::Absent => match next {
                 Next::Delete => self.gone(id, cause, now),
                 Next::Start => {
@@ -104,8 +113,7 @@ impl Supervision {
             return Err(format!("{id} is quarantined already"));
         }
         let absent = agent.process == Process::Absent;
-        self.set_aside(id, cause, now);
-        self.tell_of(id, kinds::QUARANTINED, &because("quarantined", cause), now);
+        self.set_aside(id, kinds::QUARANTINED, &because("quarantined", cause), now);
         if absent {
             self.settle(id, Settled::Down);
         }

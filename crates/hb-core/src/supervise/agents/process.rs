@@ -24,11 +24,14 @@ const DOES_NOT_END: &str = "was killed and does not end: the kernel holds it";
 impl Supervision {
     /// Begins another incarnation. Whoever calls it has seen that no process of it is there.
     pub(super) fn begin_incarnation(&mut self, id: &AgentId, cause: &Cause, now: Now) {
-        let follows_failure = self.state.agents.get(id).is_some_and(|agent| agent.lifecycle == Lifecycle::Failed);
+        let Some(agent) = self.state.agents.get(id) else { return };
+        let follows_failure = agent.lifecycle == Lifecycle::Failed;
+        // What was stopped together with hb was not restarted.
+        let restarted = agent.incarnation > 0 && (follows_failure || agent.next == Next::Start);
         self.next_incarnation(id, now);
         let Some(agent) = self.state.agents.get_mut(id) else { return };
         let (spec, incarnation) = (agent.spec.clone(), agent.incarnation);
-        if incarnation > 1 {
+        if restarted {
             agent.restarts.total = agent.restarts.total.saturating_add(1);
             self.state.counters.restarts = self.state.counters.restarts.saturating_add(1);
         }
@@ -195,6 +198,10 @@ impl Supervision {
         }
         let stopping = matches!(agent.process, Process::Stopping { .. });
         let asked = agent.next != Next::ByRule || (stopping && agent.lifecycle != Lifecycle::Failed);
+        if stopping {
+            // A signal of the same turn has not left yet, and would go to nobody.
+            self.effects.retain(|effect| !matches!(effect, Effect::Signal { identity: one, .. } if one == identity));
+        }
         let sustained = self.armed(id, AgentTimer::Sustained).is_some_and(|at| at <= now.moment);
         if sustained {
             self.sustained(id);

@@ -9,11 +9,12 @@
 use super::super::acts::{Settled, seconds_ns};
 use super::super::agent::{Agent, Lifecycle, Next, Process, Quarantine};
 use super::super::alert::Concern;
-use super::super::spec::{Kind, RestartRule, RestartWhen, Wanted};
+use super::super::spec::{Kind as AgentKind, RestartRule, RestartWhen, Wanted};
 use super::super::timers::AgentTimer;
 use super::super::{Cause, Supervision};
+use super::because;
+use super::kinds::{self, Kind};
 use super::spans::{fraction, in_words, left_ns, share_ns};
-use super::{because, kinds};
 use crate::ids::AgentId;
 use crate::time::{Now, Stamp};
 
@@ -179,18 +180,17 @@ impl Supervision {
         agent.restarts.given_up = true;
         let rule = &agent.spec.restart;
         let what = format!(
-            "restarted {} times within {}, no more: manual intervention required (`hb agent start {id}` once it is repaired)",
+            "{} restarts within {} are the most: manual intervention required (`hb agent start {id}` once it is repaired)",
             rule.max_restarts,
             in_words(seconds_ns(rule.within_sec))
         );
         let cause = because(what, cause);
-        self.set_aside(id, &cause, now);
-        self.tell_of(id, kinds::GAVE_UP, &cause, now);
+        self.set_aside(id, kinds::GAVE_UP, &cause, now);
         self.settle(id, Settled::Failed(cause.why));
     }
 
-    /// Records a quarantine and stops what runs.
-    pub(super) fn set_aside(&mut self, id: &AgentId, cause: &Cause, now: Now) {
+    /// Records a quarantine, tells it, and stops what runs.
+    pub(super) fn set_aside(&mut self, id: &AgentId, told: Kind, cause: &Cause, now: Now) {
         if self.state.agents.get(id).is_some_and(|agent| agent.lifecycle == Lifecycle::Spawning) {
             self.move_to(id, Lifecycle::Terminated, now);
         }
@@ -200,6 +200,7 @@ impl Supervision {
         agent.next = Next::Stay;
         let present = agent.process.clone();
         self.volatile.waiting.remove(id);
+        self.tell_of(id, told, cause, now);
         match present {
             Process::Absent => self.quiet(id),
             Process::Starting { .. } | Process::Stopping { .. } => {}
@@ -238,7 +239,7 @@ enum Due {
 }
 
 fn due(agent: &Agent) -> Due {
-    let is_process = matches!(agent.spec.kind(), Kind::Process(_));
+    let is_process = matches!(agent.spec.kind(), AgentKind::Process(_));
     match agent.lifecycle {
         Lifecycle::Spawning if is_process || agent.incarnation == 0 => Due::Start,
         Lifecycle::Terminated => Due::Start,
