@@ -5,11 +5,13 @@
 
 #[cfg(test)]
 mod agreement;
-mod csv;
+pub(crate) mod csv;
+mod http_log;
 pub(crate) mod json;
 pub(crate) mod locate;
 pub(crate) mod number;
 pub(crate) mod stamp;
+pub(crate) mod syslog;
 mod wide;
 
 use std::borrow::Cow;
@@ -22,7 +24,9 @@ pub use stamp::TimeUnit;
 use crate::items::Items;
 use crate::names::{Names, Refused};
 use csv::Columns;
+use http_log::HttpLog;
 use stamp::Before;
+use syslog::Syslog;
 use wide::Wide;
 
 /// Which format a source has.
@@ -38,6 +42,23 @@ pub enum FormatChoice {
     Csv,
     /// A header, one time column, one column a series.
     WideCsv,
+    /// Lines of syslog.
+    Syslog,
+    /// Requests to a web server, separated by tabs.
+    NasaHttp,
+    /// A table that is read as a whole.
+    Table(TableForm),
+}
+
+/// Files that are tables with a form of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableForm {
+    /// Metrics with their current values, as a workbook or as CSV.
+    PbaExcel,
+    /// A channel of the SMAP and MSL telemetry, as an array or as CSV.
+    SmapMsl,
+    /// Engines over their lives: unit, cycle, three settings, 21 sensors.
+    Cmapss,
 }
 
 /// What to do with an event that has no time.
@@ -89,6 +110,10 @@ enum Layout {
     Json,
     Events(Columns),
     Wide(Wide),
+    /// Syslog.
+    Syslog(Syslog),
+    /// Requests.
+    Http(HttpLog),
 }
 
 /// A line that found no room for its names: finish the batch, forget the names, read it again.
@@ -167,6 +192,7 @@ impl Decoder {
                 Some(plain.length)
             }
             Layout::Wide(wide) => wide.fast(bytes, offset, self.format.time_unit, items),
+            Layout::Syslog(_) | Layout::Http(_) => None,
         }
     }
 
@@ -193,7 +219,7 @@ impl Decoder {
         if self.layout.is_none() && self.lay_out(text) == Header::Yes {
             return match &self.layout {
                 Some(Layout::Wide(wide)) => wide.check(self.names.max()).map_err(Refused::Fault),
-                Some(Layout::Json | Layout::Events(_)) | None => Ok(()),
+                Some(Layout::Json | Layout::Events(_) | Layout::Syslog(_) | Layout::Http(_)) | None => Ok(()),
             };
         }
         let json = self.format.choice == FormatChoice::Auto && text.trim_start().starts_with('{');
@@ -208,6 +234,8 @@ impl Decoder {
                 );
             }
             Some(Layout::Events(columns)) if !json => columns.event(text, unit_of_time),
+            Some(Layout::Syslog(syslog)) => syslog.event(text, self.arrival),
+            Some(Layout::Http(columns)) => return columns.row((text, offset), unit_of_time, &mut self.names, items),
             Some(_) | None => json::careful(text, unit_of_time),
         };
         let event = event.map_err(Refused::Fault)?;
@@ -228,8 +256,13 @@ impl Decoder {
         let (layout, header) = match self.format.choice {
             FormatChoice::Jsonl => (Layout::Json, Header::No),
             FormatChoice::WideCsv => (Layout::Wide(Wide::of(line)), Header::Yes),
+            FormatChoice::Syslog => (Layout::Syslog(Syslog::new()), Header::No),
+            FormatChoice::NasaHttp => match HttpLog::of_header(line) {
+                Some(columns) => (Layout::Http(columns), Header::Yes),
+                None => (Layout::Http(HttpLog::usual()), Header::No),
+            },
             FormatChoice::Auto if line.trim_start().starts_with('{') => (Layout::Json, Header::No),
-            FormatChoice::Auto | FormatChoice::Csv => match Columns::of_header(line) {
+            FormatChoice::Auto | FormatChoice::Csv | FormatChoice::Table(_) => match Columns::of_header(line) {
                 Some(columns) => (Layout::Events(columns), Header::Yes),
                 None if self.format.choice == FormatChoice::Auto && wide::is_header(line) => {
                     (Layout::Wide(Wide::of(line)), Header::Yes)
@@ -244,7 +277,7 @@ impl Decoder {
         self.timeless = match &layout {
             Layout::Json => json::careful(line, unit).is_ok_and(|event| event.at.is_none()),
             Layout::Events(columns) => columns.time.is_none(),
-            Layout::Wide(_) => false,
+            Layout::Wide(_) | Layout::Syslog(_) | Layout::Http(_) => false,
         };
         self.layout = Some(layout);
         header
@@ -258,7 +291,7 @@ enum Header {
 }
 
 /// The line as text, without byte order mark.
-fn clean(line: &[u8]) -> Result<&str, FaultCause> {
+pub(crate) fn clean(line: &[u8]) -> Result<&str, FaultCause> {
     if memchr::memchr(0, line).is_some() {
         return Err(FaultCause::NulByte);
     }
