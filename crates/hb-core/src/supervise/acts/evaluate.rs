@@ -262,7 +262,7 @@ impl Supervision {
         let outcome = policy.condition.evaluate(&self.context_of(subject, now));
         policy.evaluated = policy.evaluated.saturating_add(1);
         policy.matched = policy.matched.saturating_add(u64::from(outcome.decision));
-        let held_before = !policy.of_occasion && self.latch(policy, subject.agent, outcome.decision);
+        let held_before = !policy.of_occasion && self.latch(policy, subject.agent, &outcome);
         let fires = outcome.decision && (subject.group.is_some() || !held_before);
         let decision = outcome.decision;
         let evaluation = self.log(policy, subject, outcome, now);
@@ -280,8 +280,9 @@ impl Supervision {
     }
 
     /// Sets or opens the latch of an agent; gives whether it was set.
-    fn latch(&mut self, policy: &OnDuty, agent: Option<&AgentId>, held: bool) -> bool {
+    fn latch(&mut self, policy: &OnDuty, agent: Option<&AgentId>, outcome: &Outcome) -> bool {
         let Some(agent) = agent else { return false };
+        let held = outcome.decision;
         let before = self.state.agents.get(agent).is_some_and(|agent| agent.latched.contains(&policy.name));
         if before != held
             && let Some(agent) = self.state.agents.get_mut(agent)

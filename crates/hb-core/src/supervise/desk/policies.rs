@@ -8,6 +8,7 @@ use super::super::alert::Severity;
 use super::super::bounds::POLICIES_MAX;
 use super::super::event::About;
 use super::super::input::{Command, NewPolicy, Person};
+use super::super::policy::adapt::Verdict;
 use super::super::policy::versions::{Accepted, Activated};
 use super::super::policy::{Assignment, Policy, adapt, check, fault};
 use super::super::step::{Answer, Refusal, Reply, Why};
@@ -33,7 +34,8 @@ impl Supervision {
             return self.deactivate_policy(person, &name, now);
         }
         if let Command::SettleHeld { name, accept } = command {
-            return self.settle_held(person, &name, accept, now);
+            let verdict = if accept { Verdict::TakeOver } else { Verdict::Drop };
+            return self.settle_held(person, &name, verdict, now);
         }
         if let Command::AssignPolicy { supervisor, policy, priority, enabled } = command {
             let priority = enabled.then_some(priority);
@@ -94,11 +96,11 @@ impl Supervision {
     }
 
     /// Takes a held change over, or drops it.
-    pub(super) fn settle_held(&mut self, person: &Person, name: &PolicyName, accept: bool, now: Now) -> Reply {
+    pub(super) fn settle_held(&mut self, person: &Person, name: &PolicyName, verdict: Verdict, now: Now) -> Reply {
         let mut policy = self.policy(name)?.clone();
-        let held = adapt::settle(&mut policy, accept)?;
+        let held = adapt::settle(&mut policy, verdict)?;
         self.state.policies.insert(name.clone(), policy);
-        let done = if accept { "taken over" } else { "dropped" };
+        let done = if verdict == Verdict::TakeOver { "taken over" } else { "dropped" };
         let cause = Cause::by(&person.actor, format!("the held change was {done}: {}", held.justification));
         self.event("policy.change_settled", Severity::Info, About::policy(name), &cause, now);
         self.look_again(name);

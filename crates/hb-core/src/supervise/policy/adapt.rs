@@ -84,6 +84,15 @@ pub enum Size {
     Large,
 }
 
+/// What a person says to a held change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is taken over.
+    TakeOver,
+    /// It is dropped.
+    Drop,
+}
+
 /// What was learned of one outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Learned {
@@ -109,7 +118,7 @@ pub fn learn(policy: &mut Policy, lesson: Lesson, rate: f64, at: Stamp) -> Learn
         None => (before, policy.variables.clone()),
     };
     let after = bounded(rate * lesson.value() + (1.0 - rate) * from);
-    let (variables, _) = moved(&variables, lesson);
+    let variables = moved(&variables, lesson);
     let change = relative(before, after);
     let size = match (&policy.held, change) {
         (Some(_), _) => Size::Large,
@@ -144,29 +153,27 @@ pub fn learn(policy: &mut Policy, lesson: Lesson, rate: f64, at: Stamp) -> Learn
 ///
 /// # Errors
 /// None is held.
-pub fn settle(policy: &mut Policy, accept: bool) -> Result<HeldChange, Refusal> {
+pub fn settle(policy: &mut Policy, verdict: Verdict) -> Result<HeldChange, Refusal> {
     let Some(held) = policy.held.take() else {
         return Err(Refusal::new(Why::Conflict, format!("no change of {} waits for anybody", policy.name)));
     };
-    if accept {
+    if verdict == Verdict::TakeOver {
         policy.effectiveness = bounded(held.effectiveness);
         policy.variables.clone_from(&held.variables);
     }
     Ok(held)
 }
 
-/// Variables after an outcome, and how many moved.
-fn moved(variables: &BTreeMap<String, Variable>, lesson: Lesson) -> (BTreeMap<String, Variable>, usize) {
-    let mut count: usize = 0;
+/// Variables after an outcome.
+fn moved(variables: &BTreeMap<String, Variable>, lesson: Lesson) -> BTreeMap<String, Variable> {
     let after = variables.iter().map(|(name, variable)| {
         let value = variable.value * lesson.factor();
         // Bounds that are no bounds move nothing: `clamp` would not survive them.
         let sound = variable.adaptive && variable.min <= variable.max && value.is_finite();
         let value = if sound { value.clamp(variable.min, variable.max) } else { variable.value };
-        count = count.saturating_add(usize::from((value - variable.value).abs() > 0.0));
         (name.clone(), Variable { value, ..*variable })
     });
-    (after.collect(), count)
+    after.collect()
 }
 
 fn bounded(effectiveness: f64) -> f64 {
@@ -259,12 +266,12 @@ mod tests {
         let held = one.held.clone().unwrap();
         assert!((held.effectiveness - 0.352).abs() < 1e-12);
         assert_eq!(held.at, Stamp(7));
-        settle(&mut one, true).unwrap();
+        settle(&mut one, Verdict::TakeOver).unwrap();
         assert!((one.effectiveness - 0.352).abs() < 1e-12);
-        assert_eq!(settle(&mut one, true).unwrap_err().why, Why::Conflict);
+        assert_eq!(settle(&mut one, Verdict::TakeOver).unwrap_err().why, Why::Conflict);
         let mut two = policy(0.2);
         learn(&mut two, Lesson::Success, 0.1, Stamp(7));
-        settle(&mut two, false).unwrap();
+        settle(&mut two, Verdict::Drop).unwrap();
         assert_eq!((two.effectiveness, two.held), (0.2, None));
     }
 

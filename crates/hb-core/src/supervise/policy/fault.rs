@@ -39,10 +39,10 @@ pub struct Fault {
     pub message: String,
     /// What it had to be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected: Option<String>,
+    pub expected: Option<Box<str>>,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub help: Option<String>,
+    pub help: Option<Box<str>>,
 }
 
 impl Fault {
@@ -61,19 +61,19 @@ impl Fault {
     /// It had to be this.
     #[must_use]
     pub fn expected(self, expected: impl Into<String>) -> Self {
-        Self { expected: Some(expected.into()), ..self }
+        Self { expected: Some(expected.into().into_boxed_str()), ..self }
     }
 
     /// This may help.
     #[must_use]
     pub fn help(self, help: Option<String>) -> Self {
-        Self { help, ..self }
+        Self { help: help.map(String::into_boxed_str), ..self }
     }
 
     /// It may have been one of these.
     #[must_use]
     pub fn meant<'a>(self, typed: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let help = nearest(typed, known).map(|word| format!("did you mean `{word}`?"));
+        let help = nearest(typed, known).map(|word| format!("did you mean `{word}`?").into_boxed_str());
         Self { help: help.or(self.help), ..self }
     }
 
@@ -118,7 +118,8 @@ pub fn refusal(faults: &[Fault]) -> Refusal {
     let refusal = Refusal::new(Why::Invalid, message);
     match faults.first() {
         Some(first) => {
-            refusal.field(first.path.clone(), first.expected.clone().unwrap_or_else(|| first.message.clone()))
+            let constraint = first.expected.as_deref().unwrap_or(&first.message);
+            refusal.field(first.path.clone(), constraint)
         }
         None => refusal,
     }

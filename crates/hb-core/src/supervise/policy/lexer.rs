@@ -146,7 +146,7 @@ impl<'a> Lexer<'a> {
             '-' => self.number(from),
             digit if digit.is_ascii_digit() => self.number(from),
             letter if letter.is_alphabetic() || letter == '_' => {
-                Ok(Part::Word(self.take_while(|letter| word_letter(letter)).to_owned()))
+                Ok(Part::Word(self.take_while(word_letter).to_owned()))
             }
             _ => self.sign(from),
         }

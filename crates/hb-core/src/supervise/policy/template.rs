@@ -121,7 +121,7 @@ pub fn fill(text: &str, context: &dyn Lookup, variables: &BTreeMap<String, Varia
 }
 
 /// Names that a reference may have, for help.
-pub(super) fn names<'a>(variables: &'a [String]) -> impl Iterator<Item = &'a str> {
+pub(super) fn names(variables: &[String]) -> impl Iterator<Item = &str> {
     variables.iter().map(String::as_str).chain(FIELDS.iter().map(|info| info.path))
 }
 

@@ -74,8 +74,10 @@ impl fmt::Display for Condition {
             Self::Composite { operator: Junction::Not, conditions } => {
                 f.write_str("not ")?;
                 match conditions.as_slice() {
-                    [inner @ Self::Composite { operator: Junction::Not, .. }] => write!(f, "{inner}"),
-                    [inner] => write!(f, "({inner})"),
+                    [inner] => match inner.bare() {
+                        inner @ Self::Composite { operator: Junction::Not, .. } => write!(f, "{inner}"),
+                        inner => write!(f, "({inner})"),
+                    },
                     // Not sound, and nothing that could be read back: only messages show it.
                     several => write!(f, "({})", Joined(several, ", ")),
                 }
@@ -128,6 +130,17 @@ impl fmt::Display for Written<'_> {
 }
 
 impl Condition {
+    /// What is inside junctions of a single part, which mean what their part means.
+    fn bare(&self) -> &Self {
+        let mut inner = self;
+        while let Self::Composite { operator: Junction::And | Junction::Or, conditions } = inner
+            && let [only] = conditions.as_slice()
+        {
+            inner = only;
+        }
+        inner
+    }
+
     /// The same condition without junctions of a single part, which mean what their part means: what its expression reads back as.
     #[must_use]
     pub fn plain(self) -> Self {
