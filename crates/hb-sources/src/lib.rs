@@ -18,6 +18,7 @@
 //! | standard input | bytes | no | [`stdin`] |
 //! | a program's output | bytes, across its runs | no | [`command`] |
 //! | messages of an MQTT broker | messages | no; what no record has yet, the broker sends again | [`mqtt`] |
+//! | records of a Kafka topic | offsets, added up over partitions | yes | [`kafka`] |
 //! | syslog, by socket | messages | no; as a file, yes | [`syslog`] |
 //! | this machine | milliseconds since 1970 | each node observes it | [`host`] |
 //!
@@ -29,6 +30,7 @@ pub mod file;
 pub mod format;
 pub mod host;
 pub mod inject;
+pub mod kafka;
 pub mod mqtt;
 pub mod replay;
 pub mod spec;

@@ -4,6 +4,7 @@ use crate::command::{CommandSource, CommandSpec};
 use crate::file::{FileSource, FileSpec, Follow};
 use crate::format::Format;
 use crate::host::{HostSource, HostSpec};
+use crate::kafka::{KafkaSource, KafkaSpec};
 use crate::mqtt::{MqttSource, MqttSpec};
 use crate::replay::{ReplaySource, ReplaySpec, Speed};
 use crate::stdin::StdinSource;
@@ -26,6 +27,8 @@ pub enum SourceSpec {
     Command(CommandSpec),
     /// Messages of an MQTT broker.
     Mqtt(MqttSpec),
+    /// Records of a Kafka topic.
+    Kafka(KafkaSpec),
     /// Syslog that is received.
     Syslog(SyslogSpec),
 }
@@ -55,6 +58,7 @@ impl SourceSpec {
             }
             Self::Command(command) => format!("command {}", command.argv.join(" ")),
             Self::Mqtt(mqtt) => format!("MQTT topic {} at {}", mqtt.topic, mqtt.broker.place()),
+            Self::Kafka(kafka) => format!("Kafka topic {} at {}", kafka.topic, kafka.brokers.join(",")),
             Self::Syslog(syslog) => format!("syslog at {}", syslog.listen.place()),
         }
     }
@@ -91,6 +95,7 @@ pub fn open(spec: &SourceSpec, limits: Limits) -> Result<Box<dyn Source>, Source
         }
         SourceSpec::Command(command) => Box::new(CommandSource::new(command.clone(), limits)),
         SourceSpec::Mqtt(mqtt) => Box::new(MqttSource::new(mqtt.clone(), limits)),
+        SourceSpec::Kafka(kafka) => Box::new(KafkaSource::new(kafka.clone(), limits)),
         SourceSpec::Syslog(syslog) => Box::new(SyslogSource::new(syslog.clone(), limits)),
     })
 }
