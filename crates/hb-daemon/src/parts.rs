@@ -104,6 +104,10 @@ pub trait Views: Send {
     /// Shows a durable record, of whatever kind; they come in order. `baseline` is the one that a decided cycle was decided
     /// against.
     fn show(&mut self, watch: &WatchName, sealed: &Sealed, baseline: Option<&Baseline>) -> Vec<ViewFault>;
+    /// Shows records of one watch that have come meanwhile, in order: what only tells of the newest may be written once.
+    fn show_all(&mut self, watch: &WatchName, records: &[(&Sealed, Option<&Baseline>)]) -> Vec<ViewFault> {
+        records.iter().flat_map(|(sealed, baseline)| self.show(watch, sealed, *baseline)).collect()
+    }
     /// Notes what this node is.
     fn node(&mut self, view: &View);
     /// Whether every view could be written now; called every few seconds.

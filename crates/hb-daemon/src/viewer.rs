@@ -1,17 +1,20 @@
 //! Keeps the views on a thread of its own, so that a slow disk, report or database delays no cycle.
 //!
+//! Showing takes at most one part in [`SHARE`] of the time where cycles come in quick succession, as they do from recordings: then
+//! what comes within [`PAUSE_MAX`] is shown together. A cycle that makes an alert, a large one and the end wait for nothing.
+//!
 //! Bound (B1): [`SHOWING_MAX`] records of [`SHOWING_BYTES_MAX`] bytes in all wait. A serving node that reaches it leaves the rest
 //! to a later catch-up from the journal, which is counted; for room for large records it waits a moment before, a fraction
 //! of the time that its lease lasts. A node that only reads a recording to its end waits instead.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use hb_core::ids::WatchName;
-use hb_core::node::fact::{Body, Sealed};
+use hb_core::node::fact::{Body, CycleDecided, Sealed};
 use hb_core::node::view::View;
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decision::BaselineRef;
@@ -23,14 +26,55 @@ use crate::shared::Shared;
 const SHOWING_MAX: usize = 64;
 /// Most bytes of records waiting to be shown, beyond the one that is being shown.
 const SHOWING_BYTES_MAX: usize = 16 << 20;
+/// Most records shown together.
+const GROUP_MAX: usize = 32;
+/// Bytes of records from which on they are shown without waiting for more.
+const GROUP_BYTES: usize = SHOWING_BYTES_MAX / 4;
+/// Showing rests so many times as long as it took …
+const SHARE: u32 = 20;
+/// … but never longer than this.
+const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// How often the views are checked.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 enum Task {
     CatchUp(WatchName),
-    Show(WatchName, Arc<Sealed>, Option<(Arc<Baseline>, BaselineRef)>),
+    Show(WatchName, Record),
     Node(Arc<View>),
+}
+
+/// A record to be shown.
+#[derive(Debug)]
+struct Record {
+    sealed: Arc<Sealed>,
+    /// The baseline in force when it became durable.
+    baseline: Option<(Arc<Baseline>, BaselineRef)>,
+}
+
+impl Record {
+    /// What it decides, if that is a cycle.
+    fn decided(&self) -> Option<&CycleDecided> {
+        match &self.sealed.record.body {
+            Body::CycleDecided(decided) => Some(decided),
+            Body::EpochOpened { .. }
+            | Body::AlertDelivered(_)
+            | Body::BaselineAdopted(_)
+            | Body::BaselineEvent(_)
+            | Body::EpochClosed { .. } => None,
+        }
+    }
+
+    /// The baseline that it was decided against: one that was adopted since is not.
+    fn against(&self) -> Option<&Baseline> {
+        let against = self.decided()?.decision.baseline.as_ref();
+        self.baseline.as_ref().filter(|(_, reference)| against == Some(reference)).map(|(document, _)| &**document)
+    }
+
+    /// Whether somebody may be looking for it at once.
+    fn urgent(&self) -> bool {
+        self.decided().is_some_and(|decided| decided.alert.is_some())
+    }
 }
 
 /// The loop's handle on the views.
@@ -92,7 +136,8 @@ impl Viewer {
         };
         let (tasks, inbox) = bounded(SHOWING_MAX);
         let waiting = Arc::new(Waiting::default());
-        let worker = Worker { views, inbox, waiting: Arc::clone(&waiting), shared: Arc::clone(shared) };
+        let (waits, tells) = (Arc::clone(&waiting), Arc::clone(shared));
+        let worker = Worker { views, inbox, waiting: waits, shared: tells, rests_until: Instant::now() };
         let thread = thread::Builder::new().name("views".into()).spawn(move || worker.run())?;
         let shared = Arc::clone(shared);
         Ok(Self { tasks: Some(tasks), thread: Some(thread), mode, behind: BTreeSet::new(), waiting, patience, shared })
@@ -130,7 +175,7 @@ impl Viewer {
         }
         let bytes = sealed.bytes.len();
         let room = self.waiting.take(bytes, self.patience);
-        if !room || !self.send(Task::Show(watch.clone(), sealed, baseline)) {
+        if !room || !self.send(Task::Show(watch.clone(), Record { sealed, baseline })) {
             if room {
                 self.waiting.give(bytes);
             }
@@ -168,6 +213,8 @@ struct Worker {
     inbox: Receiver<Task>,
     waiting: Arc<Waiting>,
     shared: Arc<Shared>,
+    /// Until when showing rests, while nothing urgent is to be shown.
+    rests_until: Instant,
 }
 
 impl Worker {
@@ -190,28 +237,56 @@ impl Worker {
     }
 
     fn work(&mut self, task: Task) {
-        let faults = match task {
-            Task::CatchUp(watch) => self.views.catch_up(&watch),
-            Task::Show(watch, sealed, baseline) => {
-                // A baseline that was adopted since is not the one that was decided against.
-                let against = match &sealed.record.body {
-                    Body::CycleDecided(decided) => decided.decision.baseline.clone(),
-                    Body::EpochOpened { .. }
-                    | Body::AlertDelivered(_)
-                    | Body::BaselineAdopted(_)
-                    | Body::BaselineEvent(_)
-                    | Body::EpochClosed { .. } => None,
-                };
-                let baseline = baseline.filter(|(_, reference)| against.as_ref() == Some(reference));
-                let faults = self.views.show(&watch, &sealed, baseline.as_ref().map(|(document, _)| &**document));
-                self.waiting.give(sealed.bytes.len());
-                faults
+        match task {
+            Task::CatchUp(watch) => {
+                let faults = self.views.catch_up(&watch);
+                self.tell(faults);
             }
-            Task::Node(view) => {
-                self.views.node(&view);
-                return;
+            Task::Show(watch, record) => {
+                let (group, next) = self.gather(watch, record);
+                self.show(&group);
+                if let Some(next) = next {
+                    self.work(next);
+                }
             }
-        };
+            Task::Node(view) => self.views.node(&view),
+        }
+    }
+
+    /// What is to be shown together with a record, by watch, and the task after it that is another.
+    fn gather(&self, watch: WatchName, record: Record) -> (BTreeMap<WatchName, Vec<Record>>, Option<Task>) {
+        let (mut count, mut bytes) = (1_usize, record.sealed.bytes.len());
+        let mut hurry = record.urgent();
+        let mut group = BTreeMap::from([(watch, vec![record])]);
+        while count < GROUP_MAX && bytes < GROUP_BYTES {
+            let until = if hurry { Instant::now() } else { self.rests_until };
+            match self.inbox.recv_deadline(until) {
+                Ok(Task::Show(watch, record)) => {
+                    count = count.saturating_add(1);
+                    bytes = bytes.saturating_add(record.sealed.bytes.len());
+                    hurry |= record.urgent();
+                    group.entry(watch).or_default().push(record);
+                }
+                Ok(other) => return (group, Some(other)),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        (group, None)
+    }
+
+    fn show(&mut self, group: &BTreeMap<WatchName, Vec<Record>>) {
+        let begun = Instant::now();
+        for (watch, records) in group {
+            let records: Vec<_> = records.iter().map(|record| (&*record.sealed, record.against())).collect();
+            let faults = self.views.show_all(watch, &records);
+            self.tell(faults);
+            self.waiting.give(records.iter().map(|(sealed, _)| sealed.bytes.len()).sum());
+        }
+        let pause = begun.elapsed().saturating_mul(SHARE).min(PAUSE_MAX);
+        self.rests_until = Instant::now() + pause;
+    }
+
+    fn tell(&self, faults: Vec<ViewFault>) {
         for ViewFault { view, what } in faults {
             tracing::warn!("view {view}: {what}");
             self.shared.count(|stats| *stats.view_errors.entry(view.clone()).or_insert(0) += 1);

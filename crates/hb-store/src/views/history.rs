@@ -2,7 +2,7 @@
 //!
 //! **Invariants.** The file is replaced as a whole, so a reader never sees half a line or half a history. Rewriting takes
 //! at most a twentieth of the time: when cycles come faster than that, the newest ones are held back until `flush`, the
-//! next push that is due, or the end of this object. The checkpoint itself is never held back.
+//! next `settle` that is due, or the end of this object. The checkpoint itself is never held back.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -65,11 +65,8 @@ impl History {
         Ok(Self { disk, dir, max, lines, held_back: false, written: None, cost: Duration::ZERO })
     }
 
-    /// Adds the newest checkpoint.
-    ///
-    /// # Errors
-    /// When it cannot be written; it is with the next push.
-    pub fn push(&mut self, checkpoint: &Checkpoint) -> Result<(), ViewError> {
+    /// Adds the newest checkpoint, to be written when it is time.
+    pub fn push(&mut self, checkpoint: &Checkpoint) {
         // Shown again after a crash or a fault: it takes the place of its like.
         while self.lines.back().is_some_and(|(seq, _)| *seq >= checkpoint.seq) {
             self.lines.pop_back();
@@ -79,6 +76,13 @@ impl History {
             self.lines.pop_front();
         }
         self.held_back = true;
+    }
+
+    /// Writes what was held back, if it is time.
+    ///
+    /// # Errors
+    /// When it cannot be written; it is with the next push.
+    pub fn settle(&mut self) -> Result<(), ViewError> {
         let due = self.written.is_none_or(|at| at.elapsed() >= self.cost.saturating_mul(SHARE));
         if due { self.flush() } else { Ok(()) }
     }

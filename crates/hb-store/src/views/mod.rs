@@ -76,7 +76,7 @@ pub struct FileViews {
     settings: ViewSettings,
     /// The checkpoint as it stands, or as it should.
     checkpoint: Option<Checkpoint>,
-    /// The file does not show it yet: it could not be written.
+    /// The file does not show it yet: it has not been, or could not be, written.
     unstored: bool,
     history: History,
     reports: Reports,
@@ -122,6 +122,18 @@ impl FileViews {
     /// Shows a record that is durable. Only a decided cycle changes anything; a report is only kept with one.
     #[must_use = "views that could not be written are told in it"]
     pub fn apply(&mut self, sealed: &Sealed, report: Option<Rendered>) -> Applied {
+        let mut applied = self.note(sealed, report);
+        if matches!(sealed.record.body, Body::CycleDecided(_)) {
+            applied.faults.extend(self.settle());
+        }
+        applied
+    }
+
+    /// The same for a record after which others follow at once: its report is written, checkpoint and history are with
+    /// [`Self::settle`]. That is to be called before the next report is noted, because what is pointed at may not go before what
+    /// points at it.
+    #[must_use = "views that could not be written are told in it"]
+    pub fn note(&mut self, sealed: &Sealed, report: Option<Rendered>) -> Applied {
         let Body::CycleDecided(cycle) = &sealed.record.body else { return Applied::default() };
         let mut applied = Applied::default();
         if let Some(report) = report {
@@ -132,13 +144,29 @@ impl FileViews {
         }
         let report_dir = applied.report_dir.clone().or_else(|| self.last_report_dir());
         let checkpoint = Checkpoint::of(sealed, cycle, report_dir.as_deref());
-        let stored = checkpoint::store(&self.disk, &self.dir, &checkpoint);
-        self.unstored = stored.is_err();
-        applied.faults.extend(stored.err());
-        applied.faults.extend(self.history.push(&checkpoint).err());
+        self.history.push(&checkpoint);
         self.checkpoint = Some(checkpoint);
-        applied.faults.extend(self.reports.prune(report_dir.as_deref()).err());
+        self.unstored = true;
         applied
+    }
+
+    /// Writes checkpoint and history after records were noted, and lets reports beyond their bound go.
+    #[must_use = "views that could not be written are told in it"]
+    pub fn settle(&mut self) -> Vec<ViewError> {
+        let mut faults = Vec::new();
+        faults.extend(self.store_checkpoint().err());
+        faults.extend(self.history.settle().err());
+        let report_dir = self.last_report_dir();
+        faults.extend(self.reports.prune(report_dir.as_deref()).err());
+        faults
+    }
+
+    fn store_checkpoint(&mut self) -> Result<(), ViewError> {
+        if let Some(checkpoint) = self.checkpoint.as_ref().filter(|_| self.unstored) {
+            checkpoint::store(&self.disk, &self.dir, checkpoint)?;
+            self.unstored = false;
+        }
+        Ok(())
     }
 
     /// Writes what was held back or could not be written; called when there is nothing else to do.
@@ -146,10 +174,7 @@ impl FileViews {
     /// # Errors
     /// When one of the views cannot be written.
     pub fn flush(&mut self) -> Result<(), ViewError> {
-        if let Some(checkpoint) = self.checkpoint.as_ref().filter(|_| self.unstored) {
-            checkpoint::store(&self.disk, &self.dir, checkpoint)?;
-            self.unstored = false;
-        }
+        self.store_checkpoint()?;
         self.history.flush()
     }
 

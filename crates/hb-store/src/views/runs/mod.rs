@@ -11,12 +11,12 @@ mod schema;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hb_core::ids::{Seq, StreamName};
 use hb_core::node::fact::Sealed;
 use nix::sys::statfs::{FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, statfs};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 use super::ViewError;
 use crate::atomic::Disk;
@@ -26,6 +26,8 @@ use rows::{int, natural};
 
 /// How long a write waits for another process that holds the database.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long is waited before a lock that SQLite does not wait for is tried again.
+const RETRY: Duration = Duration::from_millis(5);
 /// CIFS and SMB2, which the standard names do not cover.
 const CIFS_MAGIC: i64 = 0xFF53_4D42;
 const SMB2_MAGIC: i64 = 0xFE53_4D42;
@@ -112,21 +114,28 @@ impl RunsDb {
     /// # Errors
     /// When it cannot be written, or records before it are not in the tables: catch up first.
     pub fn apply(&mut self, sealed: &Sealed) -> Result<(), ViewError> {
-        let record = &sealed.record;
-        let expected = self.applied(&record.stream)?.map_or(Seq(0), Seq::next);
-        if record.seq < expected {
-            return Ok(());
-        }
-        if record.seq > expected {
+        self.apply_all(&[sealed])
+    }
+
+    /// The same for records of one stream that follow one another, in one transaction.
+    ///
+    /// # Errors
+    /// As [`Self::apply`]; then none of them is in the tables that was not before.
+    pub fn apply_all(&mut self, records: &[&Sealed]) -> Result<(), ViewError> {
+        let Some(first) = records.first() else { return Ok(()) };
+        let next = self.applied(&first.record.stream)?.map_or(Seq(0), Seq::next);
+        let fresh: Vec<&Sealed> = records.iter().copied().filter(|sealed| sealed.record.seq >= next).collect();
+        let gap = fresh.iter().zip(next.0..).find(|(sealed, expected)| sealed.record.seq.0 != *expected);
+        if let Some((sealed, expected)) = gap {
             let what = format!(
                 "{}: record {} of {} cannot be applied before {expected}; it is caught up from the journal",
                 self.path.display(),
-                record.seq,
-                record.stream
+                sealed.record.seq,
+                sealed.record.stream
             );
             return Err(ViewError::new("view.db", what));
         }
-        self.write(std::slice::from_ref(sealed))
+        self.write(&fresh)
     }
 
     /// Applies everything of a stream that is in the journal and not in the tables.
@@ -151,7 +160,7 @@ impl RunsDb {
             let Some(first) = records.first() else { return Ok(done) };
             done.lost = done.lost.saturating_add(first.record.seq.0.saturating_sub(next.0));
             next = follower.next_seq();
-            self.write(&records)?;
+            self.write(&records.iter().collect::<Vec<_>>())?;
             done.applied = done.applied.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
         }
     }
@@ -165,13 +174,16 @@ impl RunsDb {
         ViewError::new("view.db", what)
     }
 
-    fn write(&mut self, records: &[Sealed]) -> Result<(), ViewError> {
+    fn write(&mut self, records: &[&Sealed]) -> Result<(), ViewError> {
+        if records.is_empty() {
+            return Ok(());
+        }
         let counts = self.write_rows(records).map_err(|error| check::explain(&self.path, &error))?;
         (self.runs, self.metric_rows) = counts;
         Ok(())
     }
 
-    fn write_rows(&mut self, records: &[Sealed]) -> rusqlite::Result<(u64, u64)> {
+    fn write_rows(&mut self, records: &[&Sealed]) -> rusqlite::Result<(u64, u64)> {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let (mut runs, mut metric_rows) = (self.runs, self.metric_rows);
         for sealed in records {
@@ -269,11 +281,24 @@ fn prepare(connection: &mut Connection, path: &Path, folder: &Path) -> Result<()
     } else {
         "WAL"
     };
-    connection.pragma_update(None, "journal_mode", mode).map_err(explained)?;
+    set_journal_mode(connection, mode).map_err(explained)?;
     // A view: what power loss takes is applied again from the journal.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(explained)?;
     connection.pragma_update(None, "foreign_keys", "OFF").map_err(explained)?;
     schema::migrate(connection).map_err(explained)
+}
+
+/// Sets the journal mode. While another process changes it, SQLite gives up at once instead of waiting: both would wait for ever.
+fn set_journal_mode(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match connection.pragma_update(None, "journal_mode", mode) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < until => {
+                std::thread::sleep(RETRY);
+            }
+            done => return done,
+        }
+    }
 }
 
 /// Whether a folder is on a network file system, where WAL (shared memory) does not work.
