@@ -134,7 +134,7 @@ impl Checker<'_> {
 
     fn value(&self, field: &Field, operator: Comparison, value: &Value) -> Vec<Fault> {
         if let Value::String(text) = value
-            && text.starts_with("${")
+            && text.contains("${")
         {
             return self.variable(field, operator, text).into_iter().collect();
         }

@@ -367,7 +367,7 @@ fn with_unit(number: &Number, unit: &str, counted: Unit) -> Result<Value, Fault>
 pub(super) fn whole(figure: f64) -> Option<Number> {
     // Up to here every whole number is a float of its own. A negative zero is no whole number: it reads back as it was.
     let exact = figure.abs() <= 9_007_199_254_740_992.0 && (figure != 0.0 || figure.is_sign_positive());
-    (exact && figure.fract().abs() < f64::MIN_POSITIVE).then(|| Number::from(figure as i64))
+    (exact && figure.trunc().to_bits() == figure.to_bits()).then(|| Number::from(figure as i64))
 }
 
 #[cfg(test)]

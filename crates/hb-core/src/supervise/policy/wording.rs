@@ -97,6 +97,7 @@ impl fmt::Display for Joined<'_> {
             if at > 0 {
                 f.write_str(self.1)?;
             }
+            let part = part.bare();
             let parentheses =
                 self.0.len() > 1 && matches!(part, Condition::Composite { operator: Junction::And | Junction::Or, .. });
             if parentheses { write!(f, "({part})") } else { write!(f, "{part}") }?;
