@@ -102,10 +102,32 @@ pub(crate) fn open_to_read(path: &Path, schema: &Schema) -> Result<Connection, O
     }
     refuse_network(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(explained)?;
+    let connection = if may_write(folder(path)) {
+        Connection::open_with_flags(path, flags)
+    } else {
+        Connection::open_with_flags(unchanging(path)?, flags | OpenFlags::SQLITE_OPEN_URI)
+    };
+    let connection = connection.map_err(explained)?;
     prepare(&connection).map_err(explained)?;
     schema.accept_whole(path, &connection)?;
     Ok(connection)
+}
+
+fn may_write(folder: &Path) -> bool {
+    let read_only = statvfs(folder).is_ok_and(|found| found.flags().contains(FsFlags::ST_RDONLY));
+    !read_only && access(folder, AccessFlags::W_OK).is_ok()
+}
+
+/// A file in a folder that cannot be written: SQLite reads it when it is told that nobody changes it, but without its log.
+fn unchanging(path: &Path) -> Result<String, OpenError> {
+    if std::fs::metadata(log_of(path)).is_ok_and(|meta| meta.len() > 0) {
+        let what = "has a log beside it that cannot be read in a folder that cannot be written: copy both elsewhere";
+        return Err(OpenError::new(Trouble::ReadOnly, path, what));
+    }
+    let text =
+        path.to_str().ok_or_else(|| OpenError::new(Trouble::Unreadable, path, "has a name that is not UTF-8"))?;
+    let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Ok(format!("file:{escaped}?immutable=1"))
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
