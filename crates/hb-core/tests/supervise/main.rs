@@ -8,6 +8,7 @@
     reason = "the harness reads scenario files and SEED, and fails by panicking"
 )]
 
+mod interventions;
 mod random_walk;
 mod scenarios;
 mod stage;

@@ -35,11 +35,25 @@ const AGENTS: [(&str, &str); 13] = [
 fn s1_s2_s3_s5_s7_a6_hold_on_every_walk() {
     let one = env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
     let seeds = one.map_or(1..=60, |seed: u64| seed..=seed);
-    let mut kills = 0;
+    let (mut kills, mut up, mut seen) = (0, 0, BTreeSet::new());
     for seed in seeds {
-        kills += walk(seed);
+        let walked = walk(seed);
+        kills += walked.kills;
+        up += walked.up;
+        seen.extend(walked.kinds);
     }
-    assert!(kills > 500 || one.is_some(), "hb was killed {kills} times only");
+    if one.is_none() {
+        assert!(kills > 500 && up > 200, "too little happened: {kills} kills of hb, {up} agents up at the end");
+        let never = kinds::ALL.iter().filter(|kind| !seen.contains(kind.name)).map(|kind| kind.name);
+        assert_eq!(never.collect::<Vec<_>>(), [kinds::FORGOTTEN.name, kinds::IMPOSSIBLE.name]);
+    }
+}
+
+/// What came of a walk.
+struct Walked {
+    kills: u64,
+    up: usize,
+    kinds: BTreeSet<String>,
 }
 
 /// What was true after the step before.
@@ -49,9 +63,10 @@ struct Before {
     restarts: u64,
     events: u64,
     records: usize,
+    kinds: BTreeSet<String>,
 }
 
-fn walk(seed: u64) -> u64 {
+fn walk(seed: u64) -> Walked {
     let mut world = World::new(seed);
     let mut before = Before::default();
     world.mood = Mood::Kind;
@@ -75,7 +90,8 @@ fn walk(seed: u64) -> u64 {
     be_kind(&mut world, &mut sequence, seed);
     check(&world, &mut before, &format!("seed {seed} at the end"));
     all_is_well(&world, seed);
-    world.kills
+    let up = world.fold.state.agents.values().filter(|agent| agent.lifecycle.is_up()).count();
+    Walked { kills: world.kills, up, kinds: before.kinds }
 }
 
 fn set_up(world: &mut World) {
@@ -167,13 +183,12 @@ fn check(world: &World, before: &mut Before, place: &str) {
     for program in world.alive() {
         assert!(seen.insert(&program.agent), "S2: {place}: {} runs twice", program.agent);
     }
-    let mut kinds_seen = BTreeSet::new();
     let mut released = BTreeSet::new();
     for sealed in &world.disk.0[before.records..] {
         for event in sealed.record.body.events() {
             assert_eq!(event.id, before.events, "{place}: events are numbered without gaps");
             before.events += 1;
-            kinds_seen.insert(event.kind.clone());
+            before.kinds.insert(event.kind.clone());
             assert_ne!(event.kind, kinds::IMPOSSIBLE.name, "{place}: {event:?}");
             if event.kind == kinds::RELEASED.name {
                 released.extend(event.about.agent.clone());
@@ -183,7 +198,7 @@ fn check(world: &World, before: &mut Before, place: &str) {
     before.records = world.disk.0.len();
     let known: BTreeSet<&str> = kinds::ALL.iter().map(|kind| kind.name).collect();
     let unknown: Vec<_> =
-        kinds_seen.iter().filter(|kind| kind.starts_with("agent.") && !known.contains(kind.as_str())).collect();
+        before.kinds.iter().filter(|kind| kind.starts_with("agent.") && !known.contains(kind.as_str())).collect();
     assert!(unknown.is_empty(), "{place}: {unknown:?} are not in the list of kinds");
     assert!(recorded.counters.restarts >= before.restarts, "S5: {place}");
     before.restarts = recorded.counters.restarts;

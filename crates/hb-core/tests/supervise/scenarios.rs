@@ -9,6 +9,7 @@
 //! which steps the wall clock. Every record is durable at once; the answer tells events, effects, replies and the agents that changed.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 use std::{env, fs, path::Path};
 
 use super::stage::{Disk, ask, effect, event, in_one_line, intervention, now, reply, spec, supervisor, team};
@@ -64,8 +65,7 @@ fn play(text: &str) -> String {
 impl Scene {
     fn play(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.splitn(4, ' ').collect();
-        let seconds: f64 = words[0].parse().unwrap();
-        let ns = (seconds * 1e9).round() as u64;
+        let ns = u64::try_from(Duration::from_secs_f64(words[0].parse().unwrap()).as_nanos()).unwrap();
         let (verb, first, rest) = (words[1], words.get(2).copied().unwrap_or(""), words.get(3).copied().unwrap_or(""));
         let now = now(ns, self.skew);
         let mut answer = String::new();
@@ -102,15 +102,17 @@ impl Scene {
         let incarnation = known.map_or(0, |agent| agent.incarnation);
         let identity = known.and_then(|agent| agent.process.identity().cloned());
         let notified = |what| Some(Input::Notified { agent: first.into(), what });
-        let exits = |exit| Some(Input::Exited { agent: first.into(), identity: identity.clone().unwrap(), exit });
+        let exits = |exit| {
+            Some(Input::Exited { agent: first.into(), identity: identity.clone().expect("it is on record"), exit })
+        };
         match verb {
             "spawned" => Some(Input::Spawned { agent, incarnation, identity: self.new_pid() }),
             "unspawnable" => Some(Input::SpawnFailed { agent, incarnation, error: "no such program".into() }),
             "found" => Some(Input::Found { agent, incarnation, identity: Some(self.new_pid()) }),
             "not_found" => Some(Input::Found { agent, incarnation, identity: None }),
-            "adopted" => Some(Input::Adopted { agent, identity: identity.clone().unwrap() }),
+            "adopted" => Some(Input::Adopted { agent, identity: identity.clone().expect("it is on record") }),
             "exits" => {
-                let code: i32 = rest.parse().unwrap();
+                let code: i32 = rest.parse().expect("a status");
                 exits(if code < 0 { Exit::Signal(-code) } else { Exit::Status(code) })
             }
             "gone" => exits(Exit::Unknown),
@@ -123,7 +125,7 @@ impl Scene {
             "bad" => Some(Input::Probed { agent, good: false, said: "503".into() }),
             "beat" => Some(Input::Beat { ticket: Ticket(1), beat: beat(agent, rest) }),
             "uses" => {
-                let usage = Usage { memory_mb: rest.parse().unwrap(), ..Usage::default() };
+                let usage = Usage { memory_mb: rest.parse().expect("a number"), ..Usage::default() };
                 Some(Input::Used(vec![(agent, usage)]))
             }
             "leave" => Some(Input::Drain { agents: OnStop::Leave, reason: "SIGTERM".into() }),

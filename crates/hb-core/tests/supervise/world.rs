@@ -45,7 +45,6 @@ pub(crate) enum Mood {
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     pub(crate) agent: AgentId,
-    pub(crate) incarnation: u64,
     key: String,
     identity: Identity,
     /// How it ended.
@@ -224,7 +223,6 @@ impl World {
         let ignores_term = wild && self.dice.one_in(6);
         self.programs.push(Program {
             agent: agent.clone(),
-            incarnation,
             key,
             identity: identity.clone(),
             exit,

@@ -4,11 +4,12 @@
 //! agent *is* as wanted, not when somebody said so. When a step fails the rest is skipped: a plan that goes wrong does not go on to
 //! the next member. What an emergency did is undone then.
 
-use super::super::agent::Next;
+use super::super::agent::{Agent, Next, Process};
 use super::super::alert::{Concern, Severity};
 use super::super::event::About;
 use super::super::input::Called;
 use super::super::intervention::{Act, InterventionStatus as S, InterventionType as T, StepState};
+use super::super::spec::Wanted;
 use super::super::step::Effect;
 use super::super::timers::Timer;
 use super::super::tree::{SupervisorStatus, WantedLifecycle};
@@ -108,7 +109,13 @@ impl Supervision {
     fn begin_step(&mut self, id: &InterventionId, index: usize, now: Now) {
         let Some(one) = self.state.interventions.get_mut(id) else { return };
         let cause = Cause { by: one.requested_by.clone(), why: one.reason.clone(), intervention: Some(id.clone()) };
+        let several = one.plan.len() > 1;
         let Some(step) = one.plan.get_mut(index) else { return };
+        if let Some(why) = needless(&step.act, several, self.state.agents.get(step.act.agent())) {
+            step.state = StepState::Skipped;
+            step.said = why;
+            return;
+        }
         step.state = StepState::Begun;
         step.begun_at = Some(now.wall);
         let asked = match step.act.clone() {
@@ -304,6 +311,13 @@ impl Supervision {
         }
         self.advance(id, now);
     }
+}
+
+/// Why a step of a plan over several agents has nothing to do: one that is not wanted to run is not restarted with its team, nor stopped.
+#[expect(clippy::fn_params_excessive_bools, reason = "whether there are others is all that is asked")]
+fn needless(act: &Act, several: bool, agent: Option<&Agent>) -> Option<String> {
+    let down = agent.is_some_and(|agent| agent.wanted == Wanted::Down && agent.process == Process::Absent);
+    (several && down && matches!(act, Act::Restart(_) | Act::Stop(_))).then(|| "it is not wanted to run".into())
 }
 
 /// What an agent's settling means for a step about it; `None` when it says nothing about it yet.
