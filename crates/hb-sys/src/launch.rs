@@ -17,6 +17,8 @@ use nix::libc;
 const STACK_BYTES: usize = 64 * 1024;
 /// Most bytes of `/proc/self/stat` that are copied.
 const STAT_BYTES: usize = 1024;
+/// Signals that there are.
+const SIGNALS: c_int = 64;
 /// What stands before the child's own pid.
 const WATCHDOG_PID: &[u8] = b"WATCHDOG_PID=";
 /// Room for a pid in decimal and its end.
@@ -379,13 +381,16 @@ impl Plan<'_> {
     }
 }
 
-/// Everything back to what it is without us: a program must not inherit that we ignore SIGPIPE.
+/// Everything back to what it is without us: a program must not inherit that we ignore SIGPIPE, nor that whoever started us ignored something. By the
+/// plain system call: the C library keeps two signals for itself, and would leave them as they are.
 fn default_handlers() {
-    // SAFETY: all zeroes is a valid value: the default handler, no flags, an empty mask.
-    let default: libc::sigaction = unsafe { std::mem::zeroed() };
-    for signal in 1..=64 {
-        // SAFETY: sets a handler of the child alone, which has its own table. What may not be set is refused.
-        unsafe { libc::sigaction(signal, &raw const default, ptr::null_mut()) };
+    // Handler, flags, restorer and mask, of which all zeroes mean the default; with room for whatever order a machine has them in.
+    let default = [0u64; 8];
+    for signal in 1..=SIGNALS {
+        let nothing = ptr::null_mut::<c_void>();
+        // SAFETY: sets a handler of the child alone, which has its own table. The structure is at least as long as the kernel's, whose mask has
+        // eight bytes. What may not be set is refused.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nothing, size_of::<u64>()) };
     }
 }
 

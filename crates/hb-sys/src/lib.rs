@@ -3,6 +3,7 @@
 //! All `unsafe` of hb is here. Nothing here decides, keeps anything, or knows what an agent is.
 
 mod launch;
+pub mod memory;
 pub mod pidfd;
 
 pub use launch::{Fault, Ids, Launch, Launched, Note, Resource, Rlimit, Stack, Stage, WatchdogPid};

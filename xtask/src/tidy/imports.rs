@@ -3,20 +3,21 @@
 use super::{File, Findings};
 
 /// Our own crates that each may depend on. Tests and examples obey the same.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 10] = [
+    ("hb-sys", &[]),
     ("hb-core", &[]),
     ("hb-sources", &["hb-core"]),
-    ("hb-actuators", &["hb-core"]),
+    ("hb-actuators", &["hb-core", "hb-sys"]),
     ("hb-store", &["hb-core"]),
     ("hb-daemon", &["hb-core", "hb-sources", "hb-actuators", "hb-store"]),
     ("hb-api", &["hb-core"]),
-    ("hb", &["hb-core", "hb-sources", "hb-actuators", "hb-store", "hb-daemon", "hb-api"]),
+    ("hb", &["hb-core", "hb-sys", "hb-sources", "hb-actuators", "hb-store", "hb-daemon", "hb-api"]),
     ("hb-benches", &[]),
     ("xtask", &[]),
 ];
 
 /// Modules of hb-core that each may name; `node` may name all.
-const CORE: [(&str, &[&str]); 7] = [
+const CORE: [(&str, &[&str]); 8] = [
     ("time", &["time"]),
     ("ids", &["ids"]),
     ("mark", &["mark"]),
@@ -24,6 +25,7 @@ const CORE: [(&str, &[&str]); 7] = [
     ("watch", &["time", "ids", "mark", "journal", "watch"]),
     ("cycle", &["time", "ids", "mark", "journal", "cycle"]),
     ("lease", &["time", "ids", "mark", "journal", "lease"]),
+    ("supervise", &["time", "ids", "mark", "journal", "supervise"]),
 ];
 
 pub(super) fn check(files: &[File], findings: &mut Findings) {
@@ -57,7 +59,7 @@ fn crates(file: &File, findings: &mut Findings) {
 fn core(file: &File, inside: &str, findings: &mut Findings) {
     let module = inside.split(['/', '.']).next().unwrap_or_default();
     for (at, line) in file.lines().filter(|(_, line)| !line.trim_start().starts_with("//")) {
-        for word in ["async ", ".await"] {
+        for word in ["async ", ".await;", ".await?", ".await.", ".await)"] {
             if line.contains(word) {
                 findings.push(format!("{}:{at}: `{}` in hb-core, which only decides", file.path, word.trim()));
             }
