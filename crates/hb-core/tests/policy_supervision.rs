@@ -1,6 +1,6 @@
 //! What supervisors make of policies: each evaluation once, each intervention once, and nobody alone decides what is dangerous.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "only tests use this")]
+#![expect(clippy::unwrap_used, clippy::unwrap_in_result, reason = "only tests use this")]
 
 use std::sync::Arc;
 
@@ -106,8 +106,10 @@ impl Stage {
         self.ask(who, Command::AcceptPolicy(Box::new(PolicyDocument::read(&policy).unwrap().into_new())))
     }
 
-    fn assign(&mut self, policy: &str, priority: i32, enabled: bool) -> Reply {
-        let (supervisor, policy) = ("root".into(), policy.into());
+    /// On duty with this priority, or off it.
+    fn assign(&mut self, policy: &str, priority: Option<i32>) -> Reply {
+        let (supervisor, policy, enabled) = ("root".into(), policy.into(), priority.is_some());
+        let priority = priority.unwrap_or(0);
         self.ask("ada", Command::AssignPolicy { supervisor, policy, priority, enabled })
     }
 
@@ -284,7 +286,7 @@ fn a_change_of_policies_is_looked_at_within_one_interval() {
     stage.pass(30);
     stage.accept("ada", restart("drift", "agent.anomaly_score >= 0.9")).unwrap();
     stage.accept("ada", restart("drift", "agent.anomaly_score >= 0.8")).unwrap();
-    assert!(notes(stage.assign("drift", 3, true))[0].contains("no version of drift is in force"));
+    assert!(notes(stage.assign("drift", Some(3)))[0].contains("no version of drift is in force"));
     let activate = |version| Command::ActivatePolicy { name: "drift".into(), version };
     stage.ask("ada", activate(1)).unwrap();
     stage.pass(11);
@@ -330,7 +332,7 @@ fn what_stands_in_the_file_is_changed_there() {
         refused(stage.accept("ada", drift())),
         refused(stage.ask("ada", Command::DeactivatePolicy("drift".into()))),
         refused(stage.ask("ada", Command::ActivatePolicy { name: "drift".into(), version: 1 })),
-        refused(stage.assign("drift", 1, false)),
+        refused(stage.assign("drift", None)),
     ];
     assert!(refusals.iter().all(|one| one.why == Why::Conflict && one.message.contains("hb.yaml")), "{refusals:?}");
     let active = |stage: &Stage, name: &str| stage.supervision.state().policies.get(&name.into()).unwrap().active;
@@ -357,16 +359,16 @@ fn an_assignment_stands_once_and_keeps_its_history() {
     let mut stage = Stage::with(&[]);
     stage.accept("ada", restart("p", "agent.given_up")).unwrap();
     for priority in [1, 1, 7] {
-        stage.assign("p", priority, true).unwrap();
+        stage.assign("p", Some(priority)).unwrap();
     }
-    stage.assign("p", 0, false).unwrap();
-    stage.assign("p", 2, true).unwrap();
+    stage.assign("p", None).unwrap();
+    stage.assign("p", Some(2)).unwrap();
     let root = stage.supervision.state().supervisors.get(&"root".into()).unwrap();
     assert_eq!(root.policies.len(), 1);
     assert_eq!((root.policies[0].priority, root.policies[0].disabled_at), (2, None));
     let told = stage.events.iter().filter(|event| event.kind == "policy.assigned").count();
     assert_eq!(told, 4, "what changes nothing is no event");
-    assert_eq!(refused(stage.assign("q", 1, true)).why, Why::NotFound);
+    assert_eq!(refused(stage.assign("q", Some(1))).why, Why::NotFound);
     assert!(notes(stage.accept("ada", restart("p", "agent.given_up")))[0].contains("nothing was made"));
     assert_eq!(refused(stage.ask("ada", Command::SettleHeld { name: "p".into(), accept: true })).why, Why::Conflict);
 }

@@ -76,7 +76,7 @@ impl fmt::Display for Condition {
                 match conditions.as_slice() {
                     [inner] => match inner.bare() {
                         inner @ Self::Composite { operator: Junction::Not, .. } => write!(f, "{inner}"),
-                        inner => write!(f, "({inner})"),
+                        inner @ (Self::FieldComparison { .. } | Self::Composite { .. }) => write!(f, "({inner})"),
                     },
                     // Not sound, and nothing that could be read back: only messages show it.
                     several => write!(f, "({})", Joined(several, ", ")),
