@@ -130,8 +130,8 @@ pub(crate) struct Volatile {
     pub(crate) over_interventions: VecDeque<InterventionId>,
     /// Calls under way, so that none is made twice by this process.
     pub(crate) calling: BTreeSet<(InterventionId, usize)>,
-    /// Agents whose start waits for others to be up.
-    pub(crate) waiting: BTreeSet<AgentId>,
+    /// What is waited for, and whose start waits for it.
+    pub(crate) waiting: BTreeSet<(AgentId, AgentId)>,
     /// Agents whose sequence of beats is known since the opening: only of these are gaps and repetitions told (ADR 0009).
     pub(crate) counted: BTreeSet<AgentId>,
     /// What `agents/` has to tell `acts/`; delivered at the end of the turn, never inside an ask.

@@ -110,7 +110,7 @@ impl Scene {
             "unspawnable" => Some(Input::SpawnFailed { agent, incarnation, error: "no such program".into() }),
             "found" => Some(Input::Found { agent, incarnation, identity: Some(self.new_pid()) }),
             "not_found" => Some(Input::Found { agent, incarnation, identity: None }),
-            "adopted" => Some(Input::Adopted { agent, identity: identity.clone().expect("it is on record") }),
+            "adopted" => Some(Input::Adopted { agent, identity: identity.clone()? }),
             "exits" => {
                 let code: i32 = rest.parse().expect("a status");
                 exits(if code < 0 { Exit::Signal(-code) } else { Exit::Status(code) })

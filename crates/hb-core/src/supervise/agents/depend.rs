@@ -54,14 +54,41 @@ impl Supervision {
         order
     }
 
-    /// What an agent depends on and is not up, in words.
-    pub(super) fn missing(&self, id: &AgentId) -> Vec<String> {
+    /// Its start waits for these to be up.
+    pub(super) fn wait_for(&mut self, missing: &[AgentId], id: &AgentId) {
+        self.waits_no_more(id);
+        self.volatile.waiting.extend(missing.iter().map(|one| (one.clone(), id.clone())));
+    }
+
+    /// Whether its start waits for others.
+    pub(super) fn is_waiting(&self, id: &AgentId) -> bool {
+        let needs = self.state.agents.get(id).map_or(&[][..], |agent| &agent.spec.depends_on);
+        needs.iter().any(|one| self.volatile.waiting.contains(&(one.clone(), id.clone())))
+    }
+
+    /// It does not wait for others any more.
+    pub(super) fn waits_no_more(&mut self, id: &AgentId) {
+        let needs = self.state.agents.get(id).map_or(&[][..], |agent| &agent.spec.depends_on);
+        for one in needs {
+            self.volatile.waiting.remove(&(one.clone(), id.clone()));
+        }
+    }
+
+    /// Whose start waits for an agent.
+    pub(super) fn waiters(&self, up: &AgentId) -> Vec<AgentId> {
+        let from = (up.clone(), AgentId::from(""));
+        let waiting = self.volatile.waiting.range(from..).take_while(|(needed, _)| needed == up);
+        waiting.map(|(_, id)| id.clone()).collect()
+    }
+
+    /// What an agent depends on and is not up.
+    pub(super) fn missing(&self, id: &AgentId) -> Vec<AgentId> {
         let Some(agent) = self.state.agents.get(id) else { return Vec::new() };
         let is_up = |one: &AgentId| {
             self.state.agents.get(one).is_some_and(|agent| agent.lifecycle.is_up())
                 && !self.volatile.recovering.contains(one)
         };
-        agent.spec.depends_on.iter().filter(|one| !is_up(one)).map(ToString::to_string).collect()
+        agent.spec.depends_on.iter().filter(|one| !is_up(one)).cloned().collect()
     }
 
     /// Agents whose process runs and which depend on something, by what they depend on.

@@ -41,6 +41,7 @@ impl Supervision {
         else {
             return;
         };
+        self.waits_no_more(&id);
         let Some(agent) = self.state.agents.get_mut(&id) else { return };
         agent.spec = spec;
         agent.spec_version = agent.spec_version.saturating_add(1);
@@ -77,7 +78,8 @@ impl Supervision {
             if matches!(agent_kind(self, id), Some("probe")) {
                 self.probe_on(id, now);
             }
-        } else if self.volatile.waiting.remove(id) {
+        } else {
+            // What it depends on may be another, and there already.
             self.go_on(id, cause, now);
         }
     }
@@ -108,4 +110,55 @@ fn agent_kind(supervision: &Supervision, id: &AgentId) -> Option<&'static str> {
 
 pub(super) fn no_agent(id: &AgentId) -> String {
     format!("there is no agent {id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::Stage;
+
+    #[test]
+    fn what_becomes_another_kind_is_begun_again_and_the_same_changes_nothing() {
+        let mut stage = Stage::with(&[("a", r#"{"process":{"command":["x"]}}"#)]);
+        stage.spawned("a");
+        let same = stage.change("a", r#"{"process":{"command":["x"]}}"#);
+        assert!(same.record.is_none() && stage.agent("a").spec_version == 1);
+        stage.change("a", r#"{"probe":{"check":{"tcp":"h:1"}}}"#);
+        assert_eq!(stage.line("a"), "RUNNING #1 Stopping");
+        stage.exits("a", 0);
+        assert_eq!((stage.line("a").as_str(), stage.agent("a").spec_version), ("SPAWNING #2 Absent", 2));
+        stage.change("a", r#"{"process":{"command":["x"]}}"#);
+        assert_eq!(stage.line("a"), "SPAWNING #3 Starting");
+    }
+
+    #[test]
+    fn a_new_dependency_is_waited_for_and_an_old_one_wakes_nobody() {
+        let mut stage = Stage::with(&[
+            ("a", r#"{"heartbeat":{}}"#),
+            ("b", r#"{"heartbeat":{}}"#),
+            ("c", r#"{"process":{"command":["x"]},"depends_on":["a"],"restart":{"jitter":0}}"#),
+        ]);
+        stage.change("c", r#"{"process":{"command":["x"]},"depends_on":["b"],"restart":{"jitter":0}}"#);
+        assert_eq!(stage.agent("c").said, "waits for b");
+        stage.beat("b", 1);
+        assert_eq!(stage.line("c"), "SPAWNING #1 Starting");
+        for _ in 0..2 {
+            stage.spawned("c");
+            stage.exits("c", 1);
+        }
+        assert_eq!(stage.line("c"), "FAILED #2 Absent");
+        stage.beat("a", 1);
+        assert_eq!(stage.line("c"), "FAILED #2 Absent", "it is in its wait");
+    }
+
+    #[test]
+    fn who_is_deleted_is_stopped_first_and_leaves_its_team() {
+        let mut stage = Stage::with(&[("a", r#"{"process":{"command":["x"]}}"#)]);
+        stage.supervised("main", &["a"]);
+        stage.spawned("a");
+        stage.forget("a").unwrap();
+        assert_eq!(stage.line("a"), "RUNNING #1 Stopping");
+        stage.exits("a", 0);
+        assert!(stage.it.state.agents.is_empty());
+        assert_eq!(stage.it.state.teams.values().map(|team| team.open().count()).sum::<usize>(), 0);
+    }
 }

@@ -39,6 +39,8 @@ mod resources;
 mod restart;
 mod resume;
 mod spans;
+#[cfg(test)]
+mod stage;
 
 use std::collections::BTreeMap;
 

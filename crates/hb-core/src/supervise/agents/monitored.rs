@@ -47,3 +47,29 @@ impl Supervision {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::Stage;
+    use super::*;
+
+    #[test]
+    fn a8_every_supervisor_up_to_the_root_has_to_be_active() {
+        let mut stage = Stage::with(&[("a", "{}"), ("b", "{}")]);
+        let seen = |stage: &Stage| ["a", "b"].map(|id| stage.it.is_monitored(stage.agent(id)));
+        assert_eq!(seen(&stage), [true, true], "there is no supervisor at all");
+        stage.supervised("root", &[]);
+        stage.supervised("child", &["a"]);
+        stage.it.state.supervisors.get_mut(&"child".into()).unwrap().parent = Some("root".into());
+        assert_eq!(seen(&stage), [true, true]);
+        stage.set_status("child", SupervisorStatus::Paused);
+        assert_eq!(seen(&stage), [false, true]);
+        stage.set_status("child", SupervisorStatus::Active);
+        stage.set_status("root", SupervisorStatus::Failed);
+        assert_eq!(seen(&stage), [false, false]);
+        // A tree that went round in a circle would be nobody's.
+        stage.set_status("root", SupervisorStatus::Active);
+        stage.it.state.supervisors.get_mut(&"root".into()).unwrap().parent = Some("child".into());
+        assert_eq!(seen(&stage), [false, false]);
+    }
+}

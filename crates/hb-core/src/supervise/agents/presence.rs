@@ -311,3 +311,107 @@ fn ttl_ns(agent: &Agent, rule: &BeatRule) -> u64 {
 fn is_remote(agent: &Agent) -> bool {
     matches!(agent.spec.kind(), Kind::Heartbeat(_)) && agent.process == Process::Absent
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, kinds, signals, spec};
+    use super::*;
+    use crate::time::Stamp;
+
+    #[test]
+    fn a_beat_is_good_for_as_long_as_role_and_state_say() {
+        let ttl = |rest: &str, lifecycle| {
+            let mut agent = Agent::new(spec("a", rest).into(), super::super::super::agent::Origin::Dynamic, Stamp(0));
+            agent.lifecycle = lifecycle;
+            ttl_ns(&agent, &beat_rule(&agent.spec).unwrap()) / 1_000_000_000
+        };
+        let (idle, running) = (Lifecycle::Idle, Lifecycle::Running);
+        assert_eq!((ttl("{}", idle), ttl("{}", running)), (30, 15));
+        assert_eq!((ttl(r#"{"type":"monitor"}"#, idle), ttl(r#"{"type":"watchdog"}"#, idle)), (15, 15));
+        assert_eq!((ttl(r#"{"type":"guardian"}"#, running), ttl("{}", Lifecycle::Degraded)), (60, 30));
+        let own = r#"{"type":"guardian","beats":{"idle_ttl_sec":2.0,"running_ttl_sec":1.0}}"#;
+        assert_eq!((ttl(own, idle), ttl(own, running)), (2, 1));
+    }
+
+    #[test]
+    fn s6_one_miss_for_each_ttl_and_a_beat_heals() {
+        let mut stage = Stage::with(&[("far", "{}")]);
+        stage.beat("far", 1);
+        assert_eq!(kinds(&stage.at(29.9)), Vec::<String>::new());
+        assert_eq!(kinds(&stage.at(30.0)), ["agent.beat.missed"]);
+        for second in 31..60 {
+            assert_eq!(kinds(&stage.at(f64::from(second))), Vec::<String>::new());
+        }
+        assert_eq!(kinds(&stage.at(60.0)), ["agent.degraded"]);
+        stage.beat("far", 2);
+        assert_eq!((stage.line("far").as_str(), stage.agent("far").beats.missed), ("IDLE #1 Absent", 0));
+        // Nobody was there to listen for an hour: that is one miss, not a hundred.
+        assert_eq!(kinds(&stage.at(3_600.0)), ["agent.beat.missed"]);
+        assert_eq!(stage.agent("far").beats.missed, 1);
+    }
+
+    #[test]
+    fn gaps_repetitions_and_new_beginnings_are_told() {
+        let mut stage = Stage::with(&[("far", "{}")]);
+        assert_eq!(stage.beat("far", 40), None);
+        assert_eq!(stage.beat("far", 41), None);
+        assert_eq!(stage.beat("far", 43).as_deref(), Some("missing 42"));
+        assert_eq!(stage.beat("far", 47).as_deref(), Some("missing 44 to 46"));
+        assert!(stage.beat("far", 45).unwrap().contains("not newer than 47"));
+        assert!(stage.beat("far", 1).unwrap().contains("begins anew"));
+        assert_eq!(stage.beat("far", u64::MAX).as_deref(), Some(&*format!("missing 2 to {}", u64::MAX - 1)));
+        let beats = &stage.agent("far").beats;
+        assert_eq!((beats.received, beats.duplicates), (7, 1));
+        assert_eq!(beats.gaps, u64::MAX, "more than can be counted stay as many");
+    }
+
+    #[test]
+    fn beats_are_recorded_when_they_change_something_or_are_written() {
+        let mut stage = Stage::with(&[("far", "{}")]);
+        stage.beat("far", 1);
+        let now = stage.now();
+        for sequence in 2..9 {
+            let beat = Beat { agent: "far".into(), sequence, status: None, task: None, metrics: [].into() };
+            stage.it.handle(super::super::super::Input::Beat { ticket: super::super::super::Ticket(1), beat }, now);
+        }
+        assert!(stage.take().record.is_none());
+        stage.it.write_beats();
+        let record = stage.take().record.unwrap();
+        let written = record.record.body.changes().agents.get(&AgentId::from("far")).unwrap().as_ref().unwrap();
+        assert_eq!(written.beats.sequence, Some(8));
+        stage.it.write_beats();
+        assert!(stage.take().record.is_none());
+    }
+
+    #[test]
+    fn a_hung_process_is_stopped_once_and_its_last_beats_do_not_save_it() {
+        let rest = r#"{"process":{"command":["x"]},"beats":{"idle_ttl_sec":1,"degraded_after":1,"unresponsive_after":2,"first_within_sec":3}}"#;
+        let mut stage = Stage::with(&[("a", rest)]);
+        stage.spawned("a");
+        // The first beat may take its time.
+        assert_eq!(kinds(&stage.at(2.9)), Vec::<String>::new());
+        assert_eq!(kinds(&stage.at(3.0)), ["agent.degraded"]);
+        let step = stage.at(4.0);
+        assert_eq!(
+            (kinds(&step), signals(&step)),
+            (vec!["agent.unresponsive".into(), "agent.stopping".into()], vec!["TERM".into()])
+        );
+        assert!(stage.beat("a", 1).unwrap().contains("has failed"));
+        assert_eq!(stage.line("a"), "FAILED #1 Stopping");
+        assert!(signals(&stage.at(13.9)).is_empty());
+        assert_eq!(signals(&stage.at(14.0)), ["KILL"]);
+    }
+
+    #[test]
+    fn what_is_not_for_an_agent_to_say_is_not_taken_over() {
+        let mut stage = Stage::with(&[("far", "{}")]);
+        stage.beat("far", 1);
+        for status in [Lifecycle::Failed, Lifecycle::Quarantined, Lifecycle::Terminated, Lifecycle::Spawning] {
+            let beat = Beat { agent: "far".into(), sequence: 2, status: Some(status), task: None, metrics: [].into() };
+            let now = stage.now();
+            let Ok(Answer::Beat { message, .. }) = stage.it.beat(&beat, now) else { panic!("{status:?}") };
+            assert!(message.unwrap().contains("not for an agent to say"));
+            assert_eq!(stage.line("far"), "IDLE #1 Absent");
+        }
+    }
+}

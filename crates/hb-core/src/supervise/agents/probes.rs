@@ -140,3 +140,50 @@ impl Probes {
         self.good == (answer == Answered::Good)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Input;
+    use super::super::stage::{Stage, kinds};
+    use super::Answered::{self, Bad, Good};
+
+    const API: &str = r#"{"probe":{"check":{"tcp":"h:1"},"every_sec":10,"up_after":2,"down_after":3}}"#;
+
+    fn answer(stage: &mut Stage, answer: Answered) -> Vec<String> {
+        kinds(&stage.say(Input::Probed { agent: "api".into(), good: answer == Good, said: "said".into() }))
+    }
+
+    #[test]
+    fn one_question_is_under_way_at_most() {
+        let mut stage = Stage::with(&[("api", API)]);
+        assert_eq!(stage.at(1.0).effects.len(), 1);
+        assert!(stage.at(11.0).effects.is_empty() && stage.at(21.0).effects.is_empty());
+        answer(&mut stage, Good);
+        assert_eq!(stage.at(31.1).effects.len(), 1);
+    }
+
+    #[test]
+    fn a_verdict_needs_answers_in_a_row_and_more_of_the_same_is_not_recorded() {
+        let mut stage = Stage::with(&[("api", API)]);
+        assert!(answer(&mut stage, Good).is_empty());
+        assert_eq!(answer(&mut stage, Good), ["agent.ready"]);
+        assert!(stage.say(Input::Probed { agent: "api".into(), good: true, said: "said".into() }).record.is_none());
+        for one in [Bad, Bad, Good, Bad, Bad] {
+            assert!(answer(&mut stage, one).is_empty());
+        }
+        assert_eq!(answer(&mut stage, Bad), ["agent.probe.down"]);
+        assert!(answer(&mut stage, Good).is_empty());
+        assert_eq!(answer(&mut stage, Good), ["agent.came.back", "agent.probe.up", "agent.ready"]);
+        assert_eq!(stage.line("api"), "RUNNING #2 Absent");
+    }
+
+    #[test]
+    fn a_fleet_is_not_asked_at_once() {
+        let ids: Vec<String> = (0..100).map(|n| format!("api-{n}")).collect();
+        let agents: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), API)).collect();
+        let mut stage = Stage::with(&agents);
+        let first = stage.at(0.5).effects.len();
+        assert!((25..75).contains(&first), "{first}");
+        assert_eq!(first + stage.at(1.0).effects.len(), 100);
+    }
+}

@@ -68,9 +68,9 @@ impl Supervision {
 
     /// Nothing of its present incarnation is awaited or remembered any more.
     pub(super) fn quiet(&mut self, id: &AgentId) {
+        self.waits_no_more(id);
         let volatile = &mut self.volatile;
         volatile.timers.clear_agent(id);
-        volatile.waiting.remove(id);
         volatile.heard.remove(id);
         volatile.counted.remove(id);
         volatile.usage.remove(id);

@@ -140,3 +140,50 @@ impl Supervision {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Input;
+    use super::super::stage::{Stage, kinds, signals};
+    use super::*;
+
+    #[test]
+    fn what_is_not_up_in_time_is_stopped_and_handled_by_its_rule() {
+        let rest = r#"{"process":{"command":["x"],"ready":{"by":"notify","within_sec":2}}}"#;
+        let mut stage = Stage::with(&[("a", rest)]);
+        stage.spawned("a");
+        let step = stage.at(2.0);
+        assert_eq!(kinds(&step), ["agent.start.failed", "agent.stopping"]);
+        assert_eq!(signals(&step), ["TERM"]);
+        stage.notifies("a", Notified::Ready);
+        assert_eq!(stage.line("a"), "FAILED #1 Stopping", "too late");
+        stage.exits("a", 0);
+        assert_eq!(stage.line("a"), "SPAWNING #2 Starting");
+    }
+
+    #[test]
+    fn looks_are_repeated_one_at_a_time_until_one_succeeds() {
+        let rest = r#"{"process":{"command":["x"],"ready":{"by":{"command":["check"]}}}}"#;
+        let mut stage = Stage::with(&[("a", rest)]);
+        assert_eq!(stage.spawned("a").effects.len(), 1);
+        assert!(stage.at(1.0).effects.is_empty());
+        let checked = |incarnation, up| Input::ReadyChecked { agent: "a".into(), incarnation, up, said: "no".into() };
+        assert!(stage.say(checked(1, false)).effects.is_empty());
+        assert_eq!(stage.at(1.2).effects.len(), 1);
+        // The answer about another incarnation says nothing of this one.
+        assert_eq!(stage.say(checked(0, true)).effects.len(), 1);
+        assert_eq!(stage.line("a"), "SPAWNING #1 Alive");
+        stage.say(checked(1, true));
+        assert_eq!(stage.line("a"), "RUNNING #1 Alive");
+    }
+
+    #[test]
+    fn what_it_says_is_kept_short_and_recorded_once() {
+        let mut stage = Stage::with(&[("a", r#"{"process":{"command":["x"]}}"#)]);
+        stage.spawned("a");
+        let long = "x\n".repeat(500);
+        assert!(stage.notifies("a", Notified::Status(long.clone())).record.is_some());
+        assert!(stage.notifies("a", Notified::Status(long)).record.is_none());
+        assert_eq!(stage.agent("a").said, "x".repeat(200));
+    }
+}

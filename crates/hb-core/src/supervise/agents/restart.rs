@@ -82,27 +82,23 @@ impl Supervision {
         if missing.is_empty() {
             return self.begin_incarnation(id, cause, now);
         }
-        self.volatile.waiting.insert(id.clone());
-        let what = format!("waits for {}", missing.join(", "));
+        self.wait_for(&missing, id);
+        let names: Vec<&str> = missing.iter().map(AgentId::as_str).collect();
+        let what = format!("waits for {}", names.join(", "));
         if self.say(id, &what) {
             self.tell_of(id, kinds::WAITING, &because(what, cause), now);
         }
     }
 
-    /// Something came up: agents that waited for it begin.
+    /// Something came up: agents that waited for it alone begin.
     pub(super) fn wake(&mut self, up: &AgentId, now: Now) {
-        let waiting: Vec<AgentId> = self.volatile.waiting.iter().cloned().collect();
-        for id in waiting {
-            let Some(agent) = self.state.agents.get(&id) else {
-                self.volatile.waiting.remove(&id);
-                continue;
-            };
-            if !agent.spec.depends_on.contains(up) {
-                continue;
-            }
-            if !self.may_begin(agent) || (agent.next != Next::Start && !self.is_monitored(agent)) {
-                self.volatile.waiting.remove(&id);
-            } else if self.missing(&id).is_empty() {
+        for id in self.waiters(up) {
+            self.volatile.waiting.remove(&(up.clone(), id.clone()));
+            let Some(agent) = self.state.agents.get(&id) else { continue };
+            if self.may_begin(agent)
+                && (agent.next == Next::Start || self.is_monitored(agent))
+                && self.missing(&id).is_empty()
+            {
                 self.begin_incarnation(&id, &Cause::own(format!("{up} is up")), now);
             }
         }
@@ -139,7 +135,7 @@ impl Supervision {
 
     /// Goes on with a wait that was begun before a pause or a crash (S5).
     fn wait_on(&mut self, id: &AgentId, not_before: Stamp, now: Now) {
-        if self.armed(id, AgentTimer::Start).is_some() || self.volatile.waiting.contains(id) {
+        if self.armed(id, AgentTimer::Start).is_some() || self.is_waiting(id) {
             return;
         }
         let Some(agent) = self.state.agents.get(id) else { return };
@@ -199,7 +195,7 @@ impl Supervision {
         agent.quarantine = Some(Quarantine { since: now.wall, reason: cause.why.clone(), by: cause.by.clone() });
         agent.next = Next::Stay;
         let present = agent.process.clone();
-        self.volatile.waiting.remove(id);
+        self.waits_no_more(id);
         self.tell_of(id, told, cause, now);
         match present {
             Process::Absent => self.quiet(id),
@@ -260,4 +256,86 @@ fn wait_ns(agent: &Agent, level: u32) -> u64 {
     let Some(doublings) = level.checked_sub(1) else { return 0 };
     let wait = first.saturating_mul(1_u64.checked_shl(doublings).unwrap_or(u64::MAX)).min(most.max(first));
     share_ns(wait, 1.0 + jitter * (2.0 * fraction(agent.id(), agent.incarnation) - 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, kinds, spec};
+    use super::*;
+    use crate::supervise::step::Effect;
+
+    #[test]
+    fn s5_waits_double_up_to_the_longest_and_are_spread() {
+        let waits = |rest: &str| -> Vec<u64> {
+            let agent = Agent::new(spec("a", rest).into(), super::super::super::agent::Origin::Dynamic, Stamp(0));
+            [0, 1, 2, 3, 6, 64, 90, u32::MAX].iter().map(|level| wait_ns(&agent, *level) / 1_000_000_000).collect()
+        };
+        assert_eq!(waits(r#"{"restart":{"jitter":0}}"#), [0, 5, 10, 20, 80, 80, 80, 80]);
+        assert_eq!(waits(r#"{"restart":{"backoff_sec":0}}"#), [0; 8]);
+        let spread = waits(r#"{"restart":{"jitter":0.5}}"#);
+        assert!((2..=7).contains(&spread[1]) && (40..=120).contains(&spread[7]), "{spread:?}");
+    }
+
+    #[test]
+    fn s5_sustained_health_and_nothing_else_ends_the_doubling() {
+        let mut stage =
+            Stage::with(&[("a", r#"{"process":{"command":["x"]},"restart":{"jitter":0,"max_restarts":50}}"#)]);
+        stage.spawned("a");
+        stage.exits("a", 1);
+        assert_eq!(stage.line("a"), "SPAWNING #2 Starting", "the first is at once");
+        stage.spawned("a");
+        stage.at(59.9);
+        stage.exits("a", 1);
+        assert_eq!(stage.line("a"), "FAILED #2 Absent");
+        stage.at(64.9);
+        stage.spawned("a");
+        // Its end and the sixty seconds come in the same turn.
+        stage.at = 124.9;
+        stage.exits("a", 1);
+        assert_eq!(stage.line("a"), "SPAWNING #4 Starting");
+    }
+
+    #[test]
+    fn a5_restarts_long_ago_do_not_count_and_a_give_up_is_loud() {
+        let rest = r#"{"process":{"command":["x"]},"restart":{"backoff_sec":0,"max_restarts":2,"within_sec":100}}"#;
+        let mut stage = Stage::with(&[("a", rest)]);
+        for second in [0.0, 90.0, 101.0] {
+            stage.at(second);
+            stage.spawned("a");
+            stage.exits("a", 1);
+            assert_eq!(stage.line("a").split(' ').next(), Some("SPAWNING"), "{second}");
+        }
+        stage.spawned("a");
+        let step = stage.exits("a", 1);
+        assert_eq!(kinds(&step), ["agent.exited", "agent.gave_up"]);
+        assert!(stage.agent("a").restarts.given_up && stage.agent("a").quarantine.is_some());
+        let (hb, person) = (Cause::by(&"policy:p".into(), "it matched"), Cause::by(&"operator:ada".into(), "repaired"));
+        let now = stage.now();
+        assert!(stage.it.start_agent(&"a".into(), &hb, now).is_err());
+        assert!(stage.it.restart_agent(&"a".into(), &hb, now).is_err());
+        assert_eq!(stage.it.start_agent(&"a".into(), &person, now), Ok(5));
+        assert!(stage.agent("a").restarts.recent.is_empty());
+    }
+
+    #[test]
+    fn a_hundred_deaths_of_one_turn_are_a_hundred_starts_of_one_record() {
+        let mut stage = Stage::with(&[]);
+        let ids: Vec<String> = (0..100).map(|n| format!("a{n}")).collect();
+        for id in &ids {
+            stage.ask(super::super::super::input::Command::RegisterAgent(Box::new(spec(
+                id,
+                r#"{"process":{"command":["x"]}}"#,
+            ))));
+            stage.spawned(id);
+        }
+        let now = stage.now();
+        for id in &ids {
+            let identity = stage.agent(id).process.identity().unwrap().clone();
+            let exit = super::super::super::agent::Exit::Signal(9);
+            stage.it.handle(super::super::super::Input::Exited { agent: id.as_str().into(), identity, exit }, now);
+        }
+        let step = stage.take();
+        assert_eq!(step.effects.iter().filter(|effect| matches!(effect, Effect::Spawn { .. })).count(), 100);
+        assert!(step.record.is_some());
+    }
 }
