@@ -52,12 +52,18 @@ impl Follow for Decided {
 fn decision(watch: &WatchName, sealed: &Sealed) -> Option<Decision> {
     let Body::CycleDecided(decided) = &sealed.record.body else { return None };
     let decision = &decided.decision;
+    let mut drivers: Vec<String> = Vec::new();
+    for driver in &decision.drivers {
+        if drivers.len() < DRIVERS_MAX && !drivers.iter().any(|known| *known == driver.series) {
+            drivers.push(driver.series.to_string());
+        }
+    }
     Some(Decision {
         watch: watch.clone(),
         seq: sealed.record.seq,
         cycle: decision.cycle,
         status: decision.status.as_str().to_owned(),
         end: decision.span.end,
-        drivers: decision.drivers.iter().take(DRIVERS_MAX).map(|driver| driver.series.to_string()).collect(),
+        drivers,
     })
 }
