@@ -105,10 +105,8 @@ fn agent(number: usize) -> Result<Agent, String> {
 
 fn commit(db: &mut SupervisorDb, records: &[Arc<Sealed>]) -> Result<Duration, String> {
     let begun = Instant::now();
-    match db.commit(records) {
-        Appended::Committed => Ok(begun.elapsed()),
-        other => Err(format!("{other:?}")),
-    }
+    let appended = db.commit(records);
+    if appended == Appended::Committed { Ok(begun.elapsed()) } else { Err(format!("{appended:?}")) }
 }
 
 fn tell(what: &str, mut took: Vec<Duration>) {

@@ -39,22 +39,16 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Whether what is stored, or the program itself, is at fault: trying again only repeats it.
+    #[must_use]
+    pub fn is_damage(self) -> bool {
+        matches!(self, Self::Corrupt | Self::NotADatabase | Self::Rule)
+    }
+
     /// Whether waiting, or seeing to it, may be enough: nothing is broken.
     #[must_use]
     pub fn may_pass(self) -> bool {
-        match self {
-            Self::Locked | Self::Full | Self::ReadOnly | Self::Unreadable => true,
-            Self::MissingFolder
-            | Self::MissingFile
-            | Self::NotADatabase
-            | Self::Foreign
-            | Self::Corrupt
-            | Self::Newer
-            | Self::Network
-            | Self::Io
-            | Self::Rule
-            | Self::Other => false,
-        }
+        matches!(self, Self::Locked | Self::Full | Self::ReadOnly | Self::Unreadable)
     }
 
     fn advice(self) -> &'static str {
@@ -151,13 +145,12 @@ pub(crate) fn classify(error: &rusqlite::Error) -> Trouble {
 
 /// What was read is not what its column should hold: nobody but hb writes there, so it is damage.
 fn unstored(error: &rusqlite::Error) -> Trouble {
-    match error {
-        rusqlite::Error::FromSqlConversionFailure(..)
-        | rusqlite::Error::IntegralValueOutOfRange(..)
-        | rusqlite::Error::InvalidColumnType(..)
-        | rusqlite::Error::Utf8Error(..) => Trouble::Corrupt,
-        _ => Trouble::Other,
-    }
+    use rusqlite::Error as E;
+    let unfit = matches!(
+        error,
+        E::FromSqlConversionFailure(..) | E::IntegralValueOutOfRange(..) | E::InvalidColumnType(..) | E::Utf8Error(..)
+    );
+    if unfit { Trouble::Corrupt } else { Trouble::Other }
 }
 
 #[cfg(test)]

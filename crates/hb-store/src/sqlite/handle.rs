@@ -114,25 +114,22 @@ impl Handle {
     /// The end of an append whose transaction failed before its commit was tried: nothing was changed.
     fn not_begun(&mut self, error: &rusqlite::Error) -> Appended {
         let told = OpenError::of(&self.path, error);
-        match told.trouble {
-            Trouble::Corrupt | Trouble::NotADatabase | Trouble::Rule => self.stop(told.to_string()),
-            _ => Appended::Failed(told.to_string()),
-        }
+        if told.trouble.is_damage() { self.stop(told.to_string()) } else { Appended::Failed(told.to_string()) }
     }
 
     /// The end of an append whose commit failed.
     fn not_committed(&mut self, error: &rusqlite::Error) -> Appended {
         let told = OpenError::of(&self.path, error);
-        match told.trouble {
-            // The commit's own frame was not written wholly: its checksum keeps it from being read.
-            Trouble::Full | Trouble::Locked | Trouble::ReadOnly => Appended::Failed(told.to_string()),
-            Trouble::Io => {
-                let what = "an fsync that failed is not believed when it succeeds later, so this node stops writing";
-                self.stop(format!("{}: {}; {what}: check the disk, then restart hb", self.path.display(), told.what))
-            }
-            Trouble::Corrupt | Trouble::NotADatabase | Trouble::Rule => self.stop(told.to_string()),
-            _ => Appended::Unknown(told.to_string()),
+        if told.trouble == Trouble::Io {
+            let what = "an fsync that failed is not believed when it succeeds later, so this node stops writing";
+            return self.stop(format!("{told}; {what}"));
         }
+        if told.trouble.is_damage() {
+            return self.stop(told.to_string());
+        }
+        // Without room the commit's own frame was not written wholly: its checksum keeps it from being read.
+        let certain = matches!(told.trouble, Trouble::Full | Trouble::Locked | Trouble::ReadOnly);
+        if certain { Appended::Failed(told.to_string()) } else { Appended::Unknown(told.to_string()) }
     }
 
     /// After a commit: moves the log into the file when it has grown past its bound. The commit stands, whatever comes of it.
@@ -179,9 +176,10 @@ impl Handle {
 /// Why something of that file could not be read.
 pub(crate) fn unread(path: &Path, error: &rusqlite::Error) -> JournalError {
     let told = OpenError::of(path, error);
-    match told.trouble {
-        Trouble::Corrupt | Trouble::NotADatabase => JournalError::Corrupt(told.to_string()),
-        _ => JournalError::Unavailable(told.to_string()),
+    if told.trouble.is_damage() {
+        JournalError::Corrupt(told.to_string())
+    } else {
+        JournalError::Unavailable(told.to_string())
     }
 }
 
@@ -191,5 +189,65 @@ pub(crate) fn as_error(ended: Appended) -> JournalError {
         Appended::Stopped(what) => JournalError::Stopped(what),
         Appended::Failed(what) | Appended::Unknown(what) => JournalError::Unavailable(what),
         Appended::Committed | Appended::Refused(_) => JournalError::Unavailable("another holder is at work".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    const SCHEMA: Schema = Schema { application: 7, name: "a test", migrations: &["CREATE TABLE a (b)"] };
+
+    fn failure(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+    }
+
+    fn one(handle: &mut Handle) -> Result<(), Appended> {
+        handle.transact(|tx| Ok(tx.execute("INSERT INTO a VALUES (1)", []).map(drop)?))
+    }
+
+    #[test]
+    fn j5_a_failed_fsync_stops_the_handle_for_good_and_room_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut handle = Handle::open(&dir.path().join("a.db"), &SCHEMA).unwrap();
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_BUSY, ffi::SQLITE_READONLY] {
+            assert!(matches!(handle.not_committed(&failure(code)), Appended::Failed(_)), "{code}");
+            assert!(matches!(handle.not_begun(&failure(code)), Appended::Failed(_)), "{code}");
+            one(&mut handle).unwrap();
+        }
+        assert!(matches!(handle.not_committed(&failure(ffi::SQLITE_NOMEM)), Appended::Unknown(_)));
+        one(&mut handle).unwrap();
+        assert!(matches!(handle.not_committed(&failure(ffi::SQLITE_IOERR_FSYNC)), Appended::Stopped(_)));
+        let Err(Appended::Stopped(why)) = one(&mut handle) else { panic!("it goes on") };
+        assert!(why.contains("a.db") && why.contains("fsync") && why.contains("kernel log"), "{why}");
+        assert!(matches!(handle.readable(), Err(JournalError::Stopped(_))));
+    }
+
+    #[test]
+    fn b1_the_log_is_moved_into_the_file_when_it_has_grown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let mut handle = Handle::open(&path, &SCHEMA).unwrap();
+        let fill = |handle: &mut Handle| {
+            let megabytes =
+                |tx: &Transaction<'_>| Ok(tx.execute("INSERT INTO a VALUES (zeroblob(2000000))", []).map(drop)?);
+            handle.transact(megabytes).unwrap();
+        };
+        for _ in 0..40 {
+            fill(&mut handle);
+        }
+        assert!(handle.moved() >= 3, "{}", handle.moved());
+        let length = std::fs::metadata(super::super::log_of(&path)).unwrap().len();
+        assert!(length < 24_000_000, "the log begins anew: {length}");
+        // Somebody who reads keeps it from beginning anew, and no commit waits for that.
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT count(*) FROM a").unwrap();
+        let moved = handle.moved();
+        for _ in 0..20 {
+            fill(&mut handle);
+        }
+        assert!(handle.moved() - moved <= 3, "it is not tried with each commit: {}", handle.moved() - moved);
     }
 }

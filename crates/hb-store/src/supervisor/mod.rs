@@ -73,6 +73,8 @@ pub struct Sizes {
     pub free_bytes: u64,
     /// Bytes of the write-ahead log beside it.
     pub log_bytes: u64,
+    /// How often this handle moved the log into the file.
+    pub log_moved: u64,
     /// Records that stand.
     pub records: u64,
     /// The smallest number that may stand.
@@ -152,6 +154,7 @@ impl SupervisorDb {
             file_bytes: pages.saturating_mul(page),
             free_bytes: free.saturating_mul(page),
             log_bytes: std::fs::metadata(log(self.path())).map_or(0, |meta| meta.len()),
+            log_moved: self.handle.moved(),
             records: head.map_or(0, |head| head.0.saturating_add(1).saturating_sub(floor.0)),
             floor,
             head,

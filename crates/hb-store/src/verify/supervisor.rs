@@ -306,7 +306,7 @@ fn all(connection: &Connection, sql: &str, key: &str) -> rusqlite::Result<Keyed>
 }
 
 fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
-    let names: Vec<String> = row.as_ref().column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = row.as_ref().column_names().map(str::to_owned).collect();
     names.into_iter().enumerate().map(|(at, name)| Ok((name, row.get(at)?))).collect()
 }
 

@@ -68,7 +68,7 @@ fn a10_a_full_disk_refuses_with_advice_keeps_the_old_whole_and_goes_on_when_ther
         match db.commit(&[Arc::clone(&record)]) {
             Appended::Committed => {}
             Appended::Failed(why) => break ((before, record), why),
-            other => panic!("{other:?}"),
+            other @ (Appended::Refused(_) | Appended::Unknown(_) | Appended::Stopped(_)) => panic!("{other:?}"),
         }
     };
     assert!(number > 10 && why.contains("free space"), "{number}: {why}");

@@ -77,7 +77,9 @@ fn a_locked_database_is_waited_for_and_then_told() {
     let locker = Connection::open(place.path()).unwrap();
     locker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let record = chain.change(Default::default());
-    let hb_store::port::Appended::Failed(why) = db.commit(&[record.clone()]) else { panic!("it is locked") };
+    let hb_store::port::Appended::Failed(why) = db.commit(std::slice::from_ref(&record)) else {
+        panic!("it is locked")
+    };
     assert!(why.contains("locked by another process") && why.contains("fuser"), "{why}");
     locker.execute_batch("COMMIT").unwrap();
     super::support::commit(&mut db, &[record]);

@@ -1,8 +1,12 @@
 //! Two holders at once: one wins, the other learns it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
+use hb_core::ids::Seq;
+use hb_store::journal::sqlite::SqliteJournal;
 use hb_store::port::{Appended, Journal};
 
 use super::kill::{Writer, all_stands};
@@ -48,23 +52,25 @@ fn a9_a_holder_that_was_replaced_cannot_commit_any_more() {
 fn j1_the_bare_journal_gives_each_number_once() {
     let place = Place::new();
     let path = place.dir.path().join("journal.db");
-    let wins = std::sync::Mutex::new(BTreeMap::new());
+    let wins = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for writer in 0..3 {
             let (path, wins) = (&path, &wins);
-            scope.spawn(move || {
-                let mut journal = hb_store::journal::sqlite::SqliteJournal::open(path).unwrap();
-                let name = "watch/race".into();
-                for _ in 0..40 {
-                    let seq = journal.head(&name).unwrap().map_or(hb_core::ids::Seq(0), hb_core::ids::Seq::next);
-                    match journal.append(&name, seq, format!("{writer} {seq}").as_bytes()) {
-                        Appended::Committed => assert_eq!(wins.lock().unwrap().insert(seq, writer), None, "J1: {seq}"),
-                        Appended::Refused(_) | Appended::Failed(_) => {}
-                        other @ (Appended::Unknown(_) | Appended::Stopped(_)) => panic!("{other:?}"),
-                    }
-                }
-            });
+            scope.spawn(move || append_forty(path, writer, wins));
         }
     });
     assert!(wins.into_inner().unwrap().len() > 20);
+}
+
+fn append_forty(path: &Path, writer: u32, wins: &Mutex<BTreeMap<Seq, u32>>) {
+    let mut journal = SqliteJournal::open(path).unwrap();
+    let name = "watch/race".into();
+    for _ in 0..40 {
+        let seq = journal.head(&name).unwrap().map_or(Seq(0), Seq::next);
+        match journal.append(&name, seq, format!("{writer} {seq}").as_bytes()) {
+            Appended::Committed => assert_eq!(wins.lock().unwrap().insert(seq, writer), None, "J1: {seq}"),
+            Appended::Refused(_) | Appended::Failed(_) => {}
+            other @ (Appended::Unknown(_) | Appended::Stopped(_)) => panic!("{other:?}"),
+        }
+    }
 }

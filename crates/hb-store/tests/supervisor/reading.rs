@@ -16,7 +16,7 @@ fn what_was_recorded_is_read_back_as_it_was_while_the_writer_writes() {
     let reader = SupervisorReader::open(&place.path()).unwrap();
     assert_eq!(reader.state().unwrap(), chain.fold);
     let record = chain.change_with(agents([agent("new")]), 2, 2);
-    commit(&mut db, &[record.clone()]);
+    commit(&mut db, std::slice::from_ref(&record));
     let body = &record.record.body;
     assert_eq!(reader.event(body.events()[1].id).unwrap().as_ref(), body.events().last());
     assert_eq!(reader.evaluation(body.evaluations()[0].id).unwrap().as_ref(), body.evaluations().first());

@@ -11,9 +11,7 @@ use hb_core::supervise::agent::{
 };
 use hb_core::supervise::alert::{AlertGroup, Concern, Severity};
 use hb_core::supervise::event::{About, Event};
-use hb_core::supervise::intervention::{
-    Act, Intervention, InterventionStatus, InterventionType, PlanStep, StepState, TargetType,
-};
+use hb_core::supervise::intervention::{Intervention, InterventionStatus};
 use hb_core::supervise::policy::{
     ActionKind, ActionSpec, Assignment, Comparison, Condition, Definition, Evaluation, Policy, PolicyType,
     PolicyVersion, TraceStep, Variable,
@@ -126,13 +124,13 @@ impl Chain {
             [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical][usize::try_from(id % 4).unwrap()];
         let about = About {
             supervisor: Some("root".into()),
-            agent: (id % 2 == 0).then(|| format!("agent-{}", id % 10).into()),
-            intervention: (id % 5 == 0).then(|| "i-1".into()),
+            agent: id.is_multiple_of(2).then(|| format!("agent-{}", id % 10).into()),
+            intervention: id.is_multiple_of(5).then(|| "i-1".into()),
             ..About::default()
         };
         Event {
             id,
-            kind: if id % 3 == 0 { "agent.started".into() } else { "supervisor.beat".into() },
+            kind: if id.is_multiple_of(3) { "agent.started".into() } else { "supervisor.beat".into() },
             severity,
             about,
             by: "hb".into(),
@@ -152,7 +150,7 @@ impl Chain {
             version: 1,
             agent: Some(format!("agent-{}", id % 100).into()),
             trigger: "decision".into(),
-            group: (id % 7 == 0).then(|| "g-1".into()),
+            group: id.is_multiple_of(7).then(|| "g-1".into()),
             context: BTreeMap::from([
                 ("agent.anomaly_score".to_owned(), json!(0.75)),
                 ("agent.consecutive_anomalous_readings".to_owned(), json!(2)),
@@ -317,38 +315,15 @@ pub(crate) fn policy(name: &str, versions: u32) -> Policy {
 }
 
 pub(crate) fn intervention(number: u64, status: InterventionStatus) -> Intervention {
-    Intervention {
-        id: format!("i-{number}").into(),
-        supervisor: "root".into(),
-        intervention_type: InterventionType::AgentRestart,
-        target_type: TargetType::Agent,
-        target_id: "agent-1".into(),
-        reason: "it drifts".into(),
-        requested_by: "policy:drift".into(),
-        policy: Some(("drift".into(), 1)),
-        evaluation: Some(0),
-        group: None,
-        action_details: BTreeMap::new(),
-        status,
-        approval_reasons: Vec::new(),
-        decided: None,
-        expires_at: None,
-        deadline: None,
-        plan: vec![PlanStep {
-            act: Act::Restart("agent-1".into()),
-            undo: None,
-            state: StepState::Begun,
-            said: String::new(),
-            incarnation: Some(3),
-        }],
-        stagger_ns: 0,
-        emergency: false,
-        created_at: at(number),
-        executed_at: Some(at(number)),
-        completed_at: None,
-        error_message: None,
-        outcome: None,
-    }
+    // As a document, so that what is left out of it has its default.
+    let document = json!({
+        "id": format!("i-{number}"), "supervisor": "root", "intervention_type": "AGENT_RESTART",
+        "target_type": "AGENT", "target_id": "agent-1", "reason": "it drifts", "requested_by": "policy:drift",
+        "policy": ["drift", 1], "evaluation": 0, "status": status,
+        "plan": [{"act": {"restart": "agent-1"}, "state": "begun", "incarnation": 3}],
+        "created_at": at(number), "executed_at": at(number),
+    });
+    serde_json::from_value(document).unwrap()
 }
 
 pub(crate) fn group(number: u64, resolved: Option<u64>) -> AlertGroup {
