@@ -45,7 +45,7 @@ pub(super) fn how(fd: BorrowedFd<'_>, pid: u32, start_ticks: u64) -> (Exit, Chil
 
 fn of_foreign(fd: BorrowedFd<'_>, pid: u32, start_ticks: u64) -> Exit {
     match proc::stat(pid) {
-        Ok(stat) if stat.start_ticks == start_ticks && stat.state == b'Z' && may_know(pid) => {
+        Ok(stat) if stat.start_ticks == start_ticks && stat.state == b'Z' && (stat.exit_code != 0 || may_know(pid)) => {
             return in_words_of_wait(stat.exit_code);
         }
         Ok(_) | Err(_) => {}
@@ -56,11 +56,18 @@ fn of_foreign(fd: BorrowedFd<'_>, pid: u32, start_ticks: u64) -> Exit {
     }
 }
 
-/// The kernel shows 0 to those who may not know.
-pub(super) fn may_know(pid: u32) -> bool {
+/// The kernel shows 0 to those who may not know: others than its own user and whoever may trace everybody (`CAP_SYS_PTRACE`).
+fn may_know(pid: u32) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let own = nix::unistd::geteuid();
-    own.is_root() || std::fs::metadata(proc::folder(pid)).is_ok_and(|found| found.uid() == own.as_raw())
+    const SYS_PTRACE: u64 = 1 << 19;
+    let own = nix::unistd::geteuid().as_raw();
+    if std::fs::metadata(proc::folder(pid)).is_ok_and(|found| found.uid() == own) {
+        return true;
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    effective.is_some_and(|bits| bits & SYS_PTRACE != 0)
 }
 
 /// The encoding of wait(2): the signal in the lowest seven bits, else the status in the second byte.

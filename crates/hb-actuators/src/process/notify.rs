@@ -236,8 +236,8 @@ fn parse(message: &[u8], said: &mut Vec<Notified>) {
 
 /// One line of at most [`SAID_MAX`] characters.
 pub(crate) fn readable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_MAX).collect()
+    let text: String = String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim().chars().take(SAID_MAX).collect()
 }
 
 #[cfg(test)]

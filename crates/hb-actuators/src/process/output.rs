@@ -2,12 +2,12 @@
 //!
 //! A program holds its log file itself, opened for appending, so its output needs nobody of us and survives us. When the file has grown past
 //! its bound, what is in it is copied to `AGENT.log.1` and taken out of the file under the program's hands: by collapsing the range where the
-//! file system can (nothing is lost, and a program that writes meanwhile waits), else by cutting the file to nothing (what was written between
+//! file system can (nothing is lost, and a program that writes meanwhile waits), in a burst and elsewhere by cutting the file to nothing (what was written between
 //! the end of the copy and the cut is lost, counted, and told by a line in the file).
 //!
 //! **Invariants.** One thread for all agents, woken by the kernel when something was written, asleep otherwise. While an agent writes, its file is
-//! looked at again after at most half of the time that it needs to fill its bound at its present speed. On disk: `keep + 1` files of `max_mb` each, and what
-//! was written between two looks.
+//! looked at again after at most half of the time that it needs to fill its bound at its present speed. On disk: `keep + 1` files of `max_mb` each,
+//! twice that where the file has to be cut, and what was written between two looks.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -37,6 +37,8 @@ const MB: u64 = 1 << 20;
 const FAST: f64 = 1e9;
 /// Shortest and longest pause between two looks at files that grow.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+/// How many times its bound a file may have before its oldest part is given up.
+const FAR: u64 = 4;
 /// Most that is copied in one go.
 const CHUNK: u64 = MB;
 
@@ -268,7 +270,7 @@ impl Keeper {
                     Ok(dropped) => {
                         self.counts.rotated.fetch_add(1, Ordering::Relaxed);
                         self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
-                        kept.size = 0;
+                        kept.size = fs::metadata(&kept.path).map_or(0, |found| found.size());
                     }
                     Err(fault) => {
                         tracing::warn!(path = %kept.path.display(), %fault, "the output of an agent cannot be put aside");
@@ -298,7 +300,8 @@ fn pause(grown: u64, within: Duration, room: u64) -> Duration {
     half.clamp(PAUSES.0, PAUSES.1)
 }
 
-/// Puts the content aside. Gives how many bytes were lost.
+/// Puts the oldest part of the content aside, at most as much as one file may hold where the file system can take it out of the front, else all
+/// of it, at most twice as much. Gives how many bytes were lost.
 fn rotate(kept: &Kept, size: u64) -> io::Result<u64> {
     let mut file = OpenOptions::new().read(true).write(true).open(&kept.path)?;
     if kept.keep == 0 {
@@ -310,16 +313,18 @@ fn rotate(kept: &Kept, size: u64) -> io::Result<u64> {
     }
     let mut copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(aside(&kept.path, 1))?;
     // Far beyond its bound: the newest part is worth more than the oldest.
-    let skipped = if size > kept.max.saturating_mul(2) { size - kept.max } else { 0 };
-    file.seek(SeekFrom::Start(skipped))?;
     let block = file.metadata()?.blksize().max(1);
-    let whole = (size - 1) / block * block;
-    let mut copied = skipped + copy_some(&mut file, &mut copy, whole.saturating_sub(skipped))?;
-    if copied == whole && collapse(&file, whole) {
+    let skipped = if size > kept.max.saturating_mul(FAR) { (size - kept.max) / block * block } else { 0 };
+    file.seek(SeekFrom::Start(skipped))?;
+    let front = skipped + kept.max.min(size - skipped - 1) / block * block;
+    let mut copied = skipped + copy_some(&mut file, &mut copy, front - skipped)?;
+    // In a burst a collapse, which has to wait for the disk, would let far more come in behind our back than a cut loses.
+    let calm = size <= kept.max.saturating_mul(2);
+    if calm && copied == front && collapse(&file, front) {
         return lost(kept, skipped);
     }
     // To its end, which may run before us; a bound on how long we run after it.
-    let until = size.saturating_add(kept.max);
+    let until = skipped.saturating_add(kept.max.saturating_mul(2));
     loop {
         let more = copy_some(&mut file, &mut copy, CHUNK.min(until.saturating_sub(copied)))?;
         copied += more;
@@ -336,9 +341,12 @@ fn copy_some(from: &mut File, to: &mut File, bytes: u64) -> io::Result<u64> {
     io::copy(&mut from.take(bytes), to)
 }
 
-/// Takes the first bytes out of a file, where its file system can.
+/// Takes the first bytes out of a file, where its file system can. What it has to write to the disk before, it writes while others can still append.
 fn collapse(file: &File, bytes: u64) -> bool {
     let Ok(bytes) = i64::try_from(bytes) else { return false };
+    if let Err(fault) = file.sync_data() {
+        tracing::debug!(%fault, "output could not be written to the disk");
+    }
     bytes > 0 && fallocate(file, FallocateFlags::FALLOC_FL_COLLAPSE_RANGE, 0, bytes).is_ok()
 }
 
@@ -374,18 +382,38 @@ mod tests {
     #[test]
     fn nothing_is_lost_of_what_was_written_before() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept { path: folder.path().join("a.log"), max: 10_000, keep: 2, size: 0, grows: None };
-        let text: String = (0..1500).map(|line| format!("{line:06}\n")).collect();
-        fs::write(&kept.path, &text).unwrap();
-        for _ in 0..3 {
-            OpenOptions::new().append(true).open(&kept.path).unwrap().write_all(text.as_bytes()).unwrap();
-            let size = fs::metadata(&kept.path).unwrap().size();
-            assert_eq!(rotate(&kept, size).unwrap(), if size > 20_000 { size - 10_000 } else { 0 });
+        let kept = Kept { path: folder.path().join("a.log"), max: 16_384, keep: 9, size: 0, grows: None };
+        let mut all = String::new();
+        let size = || fs::metadata(&kept.path).map_or(0, |found| found.size());
+        let mut aside_max = 0;
+        for round in 0..3 {
+            let text: String = (0..2500).map(|line| format!("{round}{line:06}\n")).collect();
+            OpenOptions::new().append(true).create(true).open(&kept.path).unwrap().write_all(text.as_bytes()).unwrap();
+            all += &text;
+            while size() > kept.max {
+                assert_eq!(rotate(&kept, size()).unwrap(), 0);
+                aside_max = aside_max.max(fs::metadata(aside(&kept.path, 1)).unwrap().size());
+            }
         }
-        let rest = fs::read(&kept.path).unwrap();
-        let first = fs::read(aside(&kept.path, 1)).unwrap();
-        assert!(String::from_utf8([first, rest].concat()).unwrap().contains("001499\n"));
-        assert!(aside(&kept.path, 2).try_exists().unwrap() && !aside(&kept.path, 3).try_exists().unwrap());
+        assert!(aside_max <= 2 * kept.max);
+        let parts = (1..=9).rev().map(|number| aside(&kept.path, number)).chain([kept.path.clone()]);
+        let found: String = parts.filter_map(|path| fs::read_to_string(path).ok()).collect();
+        assert_eq!(found, all);
+    }
+
+    #[test]
+    fn far_beyond_its_bound_the_newest_is_kept_and_the_rest_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept { path: folder.path().join("a.log"), max: 8192, keep: 2, size: 0, grows: None };
+        let text: String = (0..20_000).map(|line| format!("{line:06}\n")).collect();
+        fs::write(&kept.path, &text).unwrap();
+        let dropped = rotate(&kept, text.len() as u64).unwrap();
+        assert!(dropped > 100_000, "{dropped}");
+        let rest = fs::read_to_string(aside(&kept.path, 1)).unwrap() + &fs::read_to_string(&kept.path).unwrap();
+        assert!(rest.contains("019999\n") && rest.contains(&format!("hb: {dropped} bytes of output are missing here")));
+        let none = Kept { keep: 0, ..kept };
+        fs::write(&none.path, &text).unwrap();
+        assert_eq!((rotate(&none, 1).unwrap(), fs::metadata(&none.path).unwrap().size()), (0, 0));
     }
 
     #[test]

@@ -179,8 +179,9 @@ impl Scan {
         }
         let Ok(environ) = proc::environ(pid) else { return };
         if environ.is_empty() {
-            // Without an environment, or without one yet: the kernel sets its end once the program is in place.
-            if stat.env_end == 0 && end::may_know(pid) {
+            // Without an environment, or without one yet: the kernel sets its end once the program is in place. That we could look at it means that we are shown
+            // this figure too.
+            if stat.env_end == 0 {
                 self.becoming.push(pid);
             }
             return;

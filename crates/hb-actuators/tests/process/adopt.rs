@@ -9,7 +9,7 @@ use hb_core::supervise::input::Input;
 use hb_core::supervise::spec::AgentSpec;
 use hb_core::supervise::step::Effect;
 
-use crate::stage::{Stage, key, lives, look_effect, script, stat, until, with_environment};
+use crate::stage::{Stage, lives, look_effect, of_agent, script, stat, until};
 use crate::stand_in;
 
 fn adopt(stage: &Stage, spec: &Arc<AgentSpec>, identity: &Identity) {
@@ -100,7 +100,7 @@ fn s3_who_died_while_nobody_looked_is_told_and_leaves_nothing_behind() {
     let spec = script("a", "sleep 1000 & sleep 1000");
     let stage = Stage::at(folder.path());
     let identity = stage.spawn(&spec).unwrap();
-    until("its children", || (with_environment("HB_SPAWN_KEY=supervisor/test/a/1").len() == 3).then_some(()));
+    until("its children", || (of_agent(&spec.id).len() == 3).then_some(()));
     drop(stage);
     kill(identity.pid, nix::sys::signal::Signal::SIGKILL);
     // Still our child: whoever starts an hb anew is not its parent, so that is undone here.
@@ -108,16 +108,17 @@ fn s3_who_died_while_nobody_looked_is_told_and_leaves_nothing_behind() {
     let stage = Stage::at(folder.path());
     stage.act(Effect::Adopt { agent: spec.id.clone(), identity: identity.clone(), spec: spec.clone() });
     assert_eq!(stage.exited(&identity), Exit::Signal(9));
-    until("nothing is left", || with_environment("HB_SPAWN_KEY=supervisor/test/a/1").is_empty().then_some(()));
+    until("nothing is left", || of_agent(&spec.id).is_empty().then_some(()));
     // And once more, for one that is looked for.
     let spec = script("b", "sleep 1000 & sleep 1000");
     let identity = stage.spawn(&spec).unwrap();
-    until("its children", || (with_environment("HB_SPAWN_KEY=supervisor/test/b/1").len() == 3).then_some(()));
+    until("its children", || (of_agent(&spec.id).len() == 3).then_some(()));
     drop(stage);
     kill(identity.pid, nix::sys::signal::Signal::SIGKILL);
+    until("it is a zombie", || (stat(identity.pid)?[0] == "Z").then_some(()));
     let stage = Stage::at(folder.path());
     assert_eq!(found(&stage, &spec), None);
-    until("nothing is left", || with_environment("HB_SPAWN_KEY=supervisor/test/b/1").is_empty().then_some(()));
+    until("nothing is left", || of_agent(&spec.id).is_empty().then_some(()));
 }
 
 #[test]
@@ -139,8 +140,7 @@ fn s2_an_hb_killed_at_any_moment_of_its_starts_leaves_no_child_unfound() {
         let specs: Vec<_> = (0..=last).map(|number| script(&format!("r{number}"), "exit 0")).collect();
         let known: Vec<_> = specs.iter().map(|spec| found(&stage, spec)).collect();
         for (spec, known) in specs.iter().zip(&known) {
-            let there: BTreeSet<u32> =
-                with_environment(&format!("HB_SPAWN_KEY={}", key(&spec.id, 1))).into_iter().collect();
+            let there: BTreeSet<u32> = of_agent(&spec.id).into_iter().collect();
             let expected: BTreeSet<u32> = known.iter().map(|identity| identity.pid).collect();
             assert_eq!(there, expected, "{} of {last}, round {round}", spec.id);
         }

@@ -121,8 +121,26 @@ impl Stage {
     }
 }
 
+/// Nobody else's, also not of an earlier run whose programs may still be there.
 pub(crate) fn key(agent: &AgentId, number: u64) -> String {
-    format!("supervisor/test/{agent}/{number}")
+    format!("{}/{agent}/{number}", keys())
+}
+
+/// Its beginning, the same in a stand-in as in its test.
+pub(crate) fn keys() -> &'static str {
+    static KEYS: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        std::env::var(KEYS_OF)
+            .unwrap_or_else(|_| format!("supervisor/test-{}-{:?}", std::process::id(), Instant::now()))
+    });
+    &KEYS
+}
+
+/// Variable that tells it to a stand-in.
+pub(crate) const KEYS_OF: &str = "HB_TEST_KEYS";
+
+/// Processes of an agent that are there.
+pub(crate) fn of_agent(agent: &AgentId) -> Vec<u32> {
+    with_environment(&format!("HB_SPAWN_KEY={}", key(agent, 1)))
 }
 
 pub(crate) fn spawn_effect(spec: &Arc<AgentSpec>, number: u64) -> Effect {
@@ -174,7 +192,7 @@ pub(crate) fn stat(pid: u32) -> Option<Vec<String>> {
 }
 
 /// Numbers of all processes whose environment holds this.
-pub(crate) fn with_environment(text: &str) -> Vec<u32> {
+fn with_environment(text: &str) -> Vec<u32> {
     let pids = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let holds = |pid: &u32| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hb_core::supervise::input::Input;
 
-use crate::stage::{Stage, script, spawn_effect};
+use crate::stage::{self, Stage, script, spawn_effect};
 
 const ROLE: &str = "HB_TEST_ROLE";
 const FOLDER: &str = "HB_TEST_FOLDER";
@@ -22,7 +22,7 @@ pub(crate) fn command() -> Vec<String> {
 pub(crate) fn start(role: &str, folder: &std::path::Path) -> Child {
     let command = command();
     let mut child = Command::new(&command[0]);
-    child.args(&command[1..]).env(ROLE, role).env(FOLDER, folder);
+    child.args(&command[1..]).env(ROLE, role).env(FOLDER, folder).env(stage::KEYS_OF, stage::keys());
     child.stdout(Stdio::piped()).stderr(Stdio::null()).stdin(Stdio::null()).spawn().unwrap()
 }
 
@@ -37,6 +37,11 @@ fn stand_in() {
         "supervisor" => supervisor(20),
         "restless" => restless(),
         "speaker" => speaker(),
+        "leaver" => family(),
+        "deaf" => {
+            family();
+            std::thread::sleep(Duration::from_secs(600));
+        }
         other => panic!("no role {other}"),
     }
 }
@@ -65,7 +70,7 @@ fn restless() {
     let stage = Stage::at(std::env::var_os(FOLDER).unwrap().as_ref());
     for number in 0..100_000 {
         tell(&number.to_string());
-        stage.act(spawn_effect(&script(&format!("r{number}"), "sleep 1000"), 1));
+        stage.act(spawn_effect(&script(&format!("r{number}"), "exec sleep 1000"), 1));
         if number % 4 == 3 {
             // Not so far ahead of the hands that all of it would be given up with the queue.
             stage.wait("the start", |input| {
@@ -75,7 +80,18 @@ fn restless() {
     }
 }
 
-/// Speaks on its notify socket, first without and then with each newline on its standard input missing: it has none. Goes on until it is killed.
+/// Has two children, one of them in a group of its own, in the same session, and does not wait for them.
+fn family() {
+    use std::os::unix::process::CommandExt;
+    let mut sleeper = Command::new("sleep");
+    sleeper.arg("1000");
+    let same = sleeper.spawn().unwrap();
+    let apart = sleeper.process_group(0).spawn().unwrap();
+    tell(&same.id().to_string());
+    tell(&apart.id().to_string());
+}
+
+/// Speaks on its notify socket until it is killed.
 fn speaker() {
     let path = std::env::var_os("NOTIFY_SOCKET").unwrap();
     let socket = UnixDatagram::unbound().unwrap();
