@@ -260,7 +260,8 @@ impl Shown {
         faults
     }
 
-    /// Shows a cycle but for checkpoint and history, which wait for [`Self::settle`]; not with a report, though: where it stands is told at once.
+    /// Shows a cycle but for checkpoint and history, which wait for [`Self::settle`]; not with a report, though: where it stands
+    /// is told at once.
     fn note(&mut self, sealed: &Sealed, decided: &CycleDecided, baseline: Option<&Baseline>) -> Vec<ViewFault> {
         self.trend.push(decided);
         let wanted = self.wants_report(decided);

@@ -108,7 +108,7 @@ fn insert_metrics(tx: &Transaction<'_>, run: i64, rows: &[SeriesSummary]) -> Res
 }
 
 fn metrics_sql(rows: usize) -> String {
-    let row = format!("({})", vec!["?"; COLUMNS].join(","));
+    let row = format!("({})", ["?"; COLUMNS].join(","));
     format!(
         "INSERT INTO metrics (run, metric, n, mean, sd, min, max, first, last, increase, not_finite, unit_faults)
          VALUES {}",
