@@ -71,7 +71,8 @@ pub struct DriftSettings {
     pub clear_after: u32,
     /// Smallest distance that counts, in standard deviations of the readings …
     pub effect_sd: f64,
-    /// … or in per cent of the baseline, whichever is reached; a series that was moving while it was learned must reach both.
+    /// … or in per cent of the baseline, whichever is reached; a series that moved while it was learned, or that wanders
+    /// from window to window, must reach both.
     pub effect_percent: f64,
     /// Distance outside the range that the baseline's own windows had, as a factor of that range; 1 = just outside.
     pub range_factor: f64,

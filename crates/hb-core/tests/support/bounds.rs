@@ -29,6 +29,7 @@ pub(crate) fn known(kind: Kind, step: f64, samples: u64) -> f64 {
         Kind::Iid | Kind::NearZero => readings,
         Kind::Ar5 => autoregressive(0.5, readings),
         Kind::Ar9 => autoregressive(0.9, readings),
+        Kind::Load => autoregressive(0.999, readings),
         // Its noise has a third of the standard deviation that the step is measured in.
         Kind::Season => readings * 9.0,
         // Variance-stabilised, of five counts a reading.
@@ -56,7 +57,7 @@ pub(crate) fn learned(kind: Kind, step: f64, samples: u64, windows: u32) -> Opti
         Kind::Iid | Kind::NearZero => 0.0,
         Kind::Ar5 => 0.5,
         Kind::Ar9 => 0.9,
-        Kind::Lognormal | Kind::Poisson | Kind::Constant | Kind::Season | Kind::Counter => return None,
+        Kind::Lognormal | Kind::Poisson | Kind::Constant | Kind::Season | Kind::Counter | Kind::Load => return None,
     };
     let (n, k, m) = (samples as f64, f64::from(windows), f64::from(CYCLES));
     // Variance of the mean of n readings of an AR(1) process.

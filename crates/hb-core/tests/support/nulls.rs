@@ -56,10 +56,12 @@ pub(crate) enum Kind {
     NearZero,
     Season,
     Counter,
+    /// Nearly constant, but wandering from window to window: not among those that the promise is about.
+    Load,
 }
 
 impl Kind {
-    /// Every kind.
+    /// Every kind that the promise is about.
     pub(crate) const ALL: [Self; 9] = [
         Self::Iid,
         Self::Ar5,
@@ -84,6 +86,7 @@ impl Kind {
             Self::NearZero => "mean near 0",
             Self::Season => "season",
             Self::Counter => "counter",
+            Self::Load => "load average",
         }
     }
 }
@@ -130,6 +133,10 @@ impl Source {
         let (mean, deviation, sd) = match self.kind {
             Kind::Iid => (MEAN, noise, 1.0),
             Kind::Counter => (0.0, 0.0, 1.0),
+            Kind::Load => {
+                self.state = ar(0.999, self.state);
+                (2.0, 0.01 * self.state, 0.01)
+            }
             Kind::Ar5 => {
                 self.state = ar(0.5, self.state);
                 (MEAN, self.state, 1.0)

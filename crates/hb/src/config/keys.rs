@@ -276,7 +276,7 @@ pub const KEYS: &[Key] = &[
     key("drift.raise_m", Watch, Whole { min: 1, max: 32 }, "2")
         .unit("cycles")
         .says("Cycles out of `raise_of` in which a rule must be broken before drift is raised.", "flapping"),
-    key("drift.raise_of", Watch, Whole { min: 1, max: 32 }, "3").unit("cycles").says("See `raise_m`.", "flapping"),
+    key("drift.raise_of", Watch, Whole { min: 1, max: 32 }, "3").unit("cycles").says("See `raise_m`; 2 to 8 of them are also judged together.", "flapping"),
     key("drift.clear_after", Watch, Whole { min: 1, max: 1_000 }, "3")
         .unit("cycles")
         .says("Clean cycles in a row before drift is cleared.", "flapping"),
@@ -285,7 +285,10 @@ pub const KEYS: &[Key] = &[
         .says("Smallest distance that counts, in standard deviations of the readings.", "alarms about nothing that matters"),
     key("drift.effect_percent", Watch, Number { min: 0.0, max: 1e6 }, "5")
         .unit("%")
-        .says("Smallest distance that counts, in per cent of the baseline, whichever is reached.", "alarms about nothing that matters"),
+        .says(
+            "Smallest distance that counts, in per cent of the baseline, whichever is reached; a level that wanders must reach both.",
+            "alarms about nothing that matters",
+        ),
     key("drift.range_factor", Watch, Number { min: 1.0, max: 1_000.0 }, "1.5")
         .unit("x")
         .says("How far outside the range of the baseline's own windows a figure must be.", "telemetry that wanders by nature"),

@@ -72,11 +72,20 @@ fn finite(distance: f64) -> f64 {
     if distance.is_nan() { 0.0 } else { distance.clamp(-1e12, 1e12) }
 }
 
-/// Where `cycles` cycles of a mean `distance` stand, taken together.
+/// Where `cycles` cycles of a mean `distance` stand, taken together. What the windows remember of one another counts in
+/// full here, corrected for the bias of a short course (Kendall 1954), in the mean of the cycles, in that of the windows,
+/// and in the degrees of freedom of their scatter.
 #[must_use]
 pub fn stand_together(figure: &Figure, distance: f64, cycles: usize, width: Width) -> Option<Standing> {
+    let k = f64::from(figure.k.max(1));
+    let memory = (figure.memory + (1.0 + 3.0 * figure.memory) / k).clamp(0.0, 0.95);
+    let averaged = effective(cycles, memory);
     let x = figure.mean + distance * scale(figure, width);
-    stand(figure, x, Width { averaged: effective(cycles, figure.memory.max(0.0)), ..width })
+    let standing = stand(figure, x, Width { averaged, ..width })?;
+    let error = averaged.recip() + (1.0 + memory) / (1.0 - memory) / k;
+    let square = memory * memory;
+    let df = (k * (1.0 - square) / (1.0 + square) - 1.0).max(1.0);
+    Some(Standing { t: finite(distance / error.sqrt()), df, ..standing })
 }
 
 /// How many independent windows so many windows in a row are worth when each resembles the one before: variance of the mean
@@ -135,7 +144,11 @@ mod tests {
         assert!((effective(3, 0.5) - 9.0 / 5.5).abs() < 1e-12);
         assert!((effective(0, 0.5) - 1.0).abs() < 1e-12);
         let three = stand_together(&figure(), 2.0, 3, PLAIN).unwrap();
-        assert!((three.t - 2.0 / (1.0 / 3.0 + 0.04_f64).sqrt()).abs() < 1e-12 && three.outside);
+        // No memory was found in 25 windows, which would be found of a little, too.
+        let plain = 2.0 / (1.0 / 3.0 + 0.04_f64).sqrt();
+        assert!((0.9 * plain..plain).contains(&three.t) && three.outside && three.df < 24.0, "{three:?}");
+        let wandering = stand_together(&Figure { memory: 0.6, ..figure() }, 2.0, 3, PLAIN).unwrap();
+        assert!(wandering.t < 0.7 * plain && wandering.df < 12.0, "{wandering:?}");
         assert!(!stand_together(&figure(), 1.7, 3, PLAIN).unwrap().outside);
     }
 

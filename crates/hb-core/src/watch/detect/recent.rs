@@ -4,7 +4,7 @@
 //! where votes of single cycles would need it almost twice as large. No cycle adds more than [`CLIP`], and as many cycles
 //! as would have to vote must lie on that side: one outlier, however far, proves nothing.
 //!
-//! Of each series only the distances of the `w - 1` cycles before are carried, in sevenths of a standard deviation, one
+//! Of each series only the distances of the `w - 1` cycles before are carried, in eighths of a standard deviation, one
 //! printable character each, in the order of the baseline's series: two bytes of a record for each series, read back
 //! exactly. **Invariant.** What is not carried (a series that was silent, a watch that begins) counts as no distance.
 
@@ -16,16 +16,16 @@ pub const TOGETHER_MAX: u32 = 8;
 
 /// With fewer series than this the share of false discoveries is kept as if there were so many, so that the rate of false
 /// alarms has a bound, too: at most `fdr_q / TESTS_MIN` of the healthy series are raised by this test in a cycle.
-pub const TESTS_MIN: usize = 250;
+pub const TESTS_MIN: usize = 200;
 
 /// Distance in standard deviations beyond which a cycle adds nothing.
-pub const CLIP: f64 = 4.0;
+pub const CLIP: f64 = 3.5;
 
 /// Distance from which on a cycle counts as lying on a side.
 const SIDE: f64 = 1.0;
 
 /// Steps in one standard deviation.
-const STEPS: f64 = 7.0;
+const STEPS: f64 = 8.0;
 
 /// The character for no distance; 28 more on either side of it need no escape in JSON.
 const NONE: u8 = b'?';
@@ -122,9 +122,9 @@ mod tests {
         recent.push(2, 2, Some(f64::NAN));
         recent.push(2, 2, None);
         recent.push(7, 2, Some(1.0));
-        assert_eq!((recent.get(0, 2), recent.get(1, 2), recent.get(2, 2)), (&[0, 0][..], &[-14, 28][..], &[0, 0][..]));
+        assert_eq!((recent.get(0, 2), recent.get(1, 2), recent.get(2, 2)), (&[0, 0][..], &[-16, 28][..], &[0, 0][..]));
         let text = serde_json::to_string(&recent).unwrap();
-        assert_eq!(text, r#""??1[??""#);
+        assert_eq!(text, r#""??/[??""#);
         assert_eq!(serde_json::from_str::<Recent>(&text).unwrap(), recent);
         for bad in [r#""?\"""#, r#""\\""#, r#""é""#, r#"[1]"#] {
             assert!(serde_json::from_str::<Recent>(bad).is_err(), "{bad}");
@@ -139,8 +139,8 @@ mod tests {
         assert_eq!(mean(&[0, 0], 1e9, 2), None);
         assert_eq!(mean(&[28, 0], 0.5, 2), None);
         assert_eq!(mean(&[28, -28], 1.5, 3), None);
-        assert_eq!(mean(&[0, 14], 4.0, 2), Some(2.0));
-        assert_eq!(mean(&[0, -14], f64::NEG_INFINITY, 2), Some(-2.0));
+        assert_eq!(mean(&[0, 14], 4.0, 2), Some(1.75));
+        assert_eq!(mean(&[0, -14], f64::NEG_INFINITY, 2), Some(-1.75));
         assert_eq!(mean(&[14, 14], f64::NAN, 2), None);
     }
 
