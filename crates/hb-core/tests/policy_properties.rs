@@ -1,7 +1,5 @@
 //! Whatever is written as a policy is read or refused with its place, reads back as it was, and evaluates the same twice.
 
-#![expect(clippy::unwrap_used, reason = "only tests use this")]
-
 use std::collections::BTreeMap;
 
 use hb_core::supervise::policy::adapt::{Lesson, Verdict, learn, settle};

@@ -9,7 +9,7 @@ use hb_core::supervise::Supervision;
 use hb_core::supervise::alert::Severity;
 use hb_core::supervise::event::Event;
 use hb_core::supervise::input::{
-    Command, Decision, Declared, DeclaredPolicy, Input, NewSupervisor, Person, Role, Ticket,
+    Called, Command, Decision, Declared, DeclaredPolicy, Input, NewSupervisor, Person, Role, Ticket,
 };
 use hb_core::supervise::policy::Evaluation;
 use hb_core::supervise::policy::document::PolicyDocument;
@@ -29,6 +29,8 @@ struct Stage {
     replies: Vec<(Ticket, Reply)>,
     ticket: u64,
     seq: u64,
+    config: Value,
+    beats: Value,
 }
 
 impl Stage {
@@ -43,6 +45,9 @@ impl Stage {
             replies: Vec::new(),
             ticket: 0,
             seq: 0,
+            config: json!({"approval_agents": 100, "mass_window": 0}),
+            // The silence of agents is no part of most of these tests.
+            beats: json!({"idle_ttl_sec": 86400, "running_ttl_sec": 86400, "first_within_sec": 86400}),
         };
         let step = stage.supervision.open("test", "test", stage.now);
         stage.keep(step);
@@ -57,20 +62,15 @@ impl Stage {
     }
 
     fn declare(&mut self, policies: &[Value]) {
+        let beats = self.beats.clone();
         let agent = |id: &str| -> Arc<AgentSpec> {
             // A control that is a program: interventions of it stay under way until they are told.
             let control = json!({"command": {"argv": ["true"]}});
             let watch = format!("watch-{id}");
-            Arc::new(
-                serde_json::from_value(json!({
-                    "id": id, "watch": watch, "heartbeat": {"control": control},
-                    // Its silence is no part of these tests.
-                    "beats": {"idle_ttl_sec": 86400, "running_ttl_sec": 86400, "first_within_sec": 86400},
-                }))
-                .unwrap(),
-            )
+            let spec = json!({"id": id, "watch": watch, "heartbeat": {"control": control}, "beats": beats});
+            Arc::new(serde_json::from_value(spec).unwrap())
         };
-        let root = json!({"id": "root", "name": "root", "config": {"approval_agents": 100, "mass_window": 0}});
+        let root = json!({"id": "root", "name": "root", "config": self.config});
         let supervisors: Vec<NewSupervisor> = vec![serde_json::from_value(root).unwrap()];
         let policies: Vec<DeclaredPolicy> =
             policies.iter().map(|policy| PolicyDocument::read(policy).unwrap().into_declared()).collect();
@@ -392,4 +392,66 @@ fn a_simulation_changes_nothing_and_takes_suppositions() {
     let missing = Question { policy: Some(&name), agent: Some(&unknown), ..Question::default() };
     assert_eq!(stage.supervision.simulate(&missing, stage.now.wall).unwrap_err().why, Why::NotFound);
     assert_eq!(*stage.supervision.state(), before);
+}
+
+#[test]
+fn what_an_intervention_comes_to_is_learned_by_the_version_that_asked() {
+    let mut drift = restart("drift", "agent.anomaly_score >= ${variables.limit}");
+    drift["variables"] = json!({"limit": {"value": 0.5, "min": 0.4, "max": 0.9, "adaptive": true}});
+    let mut stage = Stage::with(&[drift]);
+    stage.decide("a", "FAIL");
+    assert_eq!(stage.fired("drift"), 1);
+    let id = stage.supervision.state().interventions.keys().next().unwrap().clone();
+    let outcome = Called::Failed("no".into());
+    stage.hand(Input::Called { intervention: id.clone(), step: 0, outcome });
+    stage.pass(400);
+    let state = stage.supervision.state();
+    assert_eq!(state.interventions.get(&id).unwrap().outcome.as_deref(), Some("failure"));
+    let policy = state.policies.get(&"drift".into()).unwrap();
+    assert!((policy.effectiveness - 0.45).abs() < 1e-9, "{}", policy.effectiveness);
+    assert!((policy.variables["limit"].value - 0.495).abs() < 1e-9);
+    let told = stage.events.iter().find(|event| event.kind == "policy.adapted").unwrap();
+    assert!(
+        told.message.contains("failure: effectiveness 0.500 to 0.450") && told.message.contains("limit 0.5 to 0.495")
+    );
+}
+
+#[test]
+fn what_a_child_hands_up_is_evaluated_by_the_one_above() {
+    let mut stage = Stage::with(&[
+        restart("parent", "escalation.child == 'child' and escalation.issue != null"),
+        restart("others", "escalation.child == 'somebody'"),
+    ]);
+    let child = json!({"id": "child", "name": "child", "parent_id": "root", "agents": ["b"]});
+    stage.ask("ada", Command::CreateSupervisor(serde_json::from_value(child).unwrap())).unwrap();
+    let up = json!({"name": "up", "when": "alert.count >= 1", "actions": [{"type": "escalate", "reason": "${agent.id} is beyond me"}]});
+    stage.accept("ada", up).unwrap();
+    stage.ask("ada", Command::ActivatePolicy { name: "up".into(), version: 1 }).unwrap();
+    let assign = Command::AssignPolicy { supervisor: "child".into(), policy: "up".into(), priority: 0, enabled: true };
+    stage.ask("ada", assign).unwrap();
+    stage.alert("b", Severity::Error);
+    assert_eq!((stage.fired("parent"), stage.fired("others")), (1, 0));
+    let above = stage.of("parent")[0];
+    assert_eq!((above.supervisor.as_str(), above.trigger.as_str()), ("root", "escalation"));
+    assert_eq!(above.context["escalation.issue"], json!("b is beyond me"));
+    let below = stage.of("up")[0];
+    assert_eq!((below.supervisor.as_str(), below.action_taken.len()), ("child", 1));
+    assert!(below.action_taken[0].starts_with("escalate: handed up to root"), "{:?}", below.action_taken);
+    let ids: Vec<u64> = stage.evaluations.iter().map(|one| one.id).collect();
+    assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "{ids:?}");
+}
+
+#[test]
+fn many_failures_at_once_have_one_evaluation_about_nobody_in_particular() {
+    let mut stage = Stage::new();
+    stage.config = json!({"approval_agents": 100, "mass_window": 1, "mass_agents": 2});
+    stage.beats = json!({"idle_ttl_sec": 5, "running_ttl_sec": 5, "first_within_sec": 5});
+    let mass = json!({"name": "mass", "when": "alert.kind == 'mass' and alert.affected_count == 2 and agent.id == null",
+        "actions": [{"type": "notify"}, {"type": "restart_agent"}]});
+    stage.declare(&[mass]);
+    stage.pass(20);
+    let held: Vec<_> = stage.of("mass").into_iter().filter(|one| one.decision).collect();
+    assert_eq!(held.len(), 1, "{:?}", stage.evaluations);
+    assert_eq!(held[0].agent, None);
+    assert_eq!(held[0].action_taken[1], "restart_agent: not done, `${agent.id}` is nobody here");
 }
