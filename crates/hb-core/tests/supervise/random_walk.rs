@@ -34,7 +34,7 @@ const AGENTS: [(&str, &str); 13] = [
 #[test]
 fn s1_s2_s3_s5_s7_a6_hold_on_every_walk() {
     let one = env::var("SEED").ok().map(|seed| seed.parse().expect("SEED is a number"));
-    let seeds = one.map_or(1..=60, |seed: u64| seed..=seed);
+    let seeds = one.map_or(1..=40, |seed: u64| seed..=seed);
     let (mut kills, mut up, mut seen) = (0, 0, BTreeSet::new());
     for seed in seeds {
         let walked = walk(seed);
@@ -125,6 +125,7 @@ fn something(world: &mut World, sequence: &mut u64) -> Vec<Input> {
             let agents = if world.dice.one_in(2) { OnStop::Leave } else { OnStop::Stop };
             return vec![Input::Drain { agents, reason: "SIGTERM".into() }];
         }
+        18 => return world.stale_word().into_iter().collect(),
         19 => {
             world.kill_hb();
             world.open();
@@ -178,7 +179,9 @@ fn people(world: &mut World) -> Vec<Input> {
 /// What must be true after each step.
 fn check(world: &World, before: &mut Before, place: &str) {
     let (recorded, held) = (&world.fold.state, world.it.state());
-    assert_eq!(comparable(recorded.whole()), comparable(held.whole()), "S1: {place}");
+    if world.disk.0.len() > before.records {
+        assert_eq!(comparable(recorded.whole()), comparable(held.whole()), "S1: {place}");
+    }
     let mut seen = BTreeSet::new();
     for program in world.alive() {
         assert!(seen.insert(&program.agent), "S2: {place}: {} runs twice", program.agent);
@@ -245,7 +248,15 @@ fn be_kind(world: &mut World, sequence: &mut u64, seed: u64) {
     for above in ["main", "other"] {
         world.turn(9, vec![ask(0, Command::ResumeSupervisor(above.into()))]);
     }
-    for _ in 0..1_200 {
+    if seed % 2 == 0 {
+        // Somebody has repaired everything.
+        world.pass(30 * SECOND);
+        for (id, _) in AGENTS {
+            let released = Command::ReleaseAgent { agent: id.into(), evidence: "repaired".into() };
+            world.turn(9, vec![ask(0, released), ask(0, Command::StartAgent(id.into()))]);
+        }
+    }
+    for _ in 0..800 {
         world.pass(SECOND / 2);
         *sequence += 1;
         let beats = AGENTS.iter().map(|(id, _)| Input::Beat {
@@ -265,6 +276,7 @@ fn all_is_well(world: &World, seed: u64) {
     for (id, agent) in agents.iter() {
         let (recorded, running) = world.processes(id);
         let set_aside = agent.quarantine.is_some() || agent.wanted == Wanted::Down || agent.next == Next::Stay;
+        assert!(!set_aside || seed % 2 == 1 || agent.next == Next::Stay, "seed {seed}: {id} was repaired: {agent:?}");
         let waits = agent.spec.depends_on.iter().any(|one| !agents.get(one).unwrap().lifecycle.is_up());
         if set_aside {
             assert!(running.is_empty(), "seed {seed}: {id} runs and is not to: {agent:?}");

@@ -282,6 +282,16 @@ impl World {
         }
     }
 
+    /// hb hears a second time, and late, of the end of some program.
+    pub(crate) fn stale_word(&mut self) -> Option<Input> {
+        let over: Vec<Program> = self.programs.iter().filter(|program| program.exit.is_some()).cloned().collect();
+        let program = self.dice.pick(&over)?.clone();
+        // What it has not heard of yet is no second time.
+        let heard = self.processes(&program.agent).0.as_ref() != Some(&program.identity);
+        let exit = program.exit.filter(|_| heard)?;
+        Some(Input::Exited { agent: program.agent, identity: program.identity, exit })
+    }
+
     /// Some running program ends of its own accord.
     pub(crate) fn somebody_dies(&mut self) {
         let alive: Vec<usize> = (0..self.programs.len()).filter(|index| self.programs[*index].exit.is_none()).collect();
