@@ -55,6 +55,7 @@ impl HttpLog {
             "" | "-" => return Err(Refused::Fault(FaultCause::NoTime)),
             time => stamp::any(time.as_bytes(), unit).ok_or(Refused::Fault(FaultCause::BadTime))?,
         };
+        let at = super::syslog::apart(at, line);
         let response: u16 = cell(self.response).parse().map_err(|_| Refused::Fault(FaultCause::NotANumber))?;
         let size = match cell(self.bytes) {
             "" | "-" => None,

@@ -42,6 +42,7 @@ impl Syslog {
             Some(_) | None => self.classic(text, arrival),
         };
         let (at, program) = read.ok_or(FaultCause::Malformed)?;
+        let at = at.map(|at| apart(at, line));
         Ok(Event { name: format!("syslog_{program}").into(), unit: None, value: 1.0, at })
     }
 
@@ -88,6 +89,25 @@ impl Syslog {
         let at = years.filter_map(of_year).find(near)?;
         Some((at, rest.trim_start()))
     }
+}
+
+/// Moves a time of whole seconds or milliseconds within its first thousandth by what its line says, the same whenever it is
+/// read: lines of one second are different readings, and would else be taken for one that is repeated.
+pub(crate) fn apart(at: Stamp, line: &str) -> Stamp {
+    const SECOND_NS: i64 = 1_000_000_000;
+    const MILLISECOND_NS: i64 = 1_000_000;
+    let room = if at.0 % SECOND_NS == 0 {
+        MILLISECOND_NS
+    } else if at.0 % MILLISECOND_NS == 0 {
+        1_000
+    } else {
+        return at;
+    };
+    // FNV-1a, 64 bits.
+    let hash = line
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    at.plus_ns(i64::try_from(hash % room.unsigned_abs()).unwrap_or(0))
 }
 
 /// What stands behind `<PRI>`, where there is one.
@@ -146,7 +166,22 @@ mod tests {
 
     fn read(line: &str) -> Option<(String, Option<String>)> {
         let event = utc().event(line, ARRIVAL).ok()?;
-        Some((event.name.into_owned(), event.at.map(|at| at.to_string())))
+        Some((event.name.into_owned(), event.at.map(second)))
+    }
+
+    /// The second in which it lies.
+    fn second(at: Stamp) -> String {
+        Stamp(at.0 - at.0.rem_euclid(1_000_000_000)).to_string()
+    }
+
+    #[test]
+    fn lines_of_one_second_are_different_readings_and_always_the_same() {
+        let at = |line: &str| utc().event(line, ARRIVAL).unwrap().at.unwrap();
+        let (one, other) = ("Feb 28 22:14:15 host su[230]: failed", "Feb 28 22:14:15 host su[231]: failed");
+        assert_ne!(at(one), at(other));
+        assert_eq!(at(one), at(one));
+        assert!(at(one).since_ns(at(other)).abs() < 1_000_000);
+        assert_eq!(apart(Stamp(1_001), one), Stamp(1_001), "fine enough already");
     }
 
     #[test]
@@ -186,7 +221,7 @@ mod tests {
     fn a_zone_of_its_own() {
         let berlin = Syslog { zone: TimeZone::fixed(jiff::tz::offset(1)) };
         let event = berlin.event("Feb 28 22:14:15 host su[230]: failed", ARRIVAL).unwrap();
-        assert_eq!(event.at.unwrap().to_string(), "2026-02-28T21:14:15Z");
+        assert_eq!(second(event.at.unwrap()), "2026-02-28T21:14:15Z");
     }
 
     proptest! {

@@ -12,6 +12,8 @@ use super::out::{Cell, Paint};
 use super::{Failure, Out};
 use crate::compare::{self, Comparison, Recording};
 use crate::config::fault::Findings;
+use crate::config::keys::FORMATS;
+use crate::config::watch::form;
 use crate::config::{Environment, Files, registry};
 use crate::exit::Exit;
 
@@ -22,6 +24,9 @@ pub struct Args {
     a: PathBuf,
     /// What is to be judged.
     b: PathBuf,
+    /// Form of both recordings.
+    #[arg(long, default_value = "auto", value_parser = clap::builder::PossibleValuesParser::new(FORMATS), value_name = "FORM")]
+    format: String,
     /// Metric registry with aliases, units and limits.
     #[arg(long, value_name = "FILE")]
     registry: Option<PathBuf>,
@@ -48,7 +53,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
     let mut settings = WatchSettings::named("compare", 1);
     settings.registry = registry;
     let names = Names::new(&settings);
-    let format = Format { no_time: NoTime::Arrival, ..Format::default() };
+    let format = Format { choice: form(&args.format), no_time: NoTime::Arrival, ..Format::default() };
     let (a, b) = std::thread::scope(|scope| {
         let a = scope.spawn(|| compare::read(&args.a, format, &names));
         let b = compare::read(&args.b, format, &names);

@@ -223,8 +223,10 @@ fn useless(reader: &mut Reader<'_>, kind: &str) {
     }
 }
 
-fn format(reader: &mut Reader<'_>, no_time: NoTime) -> Format {
-    let choice = match reader.choice("format") {
+/// The form that one of [`super::keys::FORMATS`] names.
+#[must_use]
+pub fn form(word: &str) -> FormatChoice {
+    match word {
         "jsonl" => FormatChoice::Jsonl,
         "csv" => FormatChoice::Csv,
         "wide" | "custom_tabular" => FormatChoice::WideCsv,
@@ -236,7 +238,11 @@ fn format(reader: &mut Reader<'_>, no_time: NoTime) -> Format {
             FormatChoice::Table(TableForm::Cmapss)
         }
         _ => FormatChoice::Auto,
-    };
+    }
+}
+
+fn format(reader: &mut Reader<'_>, no_time: NoTime) -> Format {
+    let choice = form(reader.choice("format"));
     let time_unit = match reader.choice("time_unit") {
         "millis" => TimeUnit::Millis,
         "micros" => TimeUnit::Micros,

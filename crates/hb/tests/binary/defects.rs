@@ -27,8 +27,11 @@
 //! | readiness and liveness that know nothing, one slow client blocks all | `ready` |
 //! | a full disk loses what is decided | `ready::ready_falls_for_a_full_output_dir_and_the_watch_goes_on_with_space` |
 //! | a configuration that runs on half its settings | `contract::a_wrong_configuration_starts_nothing_and_tells_all_faults` |
+//! | MQTT loses 8.8 % at 20 messages a second, 78 % at 500, and all that is published while away | `network`, and tests of the source against a broker |
+//! | syslog keeps the pid in the name, knows no RFC 5424, can never receive at `/dev/log` | `network`, and tests of the source |
+//! | Kafka cannot be reached from the daemon, and commits what was not decided | `network` |
 //!
-//! MQTT, syslog, evidence packs, actions, RBAC and the launcher do not exist in `hb`, and so neither do their defects.
+//! Evidence packs, actions, RBAC and the launcher do not exist in `hb`, and so neither do their defects.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -3,7 +3,7 @@
 //! Tests wait for conditions with generous deadlines, never for a fixed time; figures are printed, facts are asserted.
 //! `HB_TORTURE_KILLS`, `HB_PAIR_KILLS` (100 each), `HB_PAIR_STOPS` (20) and `HB_LONG_LINE_MB` (64) make them shorter or
 //! longer, `HB_TEST_SEED` repeats a run that failed. Some need root (full and read-only file systems) or the right to trace
-//! (a hung thread); where that is missing they say `NOT RUN`.
+//! (a hung thread), one needs mosquitto; where that is missing they say `NOT RUN`.
 //!
 //! Every test has folders and ports of its own, and ends only processes that it started.
 #![expect(
@@ -21,7 +21,13 @@
 mod bad_input;
 mod contract;
 mod defects;
+#[expect(dead_code, reason = "the tests of the source use the rest of it")]
+#[path = "../../../hb-sources/tests/support/kafka.rs"]
+mod kafka;
 mod kill;
+#[path = "../../../hb-sources/tests/support/mosquitto.rs"]
+mod mosquitto;
+mod network;
 mod pair;
 mod ready;
 mod support;
