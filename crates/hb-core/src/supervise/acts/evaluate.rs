@@ -102,9 +102,8 @@ impl Supervision {
 
     /// A decision of its watch was taken in: the policies look at the agent at once, not at the next sweep.
     pub(in super::super) fn evaluate_agent(&mut self, agent: &AgentId, now: Now) {
-        let Some(supervisor) = self.supervisor_of(agent).filter(|supervisor| self.evaluates(supervisor)) else {
-            return;
-        };
+        let known = self.state.agents.contains(agent).then(|| self.supervisor_of(agent)).flatten();
+        let Some(supervisor) = known.filter(|supervisor| self.evaluates(supervisor)) else { return };
         self.volatile.dirty.remove(agent);
         let mut policies = self.on_duty(&supervisor);
         for policy in policies.iter_mut().filter(|policy| !policy.of_occasion) {
@@ -190,7 +189,11 @@ impl Supervision {
         for (name, before, after) in &learned.moved {
             details.insert(format!("variables.{name}"), serde_json::json!([before, after]));
         }
+        let name = policy.name.clone();
         self.event_with(kind, severity, about, &Cause::own(learned.justification), details, now);
+        if !learned.moved.is_empty() && learned.size != Size::Large {
+            self.look_again(&name);
+        }
     }
 
     /// Whether a supervisor is to monitor.

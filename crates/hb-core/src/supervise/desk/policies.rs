@@ -145,7 +145,7 @@ impl Supervision {
         let agreed = |policy: &Policy| policy.version(version).is_some_and(|one| one.approved_by.is_some());
         if dangerous && !self.state.policies.get(&name).is_some_and(agreed) {
             let why =
-                format!("version {version} of {name} acts on everything at once: it waits for `hb policy approve`");
+                format!("version {version} of {name} acts on everything at once: it waits for somebody to approve it");
             self.event(
                 "policy.unapproved",
                 Severity::Warning,

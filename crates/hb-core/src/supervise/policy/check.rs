@@ -112,7 +112,7 @@ impl Checker<'_> {
                 spot.fault(".field", |located| located.field, format!("there is no field `{}`", shortened(name)));
             let help = match nearest_field(name) {
                 Some(known) => format!("did you mean `{known}`?"),
-                None => format!("figures of an agent's own are `{METRICS}NAME`; `hb policy fields` lists the others"),
+                None => format!("figures of an agent's own are `{METRICS}NAME`"),
             };
             self.faults.push(fault.help(Some(help)));
             return;

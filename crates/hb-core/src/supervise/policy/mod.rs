@@ -13,6 +13,7 @@ pub mod expression;
 pub mod fault;
 pub mod fields;
 mod lexer;
+mod reader;
 pub mod simulate;
 pub mod template;
 #[cfg(test)]
