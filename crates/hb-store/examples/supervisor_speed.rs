@@ -1,7 +1,7 @@
-//! How fast a supervisor's changes become durable, and how fast it is restored: `supervisor_speed DIR`.
+//! How fast a supervisor's changes become durable, and how fast it is restored: `supervisor_speed DIR [KEPT]`.
 //!
 //! Prints: commits of one agent's change, one at a time; evaluations in batches; a snapshot of 5,000 agents and restoring it; what a
-//! standby pays for asking when nothing is new.
+//! standby pays for asking when nothing is new. With `supervisor_speed DIR KEPT` only so many evaluations are kept, so that each batch removes one too.
 #![expect(clippy::print_stdout, reason = "its whole purpose is to print figures")]
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use hb_core::supervise::policy::{Evaluation, TraceStep};
 use hb_core::supervise::state::{Body, Changes, Counters, Fold, Record, Sealed};
 use hb_core::time::Stamp;
 use hb_store::port::Appended;
-use hb_store::supervisor::SupervisorDb;
+use hb_store::supervisor::{Kept, SupervisorDb};
 use serde_json::json;
 
 const AGENTS: usize = 5_000;
@@ -117,9 +117,13 @@ fn tell(what: &str, mut took: Vec<Duration>) {
 }
 
 fn main() -> Result<(), String> {
-    let dir = PathBuf::from(std::env::args().nth(1).ok_or("usage: supervisor_speed DIR")?);
+    let dir = PathBuf::from(std::env::args().nth(1).ok_or("usage: supervisor_speed DIR [KEPT]")?);
     let path = dir.join("supervisor.db");
-    let mut db = SupervisorDb::open(&path).map_err(|error| error.to_string())?;
+    let mut kept = Kept::default();
+    if let Some(most) = std::env::args().nth(2) {
+        kept.evaluations = most.parse().map_err(|error| format!("{most}: {error}"))?;
+    }
+    let mut db = SupervisorDb::open_with(&path, kept).map_err(|error| error.to_string())?;
     let mut chain = Chain::default();
     let all = (0..AGENTS).map(agent).collect::<Result<Vec<_>, _>>()?;
     let whole: BTreeMap<_, _> = all.iter().map(|agent| (agent.id().clone(), Some(agent.clone()))).collect();

@@ -1,6 +1,7 @@
 //! Making the tables again from the records.
 
-use hb_core::ids::StreamName;
+use hb_core::ids::{Seq, StreamName};
+use hb_core::journal::ChainCheck;
 use rusqlite::Transaction;
 
 use super::schema::STATE_TABLES;
@@ -8,7 +9,7 @@ use super::tables::Tables;
 use super::{SupervisorDb, restore};
 use crate::journal::sqlite::Rows;
 use crate::port::{Appended, JournalError};
-use crate::sqlite::{Halt, as_error};
+use crate::sqlite::{Halt, as_error, int};
 
 /// What making the tables again came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,29 +18,79 @@ pub struct Rebuilt {
     pub records: u64,
 }
 
+/// Records that are held at once.
+const PAGE: usize = 64;
+
 impl SupervisorDb {
     /// Makes the tables again from the records: the state wholly, of history what records still tell. Older history stays as it is.
     ///
     /// # Errors
     /// When a record is damaged, which it names, or the file cannot be written; then nothing was changed.
     pub fn rebuild_tables(&mut self) -> Result<Rebuilt, JournalError> {
-        self.tables.forget();
         let Some(stream) = self.find_stream()? else { return Ok(Rebuilt::default()) };
+        self.repair(|tx| rebuild(tx, &stream)).map(|records| Rebuilt { records })
+    }
+
+    /// Takes record `from` and all after it out of the stream, into the table `set_aside`, and makes the tables again from what stays: so that
+    /// hb starts from the last good record when the newest ones are damaged. **What they recorded is forgotten, acts among it**: this is for a
+    /// person to decide, with no hb running. Gives how many records were set aside.
+    ///
+    /// # Errors
+    /// When what stays is no state to start from, or the file cannot be written; then nothing was changed.
+    pub fn set_aside(&mut self, from: Seq) -> Result<u64, JournalError> {
+        let Some(stream) = self.find_stream()? else { return Ok(0) };
+        self.head = None;
+        self.seen = None;
+        self.repair(|tx| {
+            let place = (stream.as_str(), int(from.0));
+            tx.execute("INSERT INTO set_aside (stream, seq, bytes) SELECT stream, seq, bytes FROM journal WHERE stream = ?1 AND seq >= ?2", place)?;
+            let gone = tx.execute("DELETE FROM journal WHERE stream = ?1 AND seq >= ?2", place)?;
+            if Rows(tx, &stream).head()?.is_none() {
+                return Ok(Err(format!("stream {stream}, record {from}: no record would stay; restore a copy")));
+            }
+            if let Err(damage) = rebuild(tx, &stream)? {
+                return Ok(Err(damage));
+            }
+            forget_unsaid(tx, &stream)?;
+            Ok(Ok(u64::try_from(gone).unwrap_or(u64::MAX)))
+        })
+    }
+
+    fn repair<T>(
+        &mut self,
+        act: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<Result<T, String>>,
+    ) -> Result<T, JournalError> {
+        self.tables.forget();
         let path = self.handle.path().display().to_string();
         let mut damaged = None;
         let done = self.handle.transact(|tx| {
-            rebuild(tx, &stream)?.map_err(|damage| {
+            act(tx)?.map_err(|damage| {
                 let what = format!("{path}, {damage}");
                 damaged = Some(what.clone());
                 Halt::Ended(Appended::Failed(what))
             })
         });
         match (done, damaged) {
-            (Ok(records), _) => Ok(Rebuilt { records }),
+            (Ok(value), _) => Ok(value),
             (Err(_), Some(damage)) => Err(JournalError::Corrupt(damage)),
             (Err(ended), None) => Err(as_error(ended)),
         }
     }
+}
+
+/// Removes what was numbered by records that were set aside: their numbers are given again.
+fn forget_unsaid(tx: &Transaction<'_>, stream: &StreamName) -> rusqlite::Result<()> {
+    let next = "SELECT counters ->> ?2 FROM applied WHERE stream = ?1";
+    for (table, number, counter) in [
+        ("supervisor_events", "id", "event"),
+        ("supervisor_policy_evaluations", "id", "evaluation"),
+        ("supervisor_interventions", "number", "intervention"),
+        ("supervisor_alert_groups", "number", "group"),
+    ] {
+        let next: i64 = tx.query_row(next, (stream.as_str(), counter), |row| row.get(0))?;
+        tx.execute(&format!("DELETE FROM {table} WHERE {number} >= ?1"), [next])?;
+    }
+    Ok(())
 }
 
 fn rebuild(tx: &Transaction<'_>, stream: &StreamName) -> rusqlite::Result<Result<u64, String>> {
@@ -50,21 +101,30 @@ fn rebuild(tx: &Transaction<'_>, stream: &StreamName) -> rusqlite::Result<Result
     let rows = Rows(tx, stream);
     let from = restore::start(rows)?.seq;
     let mut tables = Tables::default();
-    // What was trimmed or damaged in history before the snapshot is told again first; state is not.
+    // What was lost of history before the snapshot is told again; a record that is damaged there is not needed.
+    let mut next = rows.floor()?;
+    let mut check = ChainCheck::from(from);
     let mut records = 0_u64;
-    for (seq, bytes) in rows.read(rows.floor()?, usize::MAX)? {
-        let one = match restore::decode(stream, seq, bytes) {
-            Ok(one) => one,
-            Err(damage) => return Ok(Err(damage)),
-        };
-        records = records.saturating_add(1);
-        if seq < from {
-            tables.apply_history(tx, &one.record)?;
-        } else if seq == from {
-            tables.apply_first(tx, &one.record, one.hash)?;
-        } else {
-            tables.apply(tx, &one.record, one.hash)?;
+    loop {
+        let page = rows.read(next, PAGE)?;
+        if page.is_empty() {
+            return Ok(Ok(records));
+        }
+        for (seq, bytes) in page {
+            next = seq.next();
+            records = records.saturating_add(1);
+            match restore::decode(stream, seq, bytes) {
+                Ok(one) if seq < from => tables.apply_history(tx, &one.record)?,
+                Err(_) if seq < from => {}
+                Ok(one) => {
+                    if let Err(broken) = check.push(&one) {
+                        return Ok(Err(format!("stream {stream}, record {seq}: {broken}")));
+                    }
+                    let whole = if seq == from { Tables::apply_first } else { Tables::apply };
+                    whole(&mut tables, tx, &one.record, one.hash)?;
+                }
+                Err(damage) => return Ok(Err(damage)),
+            }
         }
     }
-    Ok(Ok(records))
 }

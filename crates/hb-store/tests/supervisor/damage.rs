@@ -103,6 +103,34 @@ fn s1_tables_that_say_something_else_are_named_and_made_again() {
 }
 
 #[test]
+fn a10_a_damaged_end_can_be_set_aside_and_work_goes_on_from_the_last_good_record() {
+    let place = Place::new();
+    let mut chain = place.filled();
+    let mut db = place.open();
+    let good = chain.fold.clone();
+    let counters = chain.counters;
+    let bad = chain.change_with(agents([agent("lost")]), 3, 3);
+    commit(&mut db, &[bad, chain.change(agents([agent("lost too")]))]);
+    drop(db);
+    let flip = "UPDATE journal SET bytes = CAST(replace(CAST(bytes AS TEXT), 'lost', 'last') AS BLOB) WHERE seq = 7";
+    Connection::open(place.path()).unwrap().execute_batch(flip).unwrap();
+    let mut db = place.open();
+    assert!(db.restore(&mut drop).unwrap_err().to_string().contains("record 7"));
+    assert!(db.rebuild_tables().unwrap_err().to_string().contains("record 7"));
+    assert!(db.set_aside(Seq(0)).is_err(), "something has to stay");
+    assert_eq!(db.set_aside(Seq(7)).unwrap(), 2);
+    drop(db);
+    assert_eq!(folded(&place.path()), good);
+    assert!(look(&place).sound(), "{:#?}", look(&place));
+    let mut db = place.open();
+    let mut chain = Chain::taking_over(&mut db, "b");
+    assert_eq!(chain.counters, counters);
+    commit(&mut db, &[chain.open(), chain.change_with(agents([agent("new")]), 2, 2)]);
+    drop(db);
+    assert!(look(&place).sound(), "{:#?}", look(&place));
+}
+
+#[test]
 fn j4_flipped_bytes_of_the_file_are_found_or_change_nothing() {
     let place = Place::new();
     let mut chain = Chain::new();

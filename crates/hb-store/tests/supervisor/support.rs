@@ -386,6 +386,7 @@ impl Place {
     pub(crate) fn filled(&self) -> Chain {
         let mut db = self.open();
         let mut chain = Chain::new();
+        (chain.counters.intervention, chain.counters.group) = (3, 3);
         let mut records = vec![chain.open()];
         records.push(chain.change(supervisors([supervisor("root", None), supervisor("left", Some("root"))])));
         records.push(chain.change(agents((0..10).map(|n| agent(&format!("agent-{n}"))))));
