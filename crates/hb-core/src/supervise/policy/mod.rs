@@ -1,7 +1,18 @@
 //! When is something to be done about an agent, and what?
 //!
-//! A policy is a condition and actions, in numbered versions of which at most one is active. This file has its documents; the
-//! rooms beside it read them from expressions, check, evaluate, compare and adapt them.
+//! A policy is a condition and actions, in numbered versions of which at most one is active. This file has its documents; all of this
+//! room is pure. Which policies are evaluated when, and what comes of it, is asked in `acts/evaluate.rs`; who may change them in
+//! `desk/policies.rs`.
+//!
+//! | question | file |
+//! |---|---|
+//! | What can a condition look at? | `fields.rs`, `context.rs` |
+//! | How is it written and read? | `lexer.rs`, `expression.rs`, `wording.rs`; as a document `document.rs`, `reader.rs` |
+//! | Is it sound, and if not, where? | `check.rs`, `fault.rs` |
+//! | Does it hold, and why? | `eval.rs`; targets and reasons: `template.rs` |
+//! | What would it do? | `simulate.rs` |
+//! | Which version is in force, and what changed? | `versions.rs`, `diff.rs` |
+//! | What do outcomes teach it? | `adapt.rs` |
 
 pub mod adapt;
 pub mod check;
