@@ -64,6 +64,7 @@ struct Before {
     events: u64,
     records: usize,
     kinds: BTreeSet<String>,
+    unmonitored: BTreeSet<AgentId>,
 }
 
 fn walk(seed: u64) -> Walked {
@@ -159,7 +160,7 @@ fn notified(world: &mut World) -> Input {
 fn people(world: &mut World) -> Vec<Input> {
     let agent = world.dice.pick(&AGENTS).unwrap().0;
     let above = *world.dice.pick(&["main", "other"]).unwrap();
-    let command = match world.dice.roll(12) {
+    let command = match world.dice.roll(13) {
         0 | 1 => Command::StartAgent(agent.into()),
         2 => Command::StopAgent(agent.into()),
         3 | 4 => intervention("AGENT_RESTART", agent),
@@ -170,6 +171,11 @@ fn people(world: &mut World) -> Vec<Input> {
         10 => {
             let other = world.dice.pick(&AGENTS).unwrap().1;
             Command::RespecifyAgent { spec: Box::new(spec(agent, other)), expect: None }
+        }
+        11 => {
+            let released = Command::ReleaseAgent { agent: agent.into(), evidence: "looked".into() };
+            let quarantined = ask(0, intervention("AGENT_QUARANTINE", agent));
+            return vec![quarantined, ask(0, released), ask(0, Command::StartAgent(agent.into()))];
         }
         _ => return vec![ask(0, Command::StopAgent(agent.into())), ask(0, Command::StartAgent(agent.into()))],
     };
@@ -187,18 +193,27 @@ fn check(world: &World, before: &mut Before, place: &str) {
         assert!(seen.insert(&program.agent), "S2: {place}: {} runs twice", program.agent);
     }
     let mut released = BTreeSet::new();
+    let paused = |agent: &&Agent| !world.it.is_monitored(agent);
+    let unmonitored: BTreeSet<AgentId> = held.agents.values().filter(paused).map(|agent| agent.id().clone()).collect();
     for sealed in &world.disk.0[before.records..] {
         for event in sealed.record.body.events() {
             assert_eq!(event.id, before.events, "{place}: events are numbered without gaps");
             before.events += 1;
             before.kinds.insert(event.kind.clone());
             assert_ne!(event.kind, kinds::IMPOSSIBLE.name, "{place}: {event:?}");
+            let rule =
+                [kinds::RESTART_SCHEDULED, kinds::BEAT_MISSED, kinds::UNRESPONSIVE, kinds::GAVE_UP, kinds::PROBE_DOWN];
+            let paused = |agent: &&AgentId| unmonitored.contains(agent) && before.unmonitored.contains(agent);
+            if let Some(agent) = event.about.agent.as_ref().filter(paused) {
+                assert!(rule.iter().all(|kind| kind.name != event.kind), "S7: {place}: {agent}: {event:?}");
+            }
             if event.kind == kinds::RELEASED.name {
                 released.extend(event.about.agent.clone());
             }
         }
     }
     before.records = world.disk.0.len();
+    before.unmonitored = unmonitored;
     let known: BTreeSet<&str> = kinds::ALL.iter().map(|kind| kind.name).collect();
     let unknown: Vec<_> =
         before.kinds.iter().filter(|kind| kind.starts_with("agent.") && !known.contains(kind.as_str())).collect();

@@ -226,3 +226,93 @@ fn is_person(cause: &Cause) -> bool {
     let by = cause.by.as_str();
     by != "hb" && !by.starts_with("policy:")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, signals};
+    use super::*;
+
+    fn stage() -> (Stage, AgentId, Cause) {
+        let stage = Stage::with(&[("a", r#"{"process":{"command":["x"]}}"#)]);
+        (stage, "a".into(), Cause::by(&"operator:ada".into(), "to see"))
+    }
+
+    #[test]
+    fn what_is_set_aside_while_it_starts_is_stopped_and_only_then_begun_again() {
+        let (mut stage, a, cause) = stage();
+        let now = stage.now();
+        stage.it.quarantine_agent(&a, &cause, now).unwrap();
+        assert_eq!(stage.line("a"), "QUARANTINED #1 Starting");
+        assert!(stage.it.start_agent(&a, &cause, now).unwrap_err().contains("quarantined"));
+        assert!(
+            stage.it.restart_agent(&a, &cause, now).is_err() && stage.it.quarantine_agent(&a, &cause, now).is_err()
+        );
+        stage.it.release_agent(&a, &cause, now).unwrap();
+        assert_eq!(stage.it.start_agent(&a, &cause, now), Ok(2));
+        assert_eq!(signals(&stage.spawned("a")), ["TERM"]);
+        stage.exits("a", 0);
+        assert_eq!(stage.line("a"), "SPAWNING #2 Starting");
+    }
+
+    #[test]
+    fn the_newest_ask_wins() {
+        let (mut stage, a, cause) = stage();
+        stage.spawned("a");
+        let now = stage.now();
+        assert_eq!(stage.it.restart_agent(&a, &cause, now), Ok(2));
+        stage.it.stop_agent(&a, Next::Stay, &cause, now).unwrap();
+        assert_eq!(signals(&stage.take()), ["TERM"], "it is told once");
+        assert!(stage.it.restart_agent(&a, &cause, now).unwrap_err().contains("start it instead"));
+        assert_eq!(stage.it.start_agent(&a, &cause, now), Ok(2));
+        stage.exits("a", 0);
+        assert_eq!(stage.line("a"), "SPAWNING #2 Starting");
+        stage.it.stop_agent(&a, Next::Stay, &cause, now).unwrap();
+        assert_eq!(stage.it.start_agent(&a, &cause, now), Ok(2), "the stop is called off");
+        assert!(signals(&stage.spawned("a")).is_empty());
+    }
+
+    #[test]
+    fn what_does_not_run_can_neither_be_stopped_nor_released() {
+        let (mut stage, a, cause) = stage();
+        stage.spawned("a");
+        let now = stage.now();
+        stage.it.stop_agent(&a, Next::Stay, &cause, now).unwrap();
+        stage.exits("a", 0);
+        assert!(stage.it.stop_agent(&a, Next::Stay, &cause, now).unwrap_err().contains("not running"));
+        assert!(stage.it.release_agent(&a, &cause, now).is_err());
+        assert!(stage.it.start_agent(&"nobody".into(), &cause, now).unwrap_err().contains("no agent"));
+        stage.it.quarantine_agent(&a, &cause, now).unwrap();
+        stage.it.release_agent(&a, &cause, now).unwrap();
+        assert_eq!(stage.line("a"), "TERMINATED #1 Absent", "it was not wanted");
+    }
+
+    #[test]
+    fn nothing_is_begun_while_hb_ends_and_who_is_needed_is_not_forgotten() {
+        let mut stage = Stage::with(&[("a", "{}"), ("b", r#"{"depends_on":["a"]}"#)]);
+        assert!(stage.forget("a").unwrap_err().contains("b depends on a"));
+        stage.forget("b").unwrap();
+        stage.forget("a").unwrap();
+        let (mut stage, a, cause) = self::stage();
+        let now = stage.now();
+        stage.it.drain(super::super::super::input::OnStop::Leave, "SIGTERM".into(), now);
+        assert!(stage.it.start_agent(&a, &cause, now).unwrap_err().contains("ending"));
+        assert!(!stage.it.drained());
+        stage.spawned("a");
+        assert_eq!(stage.line("a"), "RUNNING #1 Alive");
+    }
+
+    #[test]
+    fn remote_agents_are_begun_and_ended_by_word_alone() {
+        let mut stage = Stage::with(&[("far", "{}")]);
+        let (far, cause) = (AgentId::from("far"), Cause::by(&"operator:ada".into(), "to see"));
+        stage.beat("far", 1);
+        let now = stage.now();
+        assert_eq!(stage.it.restart_agent(&far, &cause, now), Ok(2));
+        assert_eq!(stage.line("far"), "SPAWNING #2 Absent");
+        stage.beat("far", 2);
+        assert_eq!(stage.line("far"), "IDLE #2 Absent");
+        stage.it.stop_agent(&far, Next::Stay, &cause, now).unwrap();
+        assert!(stage.beat("far", 3).unwrap().contains("not wanted"));
+        assert_eq!(stage.line("far"), "TERMINATED #2 Absent");
+    }
+}
