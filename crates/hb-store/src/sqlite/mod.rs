@@ -7,6 +7,7 @@
 
 pub(crate) mod fault;
 pub(crate) mod handle;
+mod log;
 pub(crate) mod migrate;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -78,6 +79,7 @@ pub(crate) fn log_of(path: &Path) -> PathBuf {
 /// Opens a database for writing, making it when it is missing, and brings it up to date.
 pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Connection, OpenError> {
     look_at_folder(path)?;
+    log::look(path)?;
     let explained = |error: rusqlite::Error| OpenError::of(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(explained)?;
@@ -101,6 +103,7 @@ pub(crate) fn open_to_read(path: &Path, schema: &Schema) -> Result<Connection, O
         return Err(OpenError::new(Trouble::MissingFile, path, "is not there"));
     }
     refuse_network(path)?;
+    log::look(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = if may_write(folder(path)) {
         Connection::open_with_flags(path, flags)

@@ -145,3 +145,28 @@ fn j3_a_log_that_is_cut_anywhere_leaves_each_commit_wholly_there_or_wholly_absen
         }
     }
 }
+
+#[test]
+fn j4_a_log_that_is_damaged_before_acknowledged_commits_is_refused_and_left_as_it_is() {
+    let place = Place::new();
+    let mut db = place.open();
+    let mut chain = Chain::new();
+    commit(&mut db, &[chain.open()]);
+    for number in 0..5 {
+        commit(&mut db, &[chain.change(agents([agent(&format!("agent-{number}"))]))]);
+    }
+    let (database, mut log) =
+        (fs::read(place.path()).unwrap(), fs::read(place.dir.path().join("supervisor.db-wal")).unwrap());
+    assert_eq!(after_power_loss(&database, &log).0, chain.fold);
+    let at = log.len() / 3;
+    log[at] ^= 1;
+    let other = Place::new();
+    let beside = other.dir.path().join("supervisor.db-wal");
+    fs::write(other.path(), &database).unwrap();
+    fs::write(&beside, &log).unwrap();
+    let error = SupervisorDb::open(&other.path()).unwrap_err();
+    assert_eq!(error.trouble, Trouble::Corrupt, "{error}");
+    assert!(error.to_string().contains("of its log") && error.to_string().contains("commits"), "{error}");
+    assert!(SupervisorReader::open(&other.path()).is_err());
+    assert_eq!(fs::read(&beside).unwrap(), log);
+}
