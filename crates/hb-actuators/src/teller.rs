@@ -244,10 +244,9 @@ mod tests {
     }
 
     fn delivered(tells: &Receiver<Input>) -> (String, String, Option<String>) {
-        match tells.recv_timeout(Duration::from_secs(60)).unwrap() {
-            Input::Delivered { key, sink, given_up } => (key, sink, given_up),
-            other => panic!("{other:?}"),
-        }
+        let told = tells.recv_timeout(Duration::from_secs(60)).unwrap();
+        let Input::Delivered { key, sink, given_up } = told else { panic!("{told:?}") };
+        (key, sink, given_up)
     }
 
     #[test]

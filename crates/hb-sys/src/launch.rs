@@ -61,10 +61,11 @@ pub struct Ids {
     pub groups: Vec<u32>,
 }
 
-/// A file that the child writes about itself before it becomes the program: `head`, then its `/proc/self/stat`.
+/// A file that the child writes about itself before it becomes the program: `head`, then its `/proc/self/stat`, which is one line. It is written over what
+/// is there, so something older may follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
-    /// Where; replaced when it is there.
+    /// Where.
     pub path: CString,
     /// Its first bytes.
     pub head: Vec<u8>,
@@ -171,7 +172,8 @@ struct Plan<'a> {
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     watchdog: [u8; WATCHDOG_PID.len() + PID_ROOM],
-    stat: [u8; STAT_BYTES],
+    /// The head of the note, and room for the rest.
+    note: Vec<u8>,
     noted: bool,
     failed: Option<(Stage, c_int)>,
 }
@@ -187,7 +189,7 @@ impl Launch {
             argv: pointers(&self.args),
             envp: pointers(&self.env),
             watchdog: [0; WATCHDOG_PID.len() + PID_ROOM],
-            stat: [0; STAT_BYTES],
+            note: self.note.iter().flat_map(|note| note.head.iter().copied().chain([0; STAT_BYTES])).collect(),
             noted: self.note.is_none(),
             failed: None,
         };
@@ -294,25 +296,26 @@ impl Plan<'_> {
         at(Stage::Cgroup, unsafe { libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) } as i64)
     }
 
-    /// Without a note the program can still be found by its environment, so a fault is told and is no reason to stop.
+    /// Without a note the program can still be found by its environment, so a fault is told and is no reason to stop. One write of everything over what
+    /// is there: a file that is cut first costs some file systems a write to the disk.
     fn note(&mut self) -> Result<(), Stage> {
         let Some(note) = &self.launch.note else { return Ok(()) };
         // SAFETY: the path is a constant that ends in a null byte.
         let own = unsafe { libc::open(c"/proc/self/stat".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+        let Some(room) = self.note.get_mut(note.head.len()..) else { return Ok(()) };
         // SAFETY: the buffer is as long as is said. A descriptor of -1 gives an error and nothing else.
-        let got = unsafe { libc::read(own, self.stat.as_mut_ptr().cast(), STAT_BYTES) };
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+        let got = unsafe { libc::read(own, room.as_mut_ptr().cast(), room.len()) };
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC | libc::O_NOFOLLOW;
         // SAFETY: the path ends in a null byte.
         let file = unsafe { libc::open(note.path.as_ptr(), flags, 0o600) };
-        // SAFETY: the bytes live in the launch.
-        let head = unsafe { libc::write(file, note.head.as_ptr().cast(), note.head.len()) };
+        let length = note.head.len() + usize::try_from(got).unwrap_or(0);
         // SAFETY: at most as many bytes as the buffer has.
-        let body = unsafe { libc::write(file, self.stat.as_ptr().cast(), usize::try_from(got).unwrap_or(0)) };
+        let written = unsafe { libc::write(file, self.note.as_ptr().cast(), length) };
         // SAFETY: our own, or -1.
         unsafe { libc::close(own) };
         // SAFETY: our own, or -1.
         unsafe { libc::close(file) };
-        self.noted = got > 0 && body == got && usize::try_from(head) == Ok(note.head.len());
+        self.noted = got > 0 && usize::try_from(written) == Ok(length);
         Ok(())
     }
 

@@ -67,8 +67,7 @@ fn send(pidfd: BorrowedFd<'_>, signal: i32, flags: libc::c_uint) -> io::Result<(
 pub fn exit_status(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     const { assert!(size_of::<PidfdInfo>() == 64, "the number of the request holds this size") };
     let mut info = PidfdInfo { mask: INFO_EXIT, ..PidfdInfo::default() };
-    // The request's type differs between C libraries; its 32 bits do not.
-    #[expect(clippy::cast_possible_truncation, reason = "the number has 32 bits")]
+    // The type of a request differs between C libraries; its 32 bits do not.
     let request = GET_INFO as libc::Ioctl;
     // SAFETY: `info` has the size that the request announces, lives through the call, and nobody else looks at it.
     let done = unsafe { libc::ioctl(pidfd.as_raw_fd(), request, &raw mut info) };

@@ -266,19 +266,15 @@ mod tests {
     fn j3_many_writers_of_one_file_leave_whole_lines_of_all() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alerts.jsonl");
-        std::thread::scope(|scope| {
-            for writer in 0..4 {
-                let path = &path;
-                scope.spawn(move || {
-                    // Small enough that the file is put aside under the hands of the others.
-                    let mut sink = FileSink { bytes_max: 20_000, ..FileSink::new("file", path).unwrap() };
-                    for number in 0..25 {
-                        let told = crate::alert_sink::notification::tests::notification(writer * 100 + number);
-                        while sink.tell(&told) != Delivery::Done {}
-                    }
-                });
+        // Small enough that the file is put aside under the hands of the others.
+        let write = &|writer: u64| {
+            let mut sink = FileSink { bytes_max: 20_000, ..FileSink::new("file", &path).unwrap() };
+            for number in 0..25 {
+                let told = crate::alert_sink::notification::tests::notification(writer * 100 + number);
+                while sink.tell(&told) != Delivery::Done {}
             }
-        });
+        };
+        std::thread::scope(|scope| (0..4).for_each(|writer| drop(scope.spawn(move || write(writer)))));
         let aside = fs::read_to_string(folder.path().join("alerts.jsonl.1")).unwrap_or_default();
         let lines = aside + &fs::read_to_string(&path).unwrap();
         let found: std::collections::BTreeSet<String> =

@@ -1,7 +1,8 @@
 //! Control groups (v2): limits of a whole agent with all its descendants, and the end of all of them at once.
 //!
-//! They are used for agents whose limits ask for it. hb needs a part of the tree that it may write to: a root, or what systemd gives with
-//! `Delegate=yes` and `DelegateSubgroup=`. Below hb's own group, agents live in `hb-NODE/AGENT`.
+//! They are used for agents whose limits ask for it. hb needs a part of the tree that it may write to: the root, or what systemd gives with
+//! `Delegate=yes` and `DelegateSubgroup=hb`. A group that holds processes may not hand controllers on, so agents live beside hb's own group when that
+//! is called `hb`, and else below it: in `hb-NODE/AGENT`.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -37,7 +38,7 @@ pub(super) struct Ready {
 impl Cgroups {
     /// Looks where they are. Nothing is created before it is needed.
     pub(super) fn find(node: &str) -> Self {
-        Self { home: own().map(|own| own.join(format!("hb-{node}"))) }
+        Self { home: own().map(|own| beside(&own).join(format!("hb-{node}"))) }
     }
 
     /// Where an agent's group is, if it has one.
@@ -130,6 +131,11 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
     })
 }
 
+/// Where the groups of agents may be, for hb in this one.
+fn beside(own: &Path) -> &Path {
+    own.parent().filter(|_| own.file_name().is_some_and(|name| name == "hb")).unwrap_or(own)
+}
+
 /// hb's own group in the tree of version 2.
 fn own() -> Result<PathBuf, String> {
     let told = |fault: io::Error| format!("/proc/self: {fault}");
@@ -174,6 +180,8 @@ mod tests {
         assert_eq!(mount_point(line), Some("/sys/fs/cgroup"));
         assert_eq!(mount_point("33 32 0:28 / /sys/fs/cgroup rw - cgroup cgroup rw,cpu"), None);
         assert_eq!((cpu_max(150), cpu_max(0)), ("150000 100000".to_owned(), "1000 100000".to_owned()));
+        assert_eq!(beside(Path::new("/sys/fs/cgroup/hb.service/hb")), Path::new("/sys/fs/cgroup/hb.service"));
+        assert_eq!(beside(Path::new("/sys/fs/cgroup")), Path::new("/sys/fs/cgroup"));
         let none = Cgroups { home: Err("there are none".into()) };
         let limits = Limits { memory_mb: Some(1), tasks: Some(2), ..Limits::default() };
         let told = none.prepare("a", &limits).unwrap_err();

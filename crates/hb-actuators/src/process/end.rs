@@ -78,10 +78,19 @@ fn in_words_of_wait(status: i32) -> Exit {
     }
 }
 
-/// Lets go of an ended child of ours.
+/// Lets go of a child of ours, if it has ended.
 pub(super) fn reap(fd: BorrowedFd<'_>) {
+    take(fd, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+}
+
+/// Waits for the end of a child of ours that was killed, and lets go of it.
+pub(super) fn wait(fd: BorrowedFd<'_>) {
+    take(fd, WaitPidFlag::WEXITED);
+}
+
+fn take(fd: BorrowedFd<'_>, flags: WaitPidFlag) {
     loop {
-        match waitid(Id::PIDFd(fd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+        match waitid(Id::PIDFd(fd), flags) {
             Err(Errno::EINTR) => {}
             Ok(_) | Err(Errno::ECHILD) => return,
             Err(fault) => {

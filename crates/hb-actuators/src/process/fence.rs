@@ -65,14 +65,20 @@ impl Fence {
     pub(super) fn within<T>(&self, start: impl FnOnce() -> T) -> Result<T, Replaced> {
         // A lock that cannot be had is no right either. Whoever takes over holds it for a moment only.
         self.0.lock_shared().map_err(|_| Replaced)?;
-        let mine = self.0.metadata().is_ok_and(|found| found.nlink() > 0);
-        let done = mine.then(start);
+        let done = self.holds().then(start);
         // The child has become the program or is gone: its copy of the lock is closed, so this ends it.
         self.0
             .unlock()
             .map_err(|_| Replaced)
             .inspect_err(|_| tracing::error!("a lock of ours cannot be given back"))?;
         done.ok_or(Replaced)
+    }
+}
+
+impl Fence {
+    /// Whether nobody newer has the right.
+    pub(super) fn holds(&self) -> bool {
+        self.0.metadata().is_ok_and(|found| found.nlink() > 0)
     }
 }
 
@@ -102,6 +108,7 @@ mod tests {
         let first = Fence::take(folder.path()).unwrap();
         assert_eq!(first.within(|| 1).unwrap(), 1);
         let second = Fence::take(folder.path()).unwrap();
+        assert!(!first.holds() && second.holds());
         assert!(first.within(|| panic!("started by the one before")).is_err());
         assert_eq!(second.within(|| 2).unwrap(), 2);
         assert_eq!(second.within(|| 3).unwrap(), 3);

@@ -38,8 +38,9 @@ pub(super) fn noted(run_dir: &Path, agent: &AgentId, key: &str, boot: &str) -> O
     let bytes = fs::read(file(run_dir, agent)).ok()?;
     let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
     let same = [FIRST, key, boot].iter().all(|expected| lines.next() == Some(expected.as_bytes()));
-    // Without its end it may be cut in the middle of a number.
-    let rest = lines.next().filter(|rest| same && rest.ends_with(b"\n"))?;
+    // Without its end it may be cut in the middle of a number; after it may stand something older.
+    let rest = lines.next().filter(|rest| same && rest.contains(&b'\n'))?;
+    let rest = rest.split(|byte| *byte == b'\n').next()?;
     let pid = std::str::from_utf8(rest.split(|byte| *byte == b' ').next()?).ok()?.parse().ok()?;
     Some(Identity { pid, start_ticks: proc::parse(rest)?.start_ticks, boot: boot.to_owned() })
 }
@@ -70,6 +71,8 @@ mod tests {
         assert!(found.pid == own && proc::is(&found, &boot));
         assert_eq!(noted(folder.path(), &agent, "k", &boot), None);
         assert_eq!(noted(folder.path(), &agent, "k1", "another"), None);
+        fs::write(file(folder.path(), &agent), [&note[..], b" 7 8 9\n"].concat()).unwrap();
+        assert_eq!(noted(folder.path(), &agent, "k1", &boot), Some(found));
         for cut in 0..note.len() {
             fs::write(file(folder.path(), &agent), &note[..cut]).unwrap();
             assert_eq!(noted(folder.path(), &agent, "k1", &boot), None);

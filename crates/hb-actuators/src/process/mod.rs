@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{SendError, Sender, unbounded};
 use hb_core::ids::NodeName;
 use hb_core::supervise::input::Input;
 use hb_core::supervise::step::Effect;
@@ -55,7 +55,8 @@ pub struct HandsSettings {
     /// Folder of sockets, notes and the lock; one per stream and host, the same after each start. Best on a file system that does not
     /// survive the machine (`/run`). Made with mode 0711 when it is not there; its path has at most 83 bytes.
     pub run_dir: PathBuf,
-    /// Folder of the agents' output: `AGENT.log`, `AGENT.log.1` … Made when it is not there.
+    /// Folder of the agents' output: `AGENT.log`, `AGENT.log.1` … Made when it is not there. Programs that run go on writing where it was when they were
+    /// started; only what is in the present folder is kept within bounds.
     pub log_dir: PathBuf,
     /// Name of the node; control groups are in `hb-NODE`.
     pub node: NodeName,
@@ -119,7 +120,8 @@ impl Hands {
         make(&settings.log_dir, 0o750)?;
         let wake = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let counts = Arc::new(Counts::default());
-        let (effects, inbox) = bounded(WAITING_MAX);
+        // Bounded by `act`: a bounded channel would hold the room for all from the start.
+        let (effects, inbox) = unbounded();
         let worker = worker::Worker::new(settings, inbox, Arc::clone(&wake), Arc::clone(&counts), emit)?;
         let thread = std::thread::Builder::new().name("hb-hands".into()).spawn(move || worker.run())?;
         Ok(Self { effects: Some(effects), wake, counts, thread: Some(thread) })
@@ -134,14 +136,12 @@ impl Hands {
             return Err(NotTaken::NotMine(Box::new(effect)));
         }
         let Some(effects) = &self.effects else { return Err(NotTaken::Ended(Box::new(effect))) };
-        match effects.try_send(effect) {
-            Ok(()) => {
-                self.wake();
-                Ok(())
-            }
-            Err(TrySendError::Full(effect)) => Err(NotTaken::Full(Box::new(effect))),
-            Err(TrySendError::Disconnected(effect)) => Err(NotTaken::Ended(Box::new(effect))),
+        if effects.len() >= WAITING_MAX {
+            return Err(NotTaken::Full(Box::new(effect)));
         }
+        effects.send(effect).map_err(|SendError(effect)| NotTaken::Ended(Box::new(effect)))?;
+        self.wake();
+        Ok(())
     }
 
     /// What was done so far.

@@ -20,14 +20,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use hb_core::ids::AgentId;
 use hb_core::supervise::spec::Output;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent};
 
 /// Most orders that wait for the thread.
 const ORDERS_MAX: usize = 65_536;
@@ -58,6 +58,8 @@ pub(super) struct Outputs {
     orders: Option<Sender<Order>>,
     wake: Arc<EventFd>,
     thread: Option<JoinHandle<()>>,
+    /// What the thread was told, so that it is not woken for nothing.
+    known: HashMap<AgentId, Output>,
 }
 
 #[derive(Debug)]
@@ -76,11 +78,11 @@ impl Outputs {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
         inotify.add_watch(dir, AddWatchFlags::IN_MODIFY)?;
         let wake = Arc::new(EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let (orders, inbox) = bounded(ORDERS_MAX);
+        let (orders, inbox) = unbounded();
         let keeper =
             Keeper { dir: dir.to_owned(), inbox, wake: Arc::clone(&wake), inotify, counts, kept: HashMap::new() };
         let thread = std::thread::Builder::new().name("hb-output".into()).spawn(move || keeper.run())?;
-        Ok(Self { dir: dir.to_owned(), orders: Some(orders), wake, thread: Some(thread) })
+        Ok(Self { dir: dir.to_owned(), orders: Some(orders), wake, thread: Some(thread), known: HashMap::new() })
     }
 
     /// The file of an agent, for a program to hold.
@@ -100,25 +102,26 @@ impl Outputs {
     }
 
     /// Keeps the file of an agent within its bound from now on.
-    pub(super) fn keep(&self, agent: &AgentId, output: &Output) {
-        self.order(Order::Keep(agent.clone(), output.clone()));
+    pub(super) fn keep(&mut self, agent: &AgentId, output: &Output) {
+        if self.known.get(agent) != Some(output) {
+            self.known.insert(agent.clone(), output.clone());
+            self.order(Order::Keep(agent.clone(), output.clone()));
+        }
     }
 
     /// Looks after it no longer; the files stay.
-    pub(super) fn forget(&self, agent: &AgentId) {
+    pub(super) fn forget(&mut self, agent: &AgentId) {
+        self.known.remove(agent);
         self.order(Order::Forget(agent.clone()));
     }
 
     fn order(&self, order: Order) {
         let Some(orders) = &self.orders else { return };
-        match orders.try_send(order) {
-            Ok(()) => self.wake(),
-            Err(TrySendError::Full(order) | TrySendError::Disconnected(order)) => {
-                tracing::error!(
-                    ?order,
-                    "the output of an agent is not kept within its bound: the thread for it does not answer"
-                );
-            }
+        // A bounded channel would hold the room for all from the start.
+        if orders.len() < ORDERS_MAX && orders.send(order).is_ok() {
+            self.wake();
+        } else {
+            tracing::error!("the output of an agent is not kept within its bound: the thread for it does not answer");
         }
     }
 
@@ -229,18 +232,7 @@ impl Keeper {
     fn written(&mut self) {
         loop {
             match self.inotify.read_events() {
-                Ok(events) => {
-                    for event in events {
-                        let now = Instant::now();
-                        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
-                            self.kept.values_mut().for_each(|kept| kept.grows = kept.grows.or(Some(now)));
-                        }
-                        let name = event.name.as_ref().and_then(|name| name.to_str());
-                        if let Some(kept) = name.and_then(|name| self.kept.get_mut(name)) {
-                            kept.grows = kept.grows.or(Some(now));
-                        }
-                    }
-                }
+                Ok(events) => events.into_iter().for_each(|event| self.written_to(&event)),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return,
                 Err(fault) => {
@@ -248,6 +240,18 @@ impl Keeper {
                     return;
                 }
             }
+        }
+    }
+
+    fn written_to(&mut self, event: &InotifyEvent) {
+        let now = Instant::now();
+        if event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW) {
+            // Words were lost: it may have been anybody.
+            self.kept.values_mut().for_each(|kept| kept.grows = kept.grows.or(Some(now)));
+        }
+        let name = event.name.as_ref().and_then(|name| name.to_str());
+        if let Some(kept) = name.and_then(|name| self.kept.get_mut(name)) {
+            kept.grows = kept.grows.or(Some(now));
         }
     }
 
@@ -266,15 +270,18 @@ impl Keeper {
             let now = Instant::now();
             let grown = size.saturating_sub(kept.size);
             if size > kept.max {
-                match rotate(kept, size) {
+                match shrink(kept, size) {
                     Ok(dropped) => {
                         self.counts.rotated.fetch_add(1, Ordering::Relaxed);
                         self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
                         kept.size = fs::metadata(&kept.path).map_or(0, |found| found.size());
                     }
                     Err(fault) => {
-                        tracing::warn!(path = %kept.path.display(), %fault, "the output of an agent cannot be put aside");
+                        tracing::warn!(path = %kept.path.display(), %fault, "the output of an agent is not kept within its bound");
                         kept.size = size;
+                        // The next write brings us here again.
+                        kept.grows = None;
+                        continue;
                     }
                 }
             } else if grown == 0 && size == kept.size {
@@ -298,6 +305,15 @@ fn pause(grown: u64, within: Duration, room: u64) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     let half = Duration::try_from_secs_f64(room as f64 / speed / 2.0).unwrap_or(PAUSES.1);
     half.clamp(PAUSES.0, PAUSES.1)
+}
+
+/// Puts content aside, or drops it where that cannot be done: the disk may be full. Gives how many bytes were lost.
+fn shrink(kept: &Kept, size: u64) -> io::Result<u64> {
+    rotate(kept, size).or_else(|fault| {
+        tracing::warn!(path = %kept.path.display(), %fault, "the output of an agent cannot be put aside and is dropped");
+        OpenOptions::new().write(true).open(&kept.path)?.set_len(0)?;
+        lost(kept, size)
+    })
 }
 
 /// Puts the oldest part of the content aside, at most as much as one file may hold where the file system can take it out of the front, else all

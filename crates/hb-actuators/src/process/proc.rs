@@ -41,16 +41,15 @@ pub(super) struct Stat {
 pub(super) fn stat(pid: u32) -> io::Result<Stat> {
     let mut buffer = [0u8; STAT_BYTES];
     let mut file = fs::File::open(format!("/proc/{pid}/stat"))?;
-    let mut filled = 0;
-    while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
-        match file.read(room) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
+    // The kernel gives all of it at once.
+    let filled = loop {
+        match file.read(&mut buffer) {
+            Ok(filled) => break filled,
             Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
             Err(fault) if fault.raw_os_error() == Some(nix::libc::ESRCH) => return Err(io::ErrorKind::NotFound.into()),
             Err(fault) => return Err(fault),
         }
-    }
+    };
     buffer.get(..filled).and_then(parse).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/stat"))
 }
 
@@ -108,11 +107,11 @@ pub(super) fn environ(pid: u32) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether a variable with this value stands in an environment.
-pub(super) fn has_variable(environ: &[u8], name: &str, value: &str) -> bool {
-    environ.split(|byte| *byte == 0).any(|pair| {
-        pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) == Some(value.as_bytes())
-    })
+/// The value of a variable in an environment.
+pub(super) fn variable<'a>(environ: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    environ
+        .split(|byte| *byte == 0)
+        .find_map(|pair| pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")))
 }
 
 /// The folder of a process in `/proc`.
@@ -147,7 +146,8 @@ mod tests {
         assert!(stat.start_ticks <= ticks_now() && stat.env_end != 0 && !stat.kernel);
         assert!(pids().unwrap().contains(&own));
         let environ = environ(own).unwrap();
-        assert!(!has_variable(&environ, "PATH", "no such"));
+        assert_eq!(variable(&environ, "NO_SUCH_VARIABLE"), None);
+        assert_eq!(variable(b"AB=1\0A=2=3\0", "A"), Some(&b"2=3"[..]));
         let identity = Identity { pid: own, start_ticks: stat.start_ticks, boot: boot().unwrap() };
         assert!(is(&identity, &boot().unwrap()));
         assert!(!is(&Identity { start_ticks: 1, ..identity.clone() }, &identity.boot));

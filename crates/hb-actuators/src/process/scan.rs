@@ -18,7 +18,7 @@ use super::end;
 use super::proc::{self, Stat};
 
 /// Processes that are looked at before somebody else has a turn.
-const SLICE: usize = 48;
+const SLICE: usize = 16;
 /// Rounds of ending what is left: whoever makes processes faster than that keeps the last ones.
 const PASSES_MAX: u8 = 8;
 /// How long a process may take to get its environment while it becomes a program.
@@ -91,6 +91,7 @@ pub(super) struct Scan {
     until: Instant,
     sweeps: Vec<Sweep>,
     looks: Vec<Wanted>,
+    /// Whatever has one of the keys that are looked for.
     found: BTreeMap<String, Vec<Candidate>>,
     ended: BTreeSet<u32>,
     count: u64,
@@ -126,16 +127,8 @@ impl Scan {
             Vec::new()
         });
         let until = Instant::now() + BECOMING_MAX;
-        Self {
-            pids,
-            becoming: Vec::new(),
-            until,
-            sweeps,
-            looks,
-            found: BTreeMap::new(),
-            ended: BTreeSet::new(),
-            count: 0,
-        }
+        let found = looks.iter().map(|wanted| (wanted.key.clone(), Vec::new())).collect();
+        Self { pids, becoming: Vec::new(), until, sweeps, looks, found, ended: BTreeSet::new(), count: 0 }
     }
 
     /// Nobody looks for this agent any more.
@@ -186,16 +179,15 @@ impl Scan {
             }
             return;
         }
-        let wanted = self.looks.iter().find(|wanted| proc::has_variable(&environ, "HB_SPAWN_KEY", &wanted.key));
-        if let Some(wanted) = wanted {
-            let candidate = Candidate { pid, start_ticks: stat.start_ticks, session: stat.session };
-            self.found.entry(wanted.key.clone()).or_default().push(candidate);
+        let key = proc::variable(&environ, "HB_SPAWN_KEY").and_then(|key| std::str::from_utf8(key).ok());
+        if let Some(found) = key.and_then(|key| self.found.get_mut(key)) {
+            found.push(Candidate { pid, start_ticks: stat.start_ticks, session: stat.session });
         }
     }
 
     fn finish(mut self) -> Outcome {
         let looks = std::mem::take(&mut self.looks).into_iter().map(|wanted| {
-            let mut found = self.found.remove(&wanted.key).unwrap_or_default();
+            let mut found = self.found.get(&wanted.key).cloned().unwrap_or_default();
             found.sort_by_key(|candidate| candidate.start_ticks);
             (wanted, found)
         });
@@ -222,7 +214,8 @@ impl Sweep {
         match &self.guard {
             Guard::Before(ticks) if seen.start_ticks > *ticks => return false,
             Guard::Named
-                if !proc::environ(pid).is_ok_and(|env| proc::has_variable(&env, "HB_AGENT", self.agent.as_str())) =>
+                if !proc::environ(pid)
+                    .is_ok_and(|env| proc::variable(&env, "HB_AGENT") == Some(self.agent.as_str().as_bytes())) =>
             {
                 return false;
             }

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, TryRecvError};
 use hb_core::ids::AgentId;
@@ -37,6 +38,8 @@ const EFFECTS_AT_ONCE: usize = 16;
 const MEASURED_AT_ONCE: usize = 16;
 /// Milliseconds until processes that are becoming programs are looked at again.
 const BECOMING_MS: u8 = 1;
+/// How long after a death its session is swept; its group is killed at once.
+const SWEEP_AFTER: Duration = Duration::from_millis(50);
 
 /// A measurement under way.
 #[derive(Debug, Default)]
@@ -64,6 +67,8 @@ pub(super) struct Worker {
     scan: Option<Scan>,
     soon: bool,
     sweeps: Vec<Sweep>,
+    /// When the walk for these begins.
+    sweep_at: Instant,
     looks: Vec<Wanted>,
     measures: VecDeque<Measure>,
 }
@@ -96,6 +101,7 @@ impl Worker {
             scan: None,
             soon: false,
             sweeps: Vec::new(),
+            sweep_at: Instant::now(),
             looks: Vec::new(),
             measures: VecDeque::new(),
             settings,
@@ -129,16 +135,28 @@ impl Worker {
         }
     }
 
-    /// Not at all while there is work, a moment for processes that are becoming programs, else for ever.
+    /// Not at all while there is work, a moment for what need not be at once, else for ever.
     fn timeout(&self) -> EpollTimeout {
-        let scanning = self.scan.is_some() || !self.sweeps.is_empty() || !self.looks.is_empty();
-        if !self.inbox.is_empty() || !self.measures.is_empty() || (scanning && !self.soon) {
-            EpollTimeout::ZERO
-        } else if scanning {
-            EpollTimeout::from(BECOMING_MS)
-        } else {
-            EpollTimeout::NONE
+        let busy = !self.inbox.is_empty() || !self.measures.is_empty();
+        match &self.scan {
+            _ if busy => EpollTimeout::ZERO,
+            Some(_) if self.soon => EpollTimeout::from(BECOMING_MS),
+            Some(_) => EpollTimeout::ZERO,
+            None if !self.looks.is_empty() => EpollTimeout::ZERO,
+            None if !self.sweeps.is_empty() => {
+                let left = self.sweep_at.saturating_duration_since(Instant::now());
+                EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::ZERO)
+            }
+            None => EpollTimeout::NONE,
         }
+    }
+
+    /// Has the session of an ended leader emptied. Not at once: whoever is to be started again comes first.
+    fn sweep(&mut self, sweep: Sweep) {
+        if self.sweeps.is_empty() {
+            self.sweep_at = Instant::now() + SWEEP_AFTER;
+        }
+        self.sweeps.push(sweep);
     }
 
     fn woken(&self) {
@@ -163,7 +181,8 @@ impl Worker {
     fn act(&mut self, effect: Effect) {
         match effect {
             Effect::Spawn { agent, incarnation, key, spec, recovering } => {
-                let env = told(&agent, incarnation, &key, recovering);
+                let mut env = told(&agent, incarnation, &key);
+                env.extend(recovering.then(|| ("HB_RECOVERY", "1".into())));
                 match self.spawn(&agent, &key, &spec, env) {
                     Ok(identity) => (self.emit)(Input::Spawned { agent, incarnation, identity }),
                     Err(error) => (self.emit)(Input::SpawnFailed { agent, incarnation, error }),
@@ -332,7 +351,7 @@ impl Worker {
                 kill_cgroup(&agent, dir);
             }
             let (session, cgroup) = (identity.pid, dir);
-            self.sweeps.push(Sweep { session, agent: agent.clone(), guard: Guard::Named, cgroup, passes: 0 });
+            self.sweep(Sweep { session, agent: agent.clone(), guard: Guard::Named, cgroup, passes: 0 });
         }
         (self.emit)(Input::Exited { agent, identity, exit });
     }
@@ -341,6 +360,9 @@ impl Worker {
         let Some(signal) = number(name) else {
             return tracing::error!(%agent, name, "there is no such signal; nothing was sent");
         };
+        if !self.fence.holds() {
+            return tracing::error!(%agent, "another hb has taken over the run folder: this one signals nobody any more");
+        }
         let Some(watched) = self.table.find(&identity) else {
             return self.signal_unwatched(agent, identity, signal);
         };
@@ -376,7 +398,7 @@ impl Worker {
             Child::Ours => Guard::Pinned(fd),
             Child::Foreign => Guard::Before(proc::ticks_now()),
         };
-        self.sweeps.push(Sweep { session, agent, guard, cgroup, passes: 0 });
+        self.sweep(Sweep { session, agent, guard, cgroup, passes: 0 });
     }
 
     fn hear(&mut self, number: u64) {
@@ -394,8 +416,7 @@ impl Worker {
         let scan = match self.scan.take() {
             Some(scan) => scan,
             None if self.sweeps.is_empty() && self.looks.is_empty() => return,
-            // Somebody has something to do: what is left over can wait.
-            None if !self.inbox.is_empty() && self.looks.is_empty() => return,
+            None if self.looks.is_empty() && Instant::now() < self.sweep_at => return,
             None => Scan::begin(std::mem::take(&mut self.sweeps), std::mem::take(&mut self.looks)),
         };
         match scan.walk() {
@@ -456,16 +477,12 @@ fn watched(agent: &AgentId, identity: &Identity, fd: OwnedFd, cgroup: Option<std
 }
 
 /// What each program is told of itself.
-fn told(agent: &AgentId, incarnation: u64, key: &str, recovering: bool) -> Vec<(&'static str, OsString)> {
-    let mut env = vec![
+fn told(agent: &AgentId, incarnation: u64, key: &str) -> Vec<(&'static str, OsString)> {
+    vec![
         ("HB_SPAWN_KEY", key.into()),
         ("HB_AGENT", agent.as_str().into()),
         ("HB_INCARNATION", incarnation.to_string().into()),
-    ];
-    if recovering {
-        env.push(("HB_RECOVERY", "1".into()));
-    }
-    env
+    ]
 }
 
 /// A child that cannot be watched must not run.
@@ -475,7 +492,7 @@ fn undo(watched: &Watched) {
     {
         tracing::error!(agent = %watched.agent, %fault, "a child that cannot be watched cannot be killed either");
     }
-    let _ = nix::sys::wait::waitid(nix::sys::wait::Id::PIDFd(watched.fd.as_fd()), nix::sys::wait::WaitPidFlag::WEXITED);
+    end::wait(watched.fd.as_fd());
 }
 
 /// To the whole group. A stopped process would not see a signal to end before it goes on.

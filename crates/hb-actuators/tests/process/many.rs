@@ -26,7 +26,8 @@ fn ticks() -> u64 {
 }
 
 fn crowd(count: usize) {
-    let stage = Stage::new();
+    // Where the folder of sockets and notes should be: in memory.
+    let stage = Stage::in_memory();
     let specs: Vec<_> =
         (0..count).map(|number| spec(&format!("c{number}"), json!({"command": ["/bin/sleep", "1000"]}))).collect();
     // One first, so that what is made once is not counted for each.
@@ -88,7 +89,7 @@ fn figures_of_a_thousand() {
 
 /// From the effect to `Spawned`, and from a death to `Exited`.
 fn latencies(rounds: usize) {
-    let stage = Stage::new();
+    let stage = Stage::in_memory();
     let spec = spec("one", json!({"command": ["/bin/sleep", "1000"]}));
     let (mut starts, mut deaths) = (Vec::new(), Vec::new());
     for _ in 0..rounds {

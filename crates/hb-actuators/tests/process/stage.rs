@@ -27,6 +27,8 @@ pub(crate) struct Stage {
     /// Removed with the stage.
     #[expect(dead_code, reason = "held for its end")]
     folder: Option<tempfile::TempDir>,
+    #[expect(dead_code, reason = "held for its end")]
+    logs: Option<tempfile::TempDir>,
 }
 
 impl Stage {
@@ -36,14 +38,26 @@ impl Stage {
         Self { folder: Some(folder), ..stage }
     }
 
+    /// The same with the run folder in memory, as it is in `/run`, where there is such a place.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let (folder, logs) = (folder.unwrap(), tempfile::tempdir().unwrap());
+        let stage = Self::with(folder.path().join("run"), logs.path().join("log"));
+        Self { folder: Some(folder), logs: Some(logs), ..stage }
+    }
+
     /// Hands in folders that somebody else may have used before.
     pub(crate) fn at(folder: &Path) -> Self {
+        Self::with(folder.join("run"), folder.join("log"))
+    }
+
+    fn with(run_dir: PathBuf, log_dir: PathBuf) -> Self {
         let (emit, inputs) = channel();
-        let (run_dir, log_dir) = (folder.join("run"), folder.join("log"));
         let settings = HandsSettings { run_dir: run_dir.clone(), log_dir: log_dir.clone(), node: "test".into() };
         // Nobody listens any more when a test is over.
         let hands = Hands::start(settings, Box::new(move |input| drop(emit.send(input)))).unwrap();
-        Self { hands: Some(hands), inputs, told: RefCell::default(), run_dir, log_dir, folder: None }
+        Self { hands: Some(hands), inputs, told: RefCell::default(), run_dir, log_dir, folder: None, logs: None }
     }
 
     pub(crate) fn act(&self, effect: Effect) {

@@ -81,6 +81,7 @@ fn restless() {
 }
 
 /// Has two children, one of them in a group of its own, in the same session, and does not wait for them.
+#[expect(clippy::zombie_processes, reason = "that is what it is for")]
 fn family() {
     use std::os::unix::process::CommandExt;
     let mut sleeper = Command::new("sleep");
