@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::Supervision;
-use super::super::agent::Process;
+use super::super::agent::Agent;
 use super::super::spec::AgentSpec;
+use super::drain::is_over;
 use crate::ids::AgentId;
 
 impl Supervision {
@@ -91,10 +92,18 @@ impl Supervision {
         agent.spec.depends_on.iter().filter(|one| !is_up(one)).cloned().collect()
     }
 
-    /// Agents whose process runs and which depend on something, by what they depend on.
-    pub(super) fn running_dependents(&self) -> BTreeSet<AgentId> {
-        let running = self.state.agents.values().filter(|agent| agent.process != Process::Absent);
-        running.flat_map(|agent| agent.spec.depends_on.iter().cloned()).collect()
+    /// What agents depend on whose process runs.
+    pub(super) fn needed_by_running(&self) -> BTreeSet<AgentId> {
+        self.running().flat_map(|agent| agent.spec.depends_on.iter().cloned()).collect()
+    }
+
+    /// Whether an agent depends on it whose process runs.
+    pub(super) fn is_needed(&self, id: &AgentId) -> bool {
+        self.running().any(|agent| agent.spec.depends_on.contains(id))
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Agent> {
+        self.state.agents.values().filter(|agent| !is_over(agent))
     }
 
     /// Who depends on it.

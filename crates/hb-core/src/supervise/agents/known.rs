@@ -52,6 +52,7 @@ impl Supervision {
         } else {
             self.reconsider(&id, cause, now);
         }
+        self.drain_all(now);
     }
 
     fn become_another_kind(&mut self, id: &AgentId, cause: &Cause, now: Now) {
@@ -98,6 +99,7 @@ impl Supervision {
                 member.left_at = Some(now.wall);
             }
         }
+        self.drain_after(id, now);
         self.state.agents.remove(id);
         self.volatile.dirty.remove(id);
         self.effect(Effect::Forget(id.clone()));

@@ -19,7 +19,8 @@ use crate::time::Now;
 /// Nanoseconds after which a group that was killed and did not end is killed again.
 const KILL_AGAIN_NS: u64 = 10_000_000_000;
 
-const DOES_NOT_END: &str = "was killed and does not end: the kernel holds it";
+/// What is said of a process that was killed and is still there.
+pub(super) const DOES_NOT_END: &str = "was killed and does not end: the kernel holds it";
 
 impl Supervision {
     /// Begins another incarnation. Whoever calls it has seen that no process of it is there.
@@ -102,7 +103,7 @@ impl Supervision {
         self.tell_of(id, kinds::SPAWN_FAILED, &cause, now);
         self.settle(id, Settled::Failed(cause.why.clone()));
         self.after_end(id, &cause, now);
-        self.drain_on(now);
+        self.drain_after(id, now);
     }
 
     /// Whether a start that is under way is not wanted any more.
@@ -142,7 +143,7 @@ impl Supervision {
         } else {
             self.watch_over(id, now);
         }
-        self.drain_on(now);
+        self.drain_after(id, now);
     }
 
     /// Asks its process to end, and notes what follows. Its group is killed when the grace is over.
@@ -177,6 +178,7 @@ impl Supervision {
             self.tell_of(id, kinds::KILLED, &cause, now);
         } else if self.say(id, DOES_NOT_END) {
             self.tell_of(id, kinds::UNKILLABLE, &Cause::own(format!("pid {pid} {DOES_NOT_END}")), now);
+            self.drain_after(id, now);
         }
     }
 
@@ -219,7 +221,7 @@ impl Supervision {
         } else {
             self.died(id, &Cause::own(what), now);
         }
-        self.drain_on(now);
+        self.drain_after(id, now);
     }
 
     /// It ended as was asked, or there was nothing to end.

@@ -139,7 +139,7 @@ impl Supervision {
             self.tell_of(id, kinds::LOST, &cause, now);
             self.lost(id, &cause, now);
         }
-        self.drain_on(now);
+        self.drain_after(id, now);
     }
 
     fn lost(&mut self, id: &AgentId, cause: &Cause, now: Now) {
