@@ -10,9 +10,9 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
-use crate::routes::error;
+use crate::v1::{Problem, is_api};
 
 /// Which `Host` a request may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,25 +51,29 @@ fn without_port(host: &str) -> &str {
 /// Lets a request through or refuses it, and puts the security headers on every answer.
 pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
     let mut response = match refusal(&hosts, request.headers()) {
-        Some(refusal) => refusal,
+        Some((code, error, message)) if is_api(request.uri().path()) => {
+            Problem::new(code, error, message).into_response()
+        }
+        Some((code, _, message)) => crate::routes::error(code, message),
         None => next.run(request).await,
     };
     harden(response.headers_mut());
     response
 }
 
-fn refusal(hosts: &Hosts, headers: &HeaderMap) -> Option<Response> {
+/// Why a request is not let in: the status, a word for programs, and what to do.
+fn refusal(hosts: &Hosts, headers: &HeaderMap) -> Option<(StatusCode, &'static str, &'static str)> {
     let host = match headers.get(header::HOST).map(HeaderValue::to_str) {
         None => None,
         Some(Ok(host)) => Some(host),
-        Some(Err(_)) => return Some(error(StatusCode::BAD_REQUEST, "the Host header is not text")),
+        Some(Err(_)) => return Some((StatusCode::BAD_REQUEST, "invalid", "the Host header is not text")),
     };
     if host.is_some_and(|host| !hosts.admit(host)) {
         let what = "this server does not answer to that host name: ask it by its address, or as localhost";
-        return Some(error(StatusCode::MISDIRECTED_REQUEST, what));
+        return Some((StatusCode::MISDIRECTED_REQUEST, "foreign_host", what));
     }
     let foreign = headers.get(header::ORIGIN).is_some_and(|origin| !same_origin(origin, host));
-    foreign.then(|| error(StatusCode::FORBIDDEN, "requests of another origin's pages are refused"))
+    foreign.then_some((StatusCode::FORBIDDEN, "foreign_origin", "requests of another origin's pages are refused"))
 }
 
 fn same_origin(origin: &HeaderValue, host: Option<&str>) -> bool {

@@ -1,6 +1,7 @@
-//! Shows: health, metrics, the small page of health, and the report of a cycle.
+//! Shows: health, metrics, the small page of health, the report of a cycle, and the API of a supervisor.
 //!
-//! Nothing here decides or waits. Handlers read snapshots through [`Onlooker`]; a client that is slow, or never finishes
+//! Nothing here decides. Handlers of health read snapshots through [`Onlooker`] and wait for nothing; those of the API ([`v1`]) leave a message
+//! for the supervisor, and wait for its answer without holding up anybody else. A client that is slow, or never finishes
 //! its request, holds nobody up: not the other clients, and never the daemon. Whatever comes from telemetry, settings or
 //! the network is escaped where it is shown.
 
@@ -17,6 +18,7 @@ pub mod report;
 mod routes;
 mod server;
 mod svg;
+pub mod v1;
 
 pub use documents::{ActiveDoc, CyclesDoc, LiveDoc, ReadyDoc, StatusDoc, WatchDoc, status};
 pub use hb_core::node::cycle_line::CycleLine;
@@ -24,4 +26,5 @@ pub use hb_core::node::latency::Latency;
 pub use metrics::{AlertOutcome, BuildInfo, Metrics, QueueDepth, WatchMetrics, exposition};
 pub use onlooker::{Check, Liveness, Onlooker};
 pub use routes::router;
-pub use server::{ServerCounters, ServerHandle, ServerLimits, serve, spawn};
+pub use server::{ServerCounters, ServerHandle, ServerLimits, serve, spawn, spawn_with_api};
+pub use v1::{Access, Anonymous, Api};

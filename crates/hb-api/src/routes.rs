@@ -16,6 +16,7 @@ use crate::documents::{ActiveDoc, CyclesDoc, ErrorDoc, LiveDoc, ReadyDoc, status
 use crate::guard::{Hosts, guard};
 use crate::onlooker::Onlooker;
 use crate::server::ServerCounters;
+use crate::v1::{Api, Problem, is_api};
 use crate::{metrics, page};
 
 /// Most cycles that one answer lists.
@@ -28,10 +29,23 @@ const CYCLES_DEFAULT: usize = 50;
 struct Shown {
     onlooker: Arc<dyn Onlooker>,
     counters: Arc<ServerCounters>,
+    api: Option<Api>,
 }
 
 /// All paths of the server at `address`; `names` are host names that lead to it beside its addresses.
 pub fn router(onlooker: Arc<dyn Onlooker>, counters: Arc<ServerCounters>, address: IpAddr, names: &[String]) -> Router {
+    router_with_api(onlooker, None, counters, address, names)
+}
+
+/// The same with the API of a supervisor.
+pub(crate) fn router_with_api(
+    onlooker: Arc<dyn Onlooker>,
+    api: Option<&Api>,
+    counters: Arc<ServerCounters>,
+    address: IpAddr,
+    names: &[String],
+) -> Router {
+    let of_api = api.map(|api| api.router(address)).unwrap_or_default();
     Router::new()
         .route("/live", get(live))
         .route("/ready", get(ready))
@@ -44,9 +58,10 @@ pub fn router(onlooker: Arc<dyn Onlooker>, counters: Arc<ServerCounters>, addres
         .route("/style.css", get(|| async { asset("text/css; charset=utf-8", page::STYLE) }))
         .route("/page.js", get(|| async { asset("text/javascript; charset=utf-8", page::SCRIPT) }))
         .route("/favicon.svg", get(|| async { asset("image/svg+xml", page::ICON) }))
+        .with_state(Shown { onlooker, counters, api: api.cloned() })
+        .merge(of_api)
         .method_not_allowed_fallback(wrong_method)
         .fallback(nowhere)
-        .with_state(Shown { onlooker, counters })
         .layer(middleware::from_fn_with_state(Hosts::new(address, names), guard))
 }
 
@@ -116,11 +131,20 @@ async fn show_page(State(shown): State<Shown>) -> Response {
 
 async fn nowhere(request: Request) -> Response {
     let path: String = request.uri().path().chars().take(200).collect();
+    if is_api(&path) {
+        let message =
+            format!("nothing is at {path:?}; /api/v1/openapi.json tells what there is where a supervisor runs");
+        return Problem::new(StatusCode::NOT_FOUND, "not_found", message).into_response();
+    }
     let known = "/, /live, /ready, /active, /standby, /metrics, /v1/status, /v1/watches/{name}/cycles";
     error(StatusCode::NOT_FOUND, &format!("nothing is at {path:?}; there are {known}"))
 }
 
-async fn wrong_method() -> Response {
+async fn wrong_method(request: Request) -> Response {
+    if is_api(request.uri().path()) {
+        let message = format!("{} is not for this path; /api/v1/openapi.json tells what is", request.method());
+        return Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into_response();
+    }
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, "this path can only be read: use GET or HEAD");
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response

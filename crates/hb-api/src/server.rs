@@ -25,7 +25,8 @@ use tokio::time::timeout;
 use crate::connection::Connection;
 use crate::exposition::{Exposition, Kind};
 use crate::onlooker::Onlooker;
-use crate::routes::router;
+use crate::routes::router_with_api;
+use crate::v1::Api;
 
 /// Bounds of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +160,19 @@ impl Drop for ServerHandle {
 /// # Errors
 /// When the listener has no address, or a thread or its event loop cannot be made.
 pub fn spawn(listener: TcpListener, onlooker: Arc<dyn Onlooker>, limits: ServerLimits) -> io::Result<ServerHandle> {
+    spawn_with_api(listener, onlooker, None, limits)
+}
+
+/// The same with the API of a supervisor.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_with_api(
+    listener: TcpListener,
+    onlooker: Arc<dyn Onlooker>,
+    api: Option<Api>,
+    limits: ServerLimits,
+) -> io::Result<ServerHandle> {
     let addr = listener.local_addr()?;
     let counters = Arc::new(ServerCounters::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
@@ -170,7 +184,7 @@ pub fn spawn(listener: TcpListener, onlooker: Arc<dyn Onlooker>, limits: ServerL
             // Sent or dropped means the same.
             let _either = stopped.await;
         };
-        if let Err(fault) = runtime.block_on(run(listener, onlooker, limits, shared, stopped)) {
+        if let Err(fault) = runtime.block_on(run(listener, (onlooker, api), limits, shared, stopped)) {
             tracing::error!(%fault, "the HTTP server cannot run");
         }
     })?;
@@ -188,19 +202,19 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    run(listener, onlooker, limits, Arc::new(ServerCounters::default()), stop).await
+    run(listener, (onlooker, None), limits, Arc::new(ServerCounters::default()), stop).await
 }
 
 async fn run(
     listener: TcpListener,
-    onlooker: Arc<dyn Onlooker>,
+    (onlooker, api): (Arc<dyn Onlooker>, Option<Api>),
     limits: ServerLimits,
     counters: Arc<ServerCounters>,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let address: IpAddr = listener.local_addr()?.ip();
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let app = router(onlooker, Arc::clone(&counters), address, &limits.allowed_hosts);
+    let app = router_with_api(onlooker, api.as_ref(), Arc::clone(&counters), address, &limits.allowed_hosts);
     let mut house = House::new(app, limits, counters);
     let mut stop = pin!(stop);
     loop {
@@ -215,6 +229,9 @@ async fn run(
         }
     }
     drop(listener);
+    if let Some(api) = api {
+        api.close();
+    }
     house.close().await;
     Ok(())
 }

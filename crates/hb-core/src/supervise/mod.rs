@@ -40,7 +40,7 @@ use input::{Input, OnStop, Ticket, Usage};
 use policy::Evaluation;
 use state::{Body, Counters, Ended, Fold, Record, Sealed, State};
 use step::{Answer, Effect, Refusal, Reply, Step};
-use timers::{Timer, Timers};
+use timers::{AgentTimer, Timer, Timers};
 
 use crate::ids::{Actor, AgentId, Epoch, GroupId, InterventionId, NodeName, Seq, StreamName, SupervisorId};
 use crate::journal::{self, Hash, Head};
@@ -320,6 +320,15 @@ impl Supervision {
     #[must_use]
     pub fn figures(&self, agent: &AgentId) -> (Option<Usage>, Option<&BTreeMap<String, f64>>) {
         (self.volatile.usage.get(agent).map(|(usage, _)| *usage), self.volatile.metrics.get(agent))
+    }
+
+    /// What is due of an agent, and when, the earliest first.
+    #[must_use]
+    pub fn planned(&self, agent: &AgentId) -> Vec<(AgentTimer, Moment)> {
+        let due = |kind| Some((kind, self.volatile.timers.when(&Timer::Agent(agent.clone(), kind))?));
+        let mut planned: Vec<_> = AgentTimer::ALL.into_iter().filter_map(due).collect();
+        planned.sort_by_key(|(_, at)| *at);
+        planned
     }
 
     fn nothing(&self) -> state::Changes {

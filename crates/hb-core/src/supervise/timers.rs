@@ -49,6 +49,20 @@ pub enum AgentTimer {
     Sustained,
 }
 
+impl AgentTimer {
+    /// Every one of them.
+    pub const ALL: [Self; 8] = [
+        Self::Start,
+        Self::Ready,
+        Self::CheckReady,
+        Self::Kill,
+        Self::Beat,
+        Self::Watchdog,
+        Self::Probe,
+        Self::Sustained,
+    ];
+}
+
 /// All timers.
 #[derive(Debug, Clone, Default)]
 pub struct Timers {
@@ -74,8 +88,7 @@ impl Timers {
 
     /// Calls off every timer of an agent.
     pub fn clear_agent(&mut self, agent: &AgentId) {
-        use AgentTimer as A;
-        for kind in [A::Start, A::Ready, A::CheckReady, A::Kill, A::Beat, A::Watchdog, A::Probe, A::Sustained] {
+        for kind in AgentTimer::ALL {
             self.clear(&Timer::Agent(agent.clone(), kind));
         }
     }

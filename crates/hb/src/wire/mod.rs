@@ -1,6 +1,7 @@
 //! The only place that names backends: makes a running node out of a configuration.
 
 mod announcer;
+pub mod api;
 mod decisions;
 mod demo;
 mod halves;
@@ -180,7 +181,8 @@ fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
 fn serve(listener: Option<TcpListener>, running: &Running, config: &Config) -> Result<Option<ServerHandle>, Failure> {
     let Some(listener) = listener else { return Ok(None) };
     let onlooker = Arc::new(DaemonOnlooker::new(&running.handles, config));
-    hb_api::spawn(listener, onlooker, ServerLimits::default())
+    let api = api::api(config, &running.handles)?;
+    hb_api::spawn_with_api(listener, onlooker, api, ServerLimits::default())
         .map(Some)
         .map_err(|error| Failure::new(Exit::Unavailable, format!("health cannot be served: {error}")))
 }

@@ -232,7 +232,8 @@ impl Supervision {
     }
 
     /// Which supervisor looks after an agent: that of its team, else the first root that is not over.
-    pub(in super::super) fn supervisor_of(&self, agent: &AgentId) -> Option<SupervisorId> {
+    #[must_use]
+    pub fn supervisor_of(&self, agent: &AgentId) -> Option<SupervisorId> {
         let team = self.state.agents.get(agent).and_then(|agent| agent.team.as_ref());
         let of_team = team.and_then(|team| self.state.teams.get(team)).map(|team| team.supervisor.clone());
         of_team.or_else(|| self.first_root())

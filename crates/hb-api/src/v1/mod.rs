@@ -1,0 +1,132 @@
+//! The API under `/api/v1`: what people, programs and agents may ask of a supervisor, and want of it.
+//!
+//! Every route stands in one table (`table.rs`), of which the router and the OpenAPI document are both made. A request passes, in this order:
+//! its place (the guard of all pages), its rate, who asks, what they may, its query and its body; only then the supervisor hears of it.
+//! An answer to a change is given when the change is durable.
+//!
+//! | question | file |
+//! |---|---|
+//! | What does the API need of a supervisor? | `seam.rs` |
+//! | Which routes are there? | `table.rs` and the table at the end of each room |
+//! | Who may what? | `access.rs` |
+//! | How often? | `rate.rs` |
+//! | How is a request taken apart, and how does it reach the supervisor? | `call.rs` |
+//! | What does an error look like? | `problem.rs` |
+//! | What do documents look like? | `shapes/` |
+//! | How is the OpenAPI document made? | `openapi.rs`, its schemas `schemas.rs` |
+//! | How are events followed? | `stream.rs` |
+
+mod access;
+mod agents;
+mod alerts;
+mod beats;
+mod call;
+mod events;
+mod interventions;
+mod openapi;
+mod policies;
+mod problem;
+mod rate;
+mod schemas;
+pub mod seam;
+mod shapes;
+mod stream;
+mod supervisors;
+mod system;
+mod table;
+mod teams;
+mod why;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use hb_core::supervise::Supervision;
+use tokio::sync::{Semaphore, watch};
+
+pub use access::{Access, Anonymous, TOKEN_BYTES_MIN, TOKENS_MAX};
+pub(crate) use problem::{Problem, is_api};
+pub(crate) use shapes::agent::AgentLine;
+
+/// Most questions to the database at once; who comes beyond waits a moment, and is told to try again then (B1).
+pub const HISTORY_AT_ONCE: usize = 4;
+/// Most clients that follow events at once (B1).
+pub const STREAMS_MAX: usize = 32;
+
+/// The API of one supervisor.
+#[derive(Clone)]
+pub struct Api {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What all requests share.
+pub(crate) struct Inner {
+    supervisors: Arc<dyn seam::Supervisors>,
+    access: Access,
+    rates: rate::Rates,
+    history: Semaphore,
+    streams: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("access", &self.inner.access).finish_non_exhaustive()
+    }
+}
+
+impl Api {
+    /// The API of this supervisor, for those who may.
+    #[must_use]
+    pub fn new(supervisors: Arc<dyn seam::Supervisors>, access: Access) -> Self {
+        let inner = Inner {
+            supervisors,
+            access,
+            rates: rate::Rates::default(),
+            history: Semaphore::new(HISTORY_AT_ONCE),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            closing: watch::channel(false).0,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// All paths of the API, for a server at `address`: one that listens beyond loopback lets nobody in without a token.
+    pub(crate) fn router(&self, address: IpAddr) -> Router {
+        table::router(&self.inner, address)
+    }
+
+    /// Those who follow events are told to come again.
+    pub(crate) fn close(&self) {
+        self.inner.closing.send_replace(true);
+    }
+
+    /// Refused requests, for `/metrics`.
+    pub(crate) fn refused(&self) -> u64 {
+        self.inner.rates.refused()
+    }
+
+    /// The agents that need somebody most, at most `most`, and how many there are; `None` when the supervisor does not answer at once.
+    pub(crate) async fn worst_agents(&self, most: usize) -> Option<(Vec<AgentLine>, usize)> {
+        let look = move |supervision: &Supervision| {
+            let all = &supervision.state().agents;
+            let mut lines: Vec<_> = all.values().collect();
+            lines.sort_by_key(|agent| (shapes::agent::calm(agent), agent.id()));
+            let lines = lines.into_iter().take(most).map(|agent| AgentLine::of(supervision, agent)).collect();
+            (lines, all.len())
+        };
+        call::look(&self.inner, call::GLANCE, look).await.ok()
+    }
+}
+
+/// The OpenAPI 3.1 document of the API.
+#[must_use]
+pub fn openapi_document() -> serde_json::Value {
+    openapi::document()
+}
+
+/// Every route: its verb, its path, and its name.
+#[must_use]
+pub fn routes() -> Vec<(&'static str, String, &'static str)> {
+    table::routes().map(|route| (route.verb.as_str(), route.full_path(), route.name)).collect()
+}
