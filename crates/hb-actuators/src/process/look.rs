@@ -35,7 +35,10 @@ pub(super) fn head(key: &str, boot: &str) -> Vec<u8> {
 
 /// Who was started with this key, whether or not he is still there.
 pub(super) fn noted(run_dir: &Path, agent: &AgentId, key: &str, boot: &str) -> Option<Identity> {
-    let bytes = fs::read(file(run_dir, agent)).ok()?;
+    let path = file(run_dir, agent);
+    // Reading anything else than a file could take for ever.
+    fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?;
+    let bytes = fs::read(path).ok()?;
     let mut lines = bytes.splitn(4, |byte| *byte == b'\n');
     let same = [FIRST, key, boot].iter().all(|expected| lines.next() == Some(expected.as_bytes()));
     // Without its end it may be cut in the middle of a number; after it may stand something older.

@@ -37,6 +37,8 @@ const MB: u64 = 1 << 20;
 const FAST: f64 = 1e9;
 /// Shortest and longest pause between two looks at files that grow.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
+/// A file that fills its bound sooner grows in a burst.
+const CALM: Duration = Duration::from_secs(1);
 /// How many times its bound a file may have before its oldest part is given up.
 const FAR: u64 = 4;
 /// Most that is copied in one go.
@@ -269,8 +271,9 @@ impl Keeper {
             };
             let now = Instant::now();
             let grown = size.saturating_sub(kept.size);
+            let elapsed = now.saturating_duration_since(since);
             if size > kept.max {
-                match shrink(kept, size) {
+                match shrink(kept, size, Pace::of(grown, elapsed, kept.max)) {
                     Ok(dropped) => {
                         self.counts.rotated.fetch_add(1, Ordering::Relaxed);
                         self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
@@ -291,10 +294,28 @@ impl Keeper {
                 kept.size = size;
             }
             kept.grows = Some(Instant::now());
-            let pause = pause(grown, now.saturating_duration_since(since), kept.max.saturating_sub(kept.size));
+            let pause = pause(grown, elapsed, kept.max.saturating_sub(kept.size));
             next = Some(next.map_or(pause, |next| next.min(pause)));
         }
         next
+    }
+}
+
+/// How fast a file grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Its bound is not reached within [`CALM`].
+    Calm,
+    /// It is.
+    Burst,
+}
+
+impl Pace {
+    fn of(grown: u64, within: Duration, max: u64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let bound = max as f64 / CALM.as_secs_f64() * within.max(PAUSES.0).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        if grown as f64 <= bound { Self::Calm } else { Self::Burst }
     }
 }
 
@@ -308,8 +329,8 @@ fn pause(grown: u64, within: Duration, room: u64) -> Duration {
 }
 
 /// Puts content aside, or drops it where that cannot be done: the disk may be full. Gives how many bytes were lost.
-fn shrink(kept: &Kept, size: u64) -> io::Result<u64> {
-    rotate(kept, size).or_else(|fault| {
+fn shrink(kept: &Kept, size: u64, pace: Pace) -> io::Result<u64> {
+    rotate(kept, size, pace).or_else(|fault| {
         tracing::warn!(path = %kept.path.display(), %fault, "the output of an agent cannot be put aside and is dropped");
         OpenOptions::new().write(true).open(&kept.path)?.set_len(0)?;
         lost(kept, size)
@@ -318,7 +339,7 @@ fn shrink(kept: &Kept, size: u64) -> io::Result<u64> {
 
 /// Puts the oldest part of the content aside, at most as much as one file may hold where the file system can take it out of the front, else all
 /// of it, at most twice as much. Gives how many bytes were lost.
-fn rotate(kept: &Kept, size: u64) -> io::Result<u64> {
+fn rotate(kept: &Kept, size: u64, pace: Pace) -> io::Result<u64> {
     let mut file = OpenOptions::new().read(true).write(true).open(&kept.path)?;
     if kept.keep == 0 {
         file.set_len(0)?;
@@ -335,8 +356,7 @@ fn rotate(kept: &Kept, size: u64) -> io::Result<u64> {
     let front = skipped + kept.max.min(size - skipped - 1) / block * block;
     let mut copied = skipped + copy_some(&mut file, &mut copy, front - skipped)?;
     // In a burst a collapse, which has to wait for the disk, would let far more come in behind our back than a cut loses.
-    let calm = size <= kept.max.saturating_mul(2);
-    if calm && copied == front && collapse(&file, front) {
+    if pace == Pace::Calm && copied == front && collapse(&file, front) {
         return lost(kept, skipped);
     }
     // To its end, which may run before us; a bound on how long we run after it.
@@ -407,7 +427,7 @@ mod tests {
             OpenOptions::new().append(true).create(true).open(&kept.path).unwrap().write_all(text.as_bytes()).unwrap();
             all += &text;
             while size() > kept.max {
-                assert_eq!(rotate(&kept, size()).unwrap(), 0);
+                assert_eq!(rotate(&kept, size(), Pace::Calm).unwrap(), 0);
                 aside_max = aside_max.max(fs::metadata(aside(&kept.path, 1)).unwrap().size());
             }
         }
@@ -423,13 +443,13 @@ mod tests {
         let kept = Kept { path: folder.path().join("a.log"), max: 8192, keep: 2, size: 0, grows: None };
         let text: String = (0..20_000).map(|line| format!("{line:06}\n")).collect();
         fs::write(&kept.path, &text).unwrap();
-        let dropped = rotate(&kept, text.len() as u64).unwrap();
+        let dropped = rotate(&kept, text.len() as u64, Pace::Burst).unwrap();
         assert!(dropped > 100_000, "{dropped}");
         let rest = fs::read_to_string(aside(&kept.path, 1)).unwrap() + &fs::read_to_string(&kept.path).unwrap();
         assert!(rest.contains("019999\n") && rest.contains(&format!("hb: {dropped} bytes of output are missing here")));
         let none = Kept { keep: 0, ..kept };
         fs::write(&none.path, &text).unwrap();
-        assert_eq!((rotate(&none, 1).unwrap(), fs::metadata(&none.path).unwrap().size()), (0, 0));
+        assert_eq!((rotate(&none, 1, Pace::Calm).unwrap(), fs::metadata(&none.path).unwrap().size()), (0, 0));
     }
 
     #[test]
@@ -439,5 +459,6 @@ mod tests {
         assert_eq!(pause(1, second, room), PAUSES.1);
         assert_eq!(pause(u64::MAX, second, room), PAUSES.0);
         assert!(pause(0, Duration::ZERO, room) < Duration::from_millis(6));
+        assert_eq!((Pace::of(MB, second, room), Pace::of(MB, second / 20, room)), (Pace::Calm, Pace::Burst));
     }
 }

@@ -121,6 +121,41 @@ fn s3_who_died_while_nobody_looked_is_told_and_leaves_nothing_behind() {
     until("nothing is left", || of_agent(&spec.id).is_empty().then_some(()));
 }
 
+/// Processes that one has as children and that are still what it is.
+fn on_their_way(parent: u32) -> Vec<u32> {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| stat(*pid).is_some_and(|fields| fields[1] == parent.to_string())).collect()
+}
+
+#[test]
+fn s2_a_child_that_is_not_its_program_yet_when_hb_is_killed_is_waited_for_and_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    std::fs::create_dir(&run_dir).unwrap();
+    // The child writes its note here, and cannot go on before somebody reads.
+    let pipe = run_dir.join("stuck.born");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut first = stand_in::start("stuck", folder.path());
+    let child = until("the child", || on_their_way(first.id()).first().copied());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let lock = std::fs::File::open(run_dir.join("starting.lock")).unwrap();
+    assert!(lock.try_lock().is_err(), "nobody is on his way");
+    assert!(lives(child) && of_agent(&"stuck".into()).is_empty(), "it shows its key before it is its program");
+    let stage = std::thread::scope(|scope| {
+        let second = scope.spawn(|| Stage::at(folder.path()));
+        let told = std::fs::read_to_string(&pipe).unwrap();
+        assert!(told.starts_with("hb born 1\n"), "{told}");
+        second.join().unwrap()
+    });
+    std::fs::remove_file(&pipe).unwrap();
+    let spec = script("stuck", "exit 0");
+    let identity = found(&stage, &spec).unwrap();
+    assert_eq!((identity.pid, of_agent(&spec.id)), (child, vec![child]));
+    stage.end(&spec, &identity);
+}
+
 #[test]
 fn s2_an_hb_killed_at_any_moment_of_its_starts_leaves_no_child_unfound() {
     // Moments spread by the time that one start takes on this machine, whatever that is: each round waits for one more number.

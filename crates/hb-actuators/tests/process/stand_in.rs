@@ -36,6 +36,11 @@ fn stand_in() {
     match role.as_str() {
         "supervisor" => supervisor(20),
         "restless" => restless(),
+        "stuck" => {
+            let stage = Stage::at(std::env::var_os(FOLDER).unwrap().as_ref());
+            stage.act(spawn_effect(&script("stuck", "exec sleep 1000"), 1));
+            std::thread::sleep(Duration::from_secs(600));
+        }
         "speaker" => speaker(),
         "leaver" => family(),
         "deaf" => {
