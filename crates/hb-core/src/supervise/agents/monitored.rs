@@ -72,4 +72,20 @@ mod tests {
         stage.it.state.supervisors.get_mut(&"root".into()).unwrap().parent = Some("child".into());
         assert_eq!(seen(&stage), [false, false]);
     }
+
+    #[test]
+    fn a8_silence_before_the_first_beat_is_none_while_paused() {
+        let mut stage = Stage::with(&[("far", "{}")]);
+        stage.supervised("main", &["far"]);
+        stage.set_status("main", SupervisorStatus::Paused);
+        stage.at(500.0);
+        assert_eq!(stage.line("far"), "SPAWNING #1 Absent");
+        stage.set_status("main", SupervisorStatus::Active);
+        let now = stage.now();
+        stage.it.monitoring_resumed(&["far".into()], now);
+        stage.at(559.0);
+        assert_eq!(stage.line("far"), "SPAWNING #1 Absent");
+        stage.at(560.0);
+        assert_eq!(stage.line("far"), "FAILED #1 Absent");
+    }
 }

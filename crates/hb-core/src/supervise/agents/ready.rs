@@ -70,7 +70,8 @@ impl Supervision {
     /// It was not up in time.
     pub(super) fn ready_due(&mut self, id: &AgentId, now: Now) {
         let Some(agent) = self.state.agents.get(id) else { return };
-        if agent.lifecycle != Lifecycle::Spawning {
+        let unheard = agent.process == Process::Absent && !self.is_monitored(agent);
+        if agent.lifecycle != Lifecycle::Spawning || unheard {
             return;
         }
         let said = if agent.said.is_empty() { String::new() } else { format!(" ({})", agent.said) };
