@@ -254,7 +254,7 @@ fn every_type() -> Vec<NewIntervention> {
         wanted("AGENT_STOP", "AGENT", "b", 0.0),
         wanted("TEAM_RESTART", "TEAM", "crew", 2.0),
         wanted("TEAM_RESTART", "TEAM", "crew", 0.0),
-        wanted("TEAM_QUARANTINE", "TEAM", "crew", 0.0),
+        NewIntervention { confirm: false, ..wanted("TEAM_QUARANTINE", "TEAM", "crew", 0.0) },
         wanted("TASK_REASSIGN", "AGENT", "far", 0.0),
         wanted("PRIORITY_OVERRIDE", "AGENT", "once", 0.0),
         wanted("CANCEL_TASK", "AGENT", "far", 0.0),
@@ -344,7 +344,8 @@ fn s4_what_is_in_doubt_waits_for_a_person() {
 #[test]
 fn nobody_agrees_to_what_they_asked_for_and_what_nobody_agrees_to_is_refused() {
     let mut world = World::new(&[]);
-    world.want(Command::Intervene(wanted("TEAM_RESTART", "TEAM", "crew", 0.0)));
+    let unconfirmed = NewIntervention { confirm: false, ..wanted("TEAM_RESTART", "TEAM", "crew", 0.0) };
+    world.want(Command::Intervene(unconfirmed));
     let id = world.it.state().interventions.keys().next().unwrap().clone();
     world.want(Command::ApproveIntervention { id: id.clone(), reason: "mine".into() });
     assert_eq!(world.it.state().interventions.get(&id).unwrap().status, InterventionStatus::Pending);

@@ -365,14 +365,16 @@ impl Supervision {
             return Err(Refusal::new(Why::Invalid, "this cannot be taken back; say so with confirm: true")
                 .field("confirm", "true"));
         }
+        // A person who says it twice has been warned; a policy cannot say it twice.
+        let confirmed = wanted.confirm && origin.policy.is_none();
         let reasons = [
             (wanted.approval_required, "it was asked for with approval".to_owned()),
             (
                 agents > usize::try_from(most).unwrap_or(usize::MAX),
                 format!("it affects {agents} agents, more than {most}"),
             ),
-            (wanted.target_type != TargetType::Agent, "it acts on several agents at once".to_owned()),
-            (drastic, "it cannot be taken back".to_owned()),
+            (wanted.target_type != TargetType::Agent && !confirmed, "it acts on several agents at once".to_owned()),
+            (drastic && !confirmed, "it cannot be taken back".to_owned()),
             (origin.dangerous, "its policy is dangerous".to_owned()),
         ];
         Ok(reasons.into_iter().filter_map(|(holds, why)| holds.then_some(why)).collect())

@@ -326,6 +326,9 @@ pub(super) fn came_to(act: &Act, incarnation: Option<u64>, settled: &Settled) ->
         (Act::Restart(_) | Act::Start(_), Settled::Up(which)) if incarnation.is_none_or(|wanted| *which >= wanted) => {
             Some((StepState::Done, format!("up in incarnation {which}")))
         }
+        (Act::Restart(_) | Act::Start(_), Settled::Down) => {
+            Some((StepState::Failed, "it was stopped meanwhile by somebody else".into()))
+        }
         (Act::Stop(_) | Act::Quarantine(_) | Act::Delete(_), Settled::Down) => {
             Some((StepState::Done, "stopped".into()))
         }
