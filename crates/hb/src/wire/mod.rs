@@ -10,6 +10,7 @@ mod onlooker;
 mod reported;
 mod signals;
 pub mod supervise;
+mod systemd;
 mod tellers;
 mod views;
 
@@ -106,7 +107,11 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
     announce(&config, server.as_ref());
     signals.attend(running.handles.clone(), reloads);
     let shared = running.handles.watch.as_ref().map(|(_, shared)| Arc::clone(shared));
+    let told = systemd::Teller::start(Arc::new(DaemonOnlooker::new(&running.handles, &config)))?;
     let ended = running.join();
+    if let Some(told) = told {
+        told.stop();
+    }
     if let Some(server) = server {
         server.stop();
     }

@@ -1,7 +1,7 @@
 //! The running daemon as health, metrics and the page see it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hb_api::{AlertOutcome, BuildInfo, Check, CycleLine, Liveness, Metrics, Onlooker, QueueDepth, WatchMetrics};
 use hb_core::ids::{NodeName, StreamName, WatchName};
@@ -12,6 +12,7 @@ use hb_daemon::inbox::DATA_MAX;
 use hb_daemon::shared::{Pulse, Shared};
 use hb_daemon::supervise::Office;
 
+use super::api::standing;
 use super::halves::Handles;
 use crate::config::Config;
 
@@ -22,6 +23,7 @@ pub(super) struct DaemonOnlooker {
     shared: Option<Arc<Shared>>,
     office: Option<Office>,
     watches: Vec<WatchName>,
+    began: Instant,
 }
 
 impl DaemonOnlooker {
@@ -29,7 +31,7 @@ impl DaemonOnlooker {
         handles.config(Ok(()));
         let shared = handles.watch.as_ref().map(|(_, shared)| Arc::clone(shared));
         let watches = config.watches.iter().map(|watch| watch.settings.name.clone()).collect();
-        Self { node: config.node.clone(), shared, office: handles.office.clone(), watches }
+        Self { node: config.node.clone(), shared, office: handles.office.clone(), watches, began: Instant::now() }
     }
 
     /// The picture of a node that only supervises.
@@ -121,6 +123,7 @@ impl Onlooker for DaemonOnlooker {
             }],
             journal_heads: heads.collect(),
             view_errors: stats.view_errors.into_iter().collect(),
+            supervisor: self.office.as_ref().map(|office| Box::new(standing(&self.node, office, self.began))),
             build: BuildInfo { version: env!("CARGO_PKG_VERSION").into(), revision: String::new() },
         }
     }
