@@ -2,7 +2,7 @@
 //!
 //! Tests wait for conditions with generous deadlines, never for a fixed time; figures are printed, facts are asserted.
 //! `HB_TORTURE_KILLS`, `HB_PAIR_KILLS` (100 each), `HB_PAIR_STOPS` (20) and `HB_LONG_LINE_MB` (64) make them shorter or
-//! longer, `HB_TEST_SEED` repeats a run that failed. Some need root (full and read-only file systems) or the right to trace
+//! longer, as do `HB_SUPERVISE_KILLS` (150) and `HB_SUPERVISE_AGENTS` (1000) for what is supervised; `HB_TEST_SEED` repeats a run that failed. Some need root (full and read-only file systems) or the right to trace
 //! (a hung thread), one needs mosquitto; where that is missing they say `NOT RUN`.
 //!
 //! Every test has folders and ports of its own, and ends only processes that it started.
@@ -30,4 +30,6 @@ mod mosquitto;
 mod network;
 mod pair;
 mod ready;
+mod service_manager;
+mod supervise;
 mod support;

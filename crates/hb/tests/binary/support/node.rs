@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -28,10 +28,16 @@ impl Node {
     }
 
     pub(crate) fn start_with(project: &Project, name: &str, more: &[&str]) -> Self {
+        let mut command = project.command(&["daemon"]);
+        command.args(more);
+        Self::launch(project, name, command)
+    }
+
+    /// `hb …` as a node of this name and of this project.
+    pub(crate) fn launch(project: &Project, name: &str, mut command: Command) -> Self {
         let log = project.dir().join(format!("{name}.log"));
         let file = || File::options().create(true).append(true).open(&log).unwrap();
-        let mut command = project.command(&["daemon", "--node", name]);
-        command.args(more).arg("--config").arg(project.config()).stdout(file()).stderr(file());
+        command.args(["--node", name, "--config"]).arg(project.config()).stdout(file()).stderr(file());
         command.env("HB_LOG", "info").stdin(Stdio::null());
         let child = command.spawn().unwrap();
         let announcement = project.output.join("nodes").join(format!("{name}.json"));

@@ -1,0 +1,37 @@
+//! The supervisor of the real binary: A1 … A13, the join and bad programs, each with the fault really injected.
+//!
+//! Agents are real programs that write down each of their starts themselves, and notice a second one of their name beside them:
+//! what hb says of them is held against what they say.
+//!
+//! | question | file |
+//! |---|---|
+//! | What do the tests stand on? | `site.rs`, `sound.rs` |
+//! | Is what was acknowledged still there after any `kill -9`? (A1) | `state.rs` |
+//! | Are children found again, and only they? (A2, A3) | `adopt.rs` |
+//! | Does an intervention happen once? (A4) | `interventions.rs` |
+//! | Do allowance and back-off survive? (A5) | `allowance.rs` |
+//! | Does hb's own downtime count against anybody? (A6) | `silence.rs` |
+//! | Do groups of alerts survive? (A7) | `groups.rs` |
+//! | What are two supervisors worth? (A9) | `pair.rs` |
+//! | What if the database is bad, full, locked or newer? (A10) | `database.rs` |
+//! | What does health say? (A11) | `health.rs` |
+//! | How long until all are monitored? (A12) | `scale.rs` |
+//! | What do stops leave behind? (A13) | `stop.rs` |
+//! | Does a bad cycle lead to one restart? (join) | `join.rs` |
+//! | What of programs that behave badly? | `bad_programs.rs` |
+
+mod adopt;
+mod allowance;
+mod bad_programs;
+mod database;
+mod groups;
+mod health;
+mod interventions;
+mod join;
+mod pair;
+mod scale;
+mod silence;
+mod site;
+mod sound;
+mod state;
+mod stop;
