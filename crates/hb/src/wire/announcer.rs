@@ -1,7 +1,7 @@
 //! Says in `output_dir/nodes` where a node that only supervises can be asked. One that watches says so with its views.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -59,7 +59,7 @@ impl Announcer {
     }
 }
 
-fn say(dir: &PathBuf, node: &NodeName, listen: Option<SocketAddr>, role: Role) {
+fn say(dir: &Path, node: &NodeName, listen: Option<SocketAddr>, role: Role) {
     let file = NodeFile { node: node.clone(), pid: std::process::id(), listen, role, updated: clock::wall() };
     if let Err(error) = nodes::announce(dir, &file) {
         tracing::warn!("the node's file could not be written: {error}");

@@ -54,7 +54,7 @@ fn decision(watch: &WatchName, sealed: &Sealed) -> Option<Decision> {
     let decision = &decided.decision;
     let mut drivers: Vec<String> = Vec::new();
     for driver in &decision.drivers {
-        if drivers.len() < DRIVERS_MAX && !drivers.iter().any(|known| *known == driver.series) {
+        if drivers.len() < DRIVERS_MAX && !drivers.contains(&driver.series) {
             drivers.push(driver.series.to_string());
         }
     }

@@ -73,7 +73,17 @@ fn open(path: &Path) -> Result<SupervisorDb, Failure> {
     SupervisorDb::open(path).map_err(|error| {
         let exit = match error.trouble {
             Trouble::Corrupt | Trouble::NotADatabase | Trouble::Newer => Exit::Corrupt,
-            _ => Exit::CannotWrite,
+            Trouble::Foreign => Exit::Corrupt,
+            Trouble::MissingFolder
+            | Trouble::MissingFile
+            | Trouble::Locked
+            | Trouble::Full
+            | Trouble::ReadOnly
+            | Trouble::Unreadable
+            | Trouble::Network
+            | Trouble::Io
+            | Trouble::Rule
+            | Trouble::Other => Exit::CannotWrite,
         };
         Failure::new(exit, error.to_string())
     })
