@@ -27,6 +27,8 @@ const PATH_MAX: usize = 107;
 const MESSAGE_MAX: usize = 4096;
 /// Messages that are read in one go, so that a talkative agent holds up nobody.
 const AT_ONCE: usize = 64;
+/// Rounds of [`AT_ONCE`] that are thrown away before a start: more than a socket holds.
+const DRAINED_MAX: usize = 64;
 /// Most descriptors that somebody may send along; they are closed at once.
 const FDS_MAX: usize = 16;
 
@@ -120,7 +122,8 @@ impl Ear {
 
     /// Throws away what an earlier process has said.
     pub(super) fn drain(&self) {
-        while !self.hear().is_done() {}
+        // Bounded: somebody may go on saying things.
+        (0..DRAINED_MAX).find(|_| self.hear().done);
     }
 
     /// Reads what has come, bounded; the rest wakes us again.
@@ -173,12 +176,6 @@ impl Ear {
 pub(super) struct Round {
     pub(super) heard: Heard,
     done: bool,
-}
-
-impl Round {
-    fn is_done(&self) -> bool {
-        self.done
-    }
 }
 
 /// Who sent it, and whatever descriptors came along closed.

@@ -3,7 +3,7 @@
 //! A program holds its log file itself, opened for appending, so its output needs nobody of us and survives us. When the file has grown past
 //! its bound, what is in it is copied to `AGENT.log.1` and taken out of the file under the program's hands: by collapsing the range where the
 //! file system can (nothing is lost, and a program that writes meanwhile waits), in a burst and elsewhere by cutting the file to nothing (what was written between
-//! the end of the copy and the cut is lost, counted, and told by a line in the file).
+//! the end of the copy and the cut is lost, and told by a line in the file; of it, what came in the last microseconds cannot be counted).
 //!
 //! **Invariants.** One thread for all agents, woken by the kernel when something was written, asleep otherwise. While an agent writes, its file is
 //! looked at again after at most half of the time that it needs to fill its bound at its present speed. On disk: `keep + 1` files of `max_mb` each,
@@ -159,6 +159,8 @@ struct Kept {
     size: u64,
     /// Since when it has that size, while it grows.
     grows: Option<Instant>,
+    /// When it was last put aside, or first looked after.
+    emptied: Instant,
 }
 
 struct Keeper {
@@ -223,6 +225,7 @@ impl Keeper {
                     size: 0,
                     // It may have been written before anybody looked.
                     grows: Some(Instant::now()),
+                    emptied: Instant::now(),
                 };
                 self.kept.insert(format!("{agent}.log"), kept);
             }
@@ -273,11 +276,12 @@ impl Keeper {
             let grown = size.saturating_sub(kept.size);
             let elapsed = now.saturating_duration_since(since);
             if size > kept.max {
-                match shrink(kept, size, Pace::of(grown, elapsed, kept.max)) {
+                match shrink(kept, size, kept.pace(size, grown, now)) {
                     Ok(dropped) => {
                         self.counts.rotated.fetch_add(1, Ordering::Relaxed);
                         self.counts.dropped.fetch_add(dropped, Ordering::Relaxed);
                         kept.size = fs::metadata(&kept.path).map_or(0, |found| found.size());
+                        kept.emptied = Instant::now();
                     }
                     Err(fault) => {
                         tracing::warn!(path = %kept.path.display(), %fault, "the output of an agent is not kept within its bound");
@@ -304,18 +308,18 @@ impl Keeper {
 /// How fast a file grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
-    /// Its bound is not reached within [`CALM`].
+    /// Its bound was not reached within [`CALM`].
     Calm,
-    /// It is.
+    /// It was.
     Burst,
 }
 
-impl Pace {
-    fn of(grown: u64, within: Duration, max: u64) -> Self {
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let bound = max as f64 / CALM.as_secs_f64() * within.max(PAUSES.0).as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        if grown as f64 <= bound { Self::Calm } else { Self::Burst }
+impl Kept {
+    /// By how long it took to come to this size, and by how much came since the last look: a program that prints a screenful now and then is calm.
+    fn pace(&self, size: u64, grown: u64, now: Instant) -> Pace {
+        let since = now.saturating_duration_since(self.emptied);
+        let fast = since < CALM.saturating_mul(u32::try_from(size / self.max.max(1)).unwrap_or(u32::MAX));
+        if fast || grown > self.max / 8 { Pace::Burst } else { Pace::Calm }
     }
 }
 
@@ -418,7 +422,14 @@ mod tests {
     #[test]
     fn nothing_is_lost_of_what_was_written_before() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept { path: folder.path().join("a.log"), max: 16_384, keep: 9, size: 0, grows: None };
+        let kept = Kept {
+            path: folder.path().join("a.log"),
+            max: 16_384,
+            keep: 9,
+            size: 0,
+            grows: None,
+            emptied: Instant::now(),
+        };
         let mut all = String::new();
         let size = || fs::metadata(&kept.path).map_or(0, |found| found.size());
         let mut aside_max = 0;
@@ -440,7 +451,14 @@ mod tests {
     #[test]
     fn far_beyond_its_bound_the_newest_is_kept_and_the_rest_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Kept { path: folder.path().join("a.log"), max: 8192, keep: 2, size: 0, grows: None };
+        let kept = Kept {
+            path: folder.path().join("a.log"),
+            max: 8192,
+            keep: 2,
+            size: 0,
+            grows: None,
+            emptied: Instant::now(),
+        };
         let text: String = (0..20_000).map(|line| format!("{line:06}\n")).collect();
         fs::write(&kept.path, &text).unwrap();
         let dropped = rotate(&kept, text.len() as u64, Pace::Burst).unwrap();
@@ -453,12 +471,21 @@ mod tests {
     }
 
     #[test]
+    fn a_screenful_now_and_then_is_calm_and_a_flood_is_not() {
+        let now = Instant::now();
+        let kept = Kept { path: PathBuf::new(), max: MB, keep: 1, size: 0, grows: None, emptied: now };
+        let later = now + CALM * 10;
+        assert_eq!(kept.pace(MB + 1, 30_000, later), Pace::Calm);
+        assert_eq!(kept.pace(MB + 1, 30_000, now + CALM / 2), Pace::Burst);
+        assert_eq!(kept.pace(MB + 1, MB / 2, later), Pace::Burst);
+    }
+
+    #[test]
     fn looks_more_often_the_faster_it_grows() {
         let room = 10 * MB;
         let second = Duration::from_secs(1);
         assert_eq!(pause(1, second, room), PAUSES.1);
         assert_eq!(pause(u64::MAX, second, room), PAUSES.0);
         assert!(pause(0, Duration::ZERO, room) < Duration::from_millis(6));
-        assert_eq!((Pace::of(MB, second, room), Pace::of(MB, second / 20, room)), (Pace::Calm, Pace::Burst));
     }
 }

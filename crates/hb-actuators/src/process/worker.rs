@@ -40,6 +40,8 @@ const MEASURED_AT_ONCE: usize = 16;
 const BECOMING_MS: u8 = 1;
 /// How long after a death its session is swept; its group is killed at once.
 const SWEEP_AFTER: Duration = Duration::from_millis(50);
+/// When something that the system refused for want of means is tried again.
+const POSTPONED: Duration = Duration::from_millis(200);
 
 /// A measurement under way.
 #[derive(Debug, Default)]
@@ -47,6 +49,20 @@ struct Measure {
     waiting: VecDeque<(AgentId, Identity)>,
     done: Vec<(AgentId, Usage)>,
 }
+
+/// Whether a process is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum There {
+    /// It lives, and is watched.
+    Yes,
+    /// It has ended, or its number is somebody else's.
+    No,
+    /// The system does not say at the moment.
+    Unknown,
+}
+
+/// The system does not say at the moment.
+struct NotKnown;
 
 /// What the thread has.
 pub(super) struct Worker {
@@ -71,6 +87,9 @@ pub(super) struct Worker {
     sweep_at: Instant,
     looks: Vec<Wanted>,
     measures: VecDeque<Measure>,
+    /// What could not be done, and when it is tried again.
+    postponed: Vec<Effect>,
+    postponed_to: Instant,
 }
 
 impl Worker {
@@ -104,6 +123,8 @@ impl Worker {
             sweep_at: Instant::now(),
             looks: Vec::new(),
             measures: VecDeque::new(),
+            postponed: Vec::new(),
+            postponed_to: Instant::now(),
             settings,
         })
     }
@@ -129,6 +150,7 @@ impl Worker {
             if !self.effects() {
                 return;
             }
+            self.take_up_again();
             self.walk();
             self.measure();
             self.counts.watched.store(self.table.len() as u64, Ordering::Relaxed);
@@ -143,12 +165,17 @@ impl Worker {
             Some(_) if self.soon => EpollTimeout::from(BECOMING_MS),
             Some(_) => EpollTimeout::ZERO,
             None if !self.looks.is_empty() => EpollTimeout::ZERO,
-            None if !self.sweeps.is_empty() => {
-                let left = self.sweep_at.saturating_duration_since(Instant::now());
-                EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::ZERO)
-            }
-            None => EpollTimeout::NONE,
+            None => self.later(),
         }
+    }
+
+    /// Until the next thing that was put off.
+    fn later(&self) -> EpollTimeout {
+        let sweep = (!self.sweeps.is_empty()).then_some(self.sweep_at);
+        let postponed = (!self.postponed.is_empty()).then_some(self.postponed_to);
+        let Some(next) = sweep.into_iter().chain(postponed).min() else { return EpollTimeout::NONE };
+        let left = next.saturating_duration_since(Instant::now());
+        EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::ZERO)
     }
 
     /// Has the session of an ended leader emptied. Not at once: whoever is to be started again comes first.
@@ -189,7 +216,7 @@ impl Worker {
                 }
             }
             Effect::Look { agent, incarnation, key, spec } => self.look(agent, incarnation, key, spec),
-            Effect::Adopt { agent, identity, spec } => self.adopt(agent, identity, &spec),
+            Effect::Adopt { agent, identity, spec } => self.adopt(agent, identity, spec),
             Effect::Signal { agent, identity, signal } => self.signal(agent, identity, &signal),
             Effect::Measure(waiting) => {
                 self.measures.push_back(Measure { waiting: waiting.into(), done: Vec::new() });
@@ -207,6 +234,7 @@ impl Worker {
         self.table.forget(agent);
         self.outputs.forget(agent);
         self.looks.retain(|wanted| wanted.agent != *agent);
+        self.postponed.retain(|effect| !concerns(effect, agent));
         if let Some(scan) = &mut self.scan {
             scan.forget(agent);
         }
@@ -242,10 +270,16 @@ impl Worker {
         if !launched.noted {
             tracing::warn!(%agent, "its note could not be written to the run folder: after a crash it is found by its environment alone");
         }
-        let start_ticks = proc::stat(launched.pid).map(|stat| stat.start_ticks).unwrap_or_default();
+        let stat = proc::stat(launched.pid);
+        let start_ticks = stat.as_ref().map_or(0, |stat| stat.start_ticks);
         let identity = Identity { pid: launched.pid, start_ticks, boot: self.boot.clone() };
         let watched = watched(agent, &identity, launched.pidfd, dir);
-        if let Err((watched, fault)) = self.table.watch(watched) {
+        let watching = match stat {
+            Ok(_) => self.table.watch(watched).map_err(|(watched, fault)| (watched, fault.to_string())),
+            // Without its start time nobody could tell it from another later.
+            Err(fault) => Err((watched, fault.to_string())),
+        };
+        if let Err((watched, fault)) = watching {
             undo(&watched);
             return Err(format!("it cannot be watched: {fault}"));
         }
@@ -295,32 +329,64 @@ impl Worker {
     fn look(&mut self, agent: AgentId, incarnation: u64, key: String, spec: Arc<AgentSpec>) {
         let noted = look::noted(&self.settings.run_dir, &agent, &key, &self.boot);
         let gone = noted.is_some();
-        if let Some(identity) = noted
-            && self.watch_found(&agent, &identity, Some(&spec))
-        {
-            return (self.emit)(Input::Found { agent, incarnation, identity: Some(identity) });
+        if let Some(identity) = noted {
+            match self.watch_found(&agent, &identity, Some(&spec)) {
+                There::Yes => return (self.emit)(Input::Found { agent, incarnation, identity: Some(identity) }),
+                There::Unknown => return self.postpone(Effect::Look { agent, incarnation, key, spec }),
+                There::No => {}
+            }
         }
         self.looks.push(Wanted { agent, incarnation, key, spec, gone });
     }
 
-    /// Watches a process that hb did not start just now. Gives whether it lives.
-    fn watch_found(&mut self, agent: &AgentId, identity: &Identity, spec: Option<&AgentSpec>) -> bool {
+    /// Watches a process that hb did not start just now.
+    fn watch_found(&mut self, agent: &AgentId, identity: &Identity, spec: Option<&AgentSpec>) -> There {
         if self.table.find(identity).is_some() {
-            return true;
+            return There::Yes;
         }
-        let Ok(fd) = pidfd::open(identity.pid) else { return false };
-        if !proc::is(identity, &self.boot) || end::has_ended(fd.as_fd()) {
-            return false;
+        let fd = match pidfd::open(identity.pid) {
+            Ok(fd) => fd,
+            Err(fault) if fault.raw_os_error() == Some(nix::libc::ESRCH) => return There::No,
+            Err(fault) => {
+                tracing::error!(%agent, %fault, "whether its process lives cannot be learned; it is tried again");
+                return There::Unknown;
+            }
+        };
+        match proc::stat(identity.pid) {
+            Ok(stat) if identity.boot != self.boot || stat.start_ticks != identity.start_ticks => There::No,
+            Ok(_) if end::has_ended(fd.as_fd()) => There::No,
+            Ok(_) => self.watch(agent, identity, fd, spec),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => There::No,
+            Err(fault) => {
+                tracing::error!(%agent, %fault, "whether its process lives cannot be learned; it is tried again");
+                There::Unknown
+            }
         }
-        self.watch(agent, identity, fd, spec)
     }
 
-    fn watch(&mut self, agent: &AgentId, identity: &Identity, fd: OwnedFd, spec: Option<&AgentSpec>) -> bool {
+    /// Does something later that cannot be done now, for want of descriptors or memory. Not knowing is no answer: an agent that is said to be gone is
+    /// started again.
+    fn postpone(&mut self, effect: Effect) {
+        if self.postponed.is_empty() {
+            self.postponed_to = Instant::now() + POSTPONED;
+        }
+        self.postponed.push(effect);
+    }
+
+    fn take_up_again(&mut self) {
+        if !self.postponed.is_empty() && Instant::now() >= self.postponed_to {
+            for effect in std::mem::take(&mut self.postponed) {
+                self.act(effect);
+            }
+        }
+    }
+
+    fn watch(&mut self, agent: &AgentId, identity: &Identity, fd: OwnedFd, spec: Option<&AgentSpec>) -> There {
         let process = spec.and_then(|spec| spec.process.as_deref());
         let dir = process.and_then(|process| self.cgroups.of(agent.as_str(), &process.limits));
         if let Err((_, fault)) = self.table.watch(watched(agent, identity, fd, dir)) {
-            tracing::error!(%agent, %fault, "a running process cannot be watched");
-            return false;
+            tracing::error!(%agent, %fault, "a running process cannot be watched; it is tried again");
+            return There::Unknown;
         }
         if let Some(process) = process {
             self.outputs.keep(agent, &process.output);
@@ -330,14 +396,15 @@ impl Worker {
                 tracing::error!(%agent, %fault, "what it says on its notify socket is not heard");
             }
         }
-        true
+        There::Yes
     }
 
-    fn adopt(&mut self, agent: AgentId, identity: Identity, spec: &AgentSpec) {
-        if self.watch_found(&agent, &identity, Some(spec)) {
-            return (self.emit)(Input::Adopted { agent, identity });
+    fn adopt(&mut self, agent: AgentId, identity: Identity, spec: Arc<AgentSpec>) {
+        match self.watch_found(&agent, &identity, Some(&spec)) {
+            There::Yes => (self.emit)(Input::Adopted { agent, identity }),
+            There::No => self.gone(agent, identity, Some(&spec)),
+            There::Unknown => self.postpone(Effect::Adopt { agent, identity, spec }),
         }
-        self.gone(agent, identity, Some(spec));
     }
 
     /// It is gone, or its number is somebody else's by now: told with what can be learned, and what it left behind is ended.
@@ -363,16 +430,11 @@ impl Worker {
         if !self.fence.holds() {
             return tracing::error!(%agent, "another hb has taken over the run folder: this one signals nobody any more");
         }
-        let Some(watched) = self.table.find(&identity) else {
-            return self.signal_unwatched(agent, identity, signal);
-        };
-        send(watched, signal);
-    }
-
-    /// Somebody who is not watched is watched from now on, so that his end is told, and then signalled.
-    fn signal_unwatched(&mut self, agent: AgentId, identity: Identity, signal: i32) {
-        if !self.watch_found(&agent, &identity, None) {
-            return self.gone(agent, identity, None);
+        // Somebody who is not watched is watched from now on, so that his end is told.
+        match self.watch_found(&agent, &identity, None) {
+            There::Yes => {}
+            There::No => return self.gone(agent, identity, None),
+            There::Unknown => return self.postpone(Effect::Signal { agent, identity, signal: name.to_owned() }),
         }
         if let Some(watched) = self.table.find(&identity) {
             send(watched, signal);
@@ -434,23 +496,28 @@ impl Worker {
         self.sweeps.extend(outcome.again);
         for (wanted, found) in outcome.looks {
             let identity = self.found(&wanted, &found);
-            let Wanted { agent, incarnation, .. } = wanted;
-            (self.emit)(Input::Found { agent, incarnation, identity });
+            let Wanted { agent, incarnation, key, spec, .. } = wanted;
+            match identity {
+                Ok(identity) => (self.emit)(Input::Found { agent, incarnation, identity }),
+                Err(NotKnown) => self.postpone(Effect::Look { agent, incarnation, key, spec }),
+            }
         }
     }
 
     /// The oldest with the key that leads a session; where there is none, what is left over from it is ended.
-    fn found(&mut self, wanted: &Wanted, found: &[Candidate]) -> Option<Identity> {
+    fn found(&mut self, wanted: &Wanted, found: &[Candidate]) -> Result<Option<Identity>, NotKnown> {
         let leaders = found.iter().filter(|candidate| candidate.leads() && !wanted.gone);
         for Candidate { pid, start_ticks, .. } in leaders.copied() {
             let identity = Identity { pid, start_ticks, boot: self.boot.clone() };
-            if self.watch_found(&wanted.agent, &identity, Some(&wanted.spec)) {
-                return Some(identity);
+            match self.watch_found(&wanted.agent, &identity, Some(&wanted.spec)) {
+                There::Yes => return Ok(Some(identity)),
+                There::Unknown => return Err(NotKnown),
+                There::No => {}
             }
         }
         let ended = scan::end_left_over(found);
         self.counts.left_over.fetch_add(ended as u64, Ordering::Relaxed);
-        None
+        Ok(None)
     }
 
     /// Measures a few; tells when all of one effect are measured.
@@ -506,6 +573,21 @@ fn send(watched: &Watched, signal: i32) {
     }
     if kill && let Some(dir) = &watched.cgroup {
         kill_cgroup(&watched.agent, dir);
+    }
+}
+
+/// Whether an effect that was put off is about this agent.
+fn concerns(effect: &Effect, whom: &AgentId) -> bool {
+    match effect {
+        Effect::Look { agent, .. } | Effect::Adopt { agent, .. } | Effect::Signal { agent, .. } => agent == whom,
+        Effect::Spawn { .. }
+        | Effect::CheckReady { .. }
+        | Effect::Probe { .. }
+        | Effect::Measure(_)
+        | Effect::Call { .. }
+        | Effect::Notify { .. }
+        | Effect::Forget(_)
+        | Effect::Leave => false,
     }
 }
 

@@ -47,7 +47,8 @@ fn b1_a_gigabyte_ends_bounded_and_what_is_missing_is_told() {
     let took = began.elapsed();
     assert_eq!(exit, Exit::Status(0));
     until("all is put aside", || (total(&stage) <= 4 * 5 * MB).then_some(()));
-    assert_eq!(files(&stage), ["loud.log", "loud.log.1", "loud.log.2"]);
+    // Between two renames one of them is missing.
+    until("three files", || (files(&stage) == ["loud.log", "loud.log.1", "loud.log.2"]).then_some(()));
     let figures = stage.hands.as_ref().unwrap().figures();
     println!("1 GB in {took:?}: at most {} MB on disk; {figures:?}", largest / MB);
     assert!(figures.rotated > 0);
@@ -58,7 +59,7 @@ fn b1_a_gigabyte_ends_bounded_and_what_is_missing_is_told() {
 #[test]
 fn a_quiet_agent_loses_nothing() {
     let stage = Stage::new();
-    let script = "i=0; while [ $i -lt 3000 ]; do printf '%06d%01000d\\n' $i 0; i=$((i+1)); done";
+    let script = "i=0; while [ $i -lt 3000 ]; do printf '%06d%01000d\\n' $i 0; i=$((i+1)); [ $((i % 30)) = 0 ] && sleep 0.05; done; exit 0";
     let spec = spec("calm", json!({"command": ["sh", "-c", script], "output": {"max_mb": 1, "keep": 9}}));
     let identity = stage.spawn(&spec).unwrap();
     assert_eq!(stage.exited(&identity), Exit::Status(0));
