@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon;
 pub mod demo;
 pub mod health;
+pub mod import;
 pub mod inject;
 pub mod journal;
 pub mod out;
@@ -71,6 +72,9 @@ enum Command {
     /// Check a configuration, or list every key of it.
     #[command(subcommand)]
     Config(config::Command),
+    /// Translate what another supervisor runs into an hb.yaml.
+    #[command(subcommand)]
+    Import(import::Command),
     /// Show a pair on real telemetry in under a minute: learn, decide, lose the active, go on.
     Demo(demo::Args),
     /// Print completions for a shell.
@@ -123,6 +127,7 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Compare(args) => compare::run(&args, out),
         Command::Inject(args) => inject::run(&args, out),
         Command::Config(command) => config::run(&command, out),
+        Command::Import(command) => import::run(&command, out),
         Command::Demo(args) => crate::wire::demo(&args, out),
         Command::Completions(args) => setup::completions(&args, out),
         Command::Man(args) => setup::man(&args, out),
