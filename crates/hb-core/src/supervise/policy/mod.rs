@@ -34,7 +34,7 @@ pub mod wording;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::agent::Origin;
@@ -294,11 +294,16 @@ pub struct TraceStep {
     pub condition: String,
     /// Depth in the tree, from 0.
     pub depth: u32,
-    /// What the field was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What the field was, null included; absent where there is none to look at.
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
     pub found: Option<Value>,
     /// Whether it held; absent when it was not looked at, as the outcome was known.
     pub held: Option<bool>,
+}
+
+/// What stands there, null or not: the records that hold it are read back as they were written.
+fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// One evaluation, as it is kept.
@@ -333,4 +338,18 @@ pub struct Evaluation {
     pub interventions: Vec<InterventionId>,
     /// When.
     pub at: Stamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s1_a_step_that_found_null_is_read_back_as_it_was_written() {
+        for found in [None, Some(Value::Null), Some(Value::from(0.5))] {
+            let step = TraceStep { condition: "agent.phase == \"x\"".into(), depth: 1, found, held: Some(false) };
+            let text = serde_json::to_string(&step).unwrap();
+            assert_eq!(serde_json::from_str::<TraceStep>(&text).unwrap(), step, "{text}");
+        }
+    }
 }
