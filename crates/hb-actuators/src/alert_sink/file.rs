@@ -53,13 +53,17 @@ impl FileSink {
     }
 
     fn append(&mut self, key: &str, line: &str) -> io::Result<()> {
-        let (_alone, mut file) = self.open_alone()?;
-        let tail = Tail::read(&mut file)?;
+        let mut file = self.open_alone()?;
+        let mut tail = Tail::read(&mut file)?;
         if !self.doubtful && (tail.holds(key) || (tail.whole && self.predecessor()?.holds(key))) {
             return self.sync(&file);
         }
-        let (mut file, tail) =
-            if tail.length >= self.bytes_max { (self.rotate()?, Tail::empty()) } else { (file, tail) };
+        while tail.length >= self.bytes_max {
+            self.put_aside()?;
+            // The new file is everybody's from the moment it is there: it may not be empty any more.
+            file = self.open_alone()?;
+            tail = Tail::read(&mut file)?;
+        }
         let text = if tail.torn { format!("\n{line}\n") } else { format!("{line}\n") };
         file.seek(SeekFrom::Start(tail.length))?;
         if let Err(fault) = file.write_all(text.as_bytes()) {
@@ -75,8 +79,7 @@ impl FileSink {
     }
 
     /// Opens the file for nobody else to append to meanwhile: watches and supervisors may tell in the same one, and each looks where it ends.
-    /// The lock is on the file as long as the first of the two is held, also when the file is put aside under it.
-    fn open_alone(&self) -> io::Result<(File, File)> {
+    fn open_alone(&self) -> io::Result<File> {
         let until = Instant::now() + ALONE_MAX;
         loop {
             let file = self.open()?;
@@ -85,12 +88,12 @@ impl FileSink {
                     let now = fs::metadata(&self.path).map(|found| (found.dev(), found.ino()));
                     let mine = file.metadata()?;
                     if now.is_ok_and(|now| now == (mine.dev(), mine.ino())) {
-                        return Ok((file.try_clone()?, file));
+                        return Ok(file);
                     }
                 }
                 // A file system without locks has no second writer that we could exclude.
                 Err(TryLockError::Error(fault)) if fault.kind() == io::ErrorKind::Unsupported => {
-                    return Ok((file.try_clone()?, file));
+                    return Ok(file);
                 }
                 Err(TryLockError::Error(fault)) => return Err(fault),
                 Err(TryLockError::WouldBlock) => {}
@@ -129,12 +132,11 @@ impl FileSink {
         }
     }
 
-    fn rotate(&self) -> io::Result<File> {
+    fn put_aside(&self) -> io::Result<()> {
         for number in (1..KEPT).rev() {
             absent_is_fine(fs::rename(self.aside(number), self.aside(number + 1)))?;
         }
-        absent_is_fine(fs::rename(&self.path, self.aside(1)))?;
-        self.open()
+        absent_is_fine(fs::rename(&self.path, self.aside(1)))
     }
 
     fn aside(&self, number: u32) -> PathBuf {
