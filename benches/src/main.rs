@@ -12,6 +12,7 @@ mod core;
 mod ingest;
 mod memory;
 mod startup;
+mod supervise;
 mod takeover;
 mod web;
 mod workload;
@@ -26,6 +27,8 @@ use serde_json::Value;
 struct Bench {
     /// The program to be measured.
     hb: PathBuf,
+    /// The program that supervisors start.
+    child: PathBuf,
     /// How much of it.
     size: Size,
     /// Where generated workloads are kept between runs.
@@ -62,7 +65,7 @@ struct Found {
 
 type Measure = fn(&Bench) -> Result<Found, String>;
 
-const ALL: [(&str, Measure); 9] = [
+const ALL: [(&str, Measure); 13] = [
     ("ingest", ingest::measure),
     ("compare", compare::measure),
     ("takeover", takeover::measure),
@@ -72,6 +75,10 @@ const ALL: [(&str, Measure); 9] = [
     ("commit", commit::measure),
     ("decide", core::decide),
     ("false-alarms", core::false_alarms),
+    ("restart", supervise::again::one),
+    ("mass", supervise::again::mass),
+    ("adopt", supervise::adopt::measure),
+    ("crowd", supervise::crowd::measure),
 ];
 
 fn main() -> ExitCode {
@@ -85,13 +92,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Vec<String>) -> Result<(), String> {
-    let mut bench = Bench { hb: beside("hb")?, size: Size::Full, data: beside("bench-data")? };
+    let mut bench =
+        Bench { hb: beside("hb")?, child: beside("hb-bench-child")?, size: Size::Full, data: beside("bench-data")? };
     let mut names = Vec::new();
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--hb" => bench.hb = arguments.next().ok_or("--hb takes the path of a program")?.into(),
             "--small" => bench.size = Size::Small,
+            "supervise" => names.extend(["restart", "mass", "adopt", "crowd"].map(str::to_owned)),
             "memory" => names.extend(["series".to_owned(), "idle".to_owned()]),
             _ => names.push(argument),
         }
