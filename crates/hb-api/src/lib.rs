@@ -17,6 +17,7 @@ mod process;
 pub mod report;
 mod routes;
 mod server;
+mod supervised;
 mod svg;
 pub mod v1;
 

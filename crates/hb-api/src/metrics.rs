@@ -8,6 +8,8 @@ use hb_core::watch::decision::Status;
 
 use crate::exposition::{Exposition, Kind};
 use crate::process::Process;
+use crate::supervised;
+use crate::v1::seam::Standing;
 use hb_core::node::latency::Latency;
 
 /// The counters of a process since it started, beside what the [`View`] says.
@@ -29,6 +31,8 @@ pub struct Metrics {
     pub journal_heads: Vec<(StreamName, Seq)>,
     /// Views that could not be written, by view.
     pub view_errors: Vec<(String, u64)>,
+    /// What the supervisor is doing, where there is one.
+    pub supervisor: Option<Box<Standing>>,
     /// What runs.
     pub build: BuildInfo,
 }
@@ -107,6 +111,9 @@ pub fn exposition(metrics: &Metrics, view: &View) -> String {
     work(&mut out, metrics);
     delivery(&mut out, metrics, view);
     bounds(&mut out, metrics);
+    if let Some(standing) = &metrics.supervisor {
+        supervised::write(&mut out, standing);
+    }
     if let Some(process) = Process::read() {
         process.write(&mut out);
     }

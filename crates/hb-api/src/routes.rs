@@ -10,6 +10,7 @@ use axum::routing::get;
 use axum::{Router, middleware};
 use hb_core::ids::WatchName;
 use hb_core::node::view::Role;
+use maud::PreEscaped;
 use serde::{Deserialize, Serialize};
 
 use crate::documents::{ActiveDoc, CyclesDoc, ErrorDoc, LiveDoc, ReadyDoc, status};
@@ -17,7 +18,7 @@ use crate::guard::{Hosts, guard};
 use crate::onlooker::Onlooker;
 use crate::server::ServerCounters;
 use crate::v1::{Api, Problem, is_api};
-use crate::{metrics, page};
+use crate::{metrics, page, supervised};
 
 /// Most cycles that one answer lists.
 const CYCLES_MAX: usize = 1_000;
@@ -96,6 +97,9 @@ fn role(shown: &Shown, wanted: Role) -> Response {
 async fn show_metrics(State(shown): State<Shown>) -> Response {
     let mut text = metrics::exposition(&shown.onlooker.metrics(), &shown.onlooker.view());
     text.push_str(&shown.counters.exposition());
+    if let Some(api) = &shown.api {
+        text.push_str(&api.exposition());
+    }
     typed("text/plain; version=0.0.4; charset=utf-8", text)
 }
 
@@ -126,7 +130,11 @@ async fn cycles(State(shown): State<Shown>, Path(name): Path<String>, Query(aske
 }
 
 async fn show_page(State(shown): State<Shown>) -> Response {
-    typed("text/html; charset=utf-8", page::render(shown.onlooker.as_ref()))
+    let agents = match &shown.api {
+        Some(api) => supervised::table(api.worst_agents(supervised::AGENTS_MAX).await),
+        None => PreEscaped(String::new()),
+    };
+    typed("text/html; charset=utf-8", page::render(shown.onlooker.as_ref(), &agents))
 }
 
 async fn nowhere(request: Request) -> Response {

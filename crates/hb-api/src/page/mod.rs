@@ -23,8 +23,8 @@ pub(crate) const ICON: &str = include_str!("icon.svg");
 /// Most watches that the page draws.
 const WATCHES_MAX: usize = 200;
 
-/// The whole page.
-pub(crate) fn render(onlooker: &dyn Onlooker) -> String {
+/// The whole page; `agents` is the part of a supervisor, empty where there is none.
+pub(crate) fn render(onlooker: &dyn Onlooker, agents: &Markup) -> String {
     let view = onlooker.view();
     let liveness = onlooker.liveness();
     let checks = onlooker.checks();
@@ -47,7 +47,8 @@ pub(crate) fn render(onlooker: &dyn Onlooker) -> String {
                     main {
                         (standing(view.role))
                         (alarms(&view.alarms, &liveness))
-                        (watches(onlooker, &view))
+                        @if !(view.watches.is_empty() && !agents.0.is_empty()) { (watches(onlooker, &view)) }
+                        (agents)
                         (readiness(&checks, &liveness))
                     }
                 }
@@ -258,7 +259,7 @@ mod tests {
     fn page(role: Role, watches: Vec<WatchView>, alive: Liveness) -> String {
         let alarms = vec![Alarm { name: "view.db".to_owned(), what: "<full>".to_owned(), since: Stamp(0), count: 2 }];
         let view = Arc::new(View { node: Some("a".into()), role, epoch: Epoch(7), watches, alarms });
-        render(&Fake { view, liveness: alive })
+        render(&Fake { view, liveness: alive }, &html! {})
     }
 
     fn well() -> Liveness {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::call::{self, Call, Listed, Outcome, ok, tagged};
 use super::interventions;
 use super::problem::Problem;
-use super::shapes::agent::{AgentDoc, AgentLine};
+use super::shapes::agent::{AgentDoc, AgentLine, seen_by};
 use super::table::{BASE, CHANGE, Gives, LIMIT, LOOK, Route, SKIP, Takes, Verb};
 
 const ROOM: Route = Route { room: "agents", ..LOOK };
@@ -62,7 +62,7 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         path: "/agents/{agent_id}/spec",
         name: "get_agent_spec",
-        says: "What it is wanted to be.",
+        says: "What it is wanted to be. Values of its environment are shown to operators and admins only.",
         gives: Gives::Json("AgentSpec"),
         call: |call| Box::pin(spec(call)),
         ..ROOM
@@ -72,7 +72,7 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/agents/{agent_id}/spec",
         name: "specify_agent",
         says: "Changes what it is wanted to be; a running process keeps its old specification until its next start.",
-        takes: Takes::Json("AgentSpec"),
+        takes: Takes::Json("AgentSpecChange"),
         versioned: true,
         call: |call| Box::pin(respecify(call)),
         ..ACT
@@ -190,9 +190,9 @@ async fn list(call: Call) -> Outcome {
 }
 
 async fn find(call: &Call, id: AgentId) -> Result<AgentDoc, Problem> {
-    let (wanted, now) = (id.clone(), call.now());
+    let (wanted, seen) = (id.clone(), (call.now(), call.eyes()));
     let found = call.look(move |supervision| {
-        supervision.state().agents.get(&wanted).map(|agent| AgentDoc::of(supervision, agent, now))
+        supervision.state().agents.get(&wanted).map(|agent| AgentDoc::of(supervision, agent, seen))
     });
     found.await?.ok_or_else(|| unknown(&id))
 }
@@ -213,7 +213,7 @@ async fn spec(call: Call) -> Outcome {
         supervision.state().agents.get(&wanted).map(|agent| (Arc::clone(&agent.spec), agent.spec_version))
     });
     let (spec, version) = found.await?.ok_or_else(|| unknown(&id))?;
-    tagged(&spec, version)
+    tagged(&seen_by(&spec, call.eyes()), version)
 }
 
 /// Everything that is wrong with a specification by itself, at once.

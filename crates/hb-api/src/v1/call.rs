@@ -11,7 +11,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hb_core::ids::{Actor, SupervisorId};
-use hb_core::supervise::input::{Beat, Command};
+use hb_core::supervise::input::{Beat, Command, Role};
 use hb_core::supervise::step::{Answer, Reply};
 use hb_core::supervise::{Presence, Supervision};
 use hb_core::time::Now;
@@ -25,6 +25,7 @@ use super::Inner;
 use super::access::Caller;
 use super::problem::Problem;
 use super::seam::{NotTaken, Order, Page, Standing, Supervisors};
+use super::shapes::agent::Eyes;
 
 /// Most bytes of a body.
 pub(crate) const BODY_MAX: usize = 256 * 1024;
@@ -181,6 +182,12 @@ impl Call {
         self.caller.person().actor
     }
 
+    /// Whether they may see what is secret.
+    pub(crate) fn eyes(&self) -> Eyes {
+        let role = self.caller.person().role;
+        if role >= Role::Operator { Eyes::Trusted } else { Eyes::Other }
+    }
+
     /// A supervisor that there is.
     pub(crate) async fn known_supervisor(&self, id: SupervisorId) -> Result<SupervisorId, Problem> {
         let wanted = id.clone();
@@ -296,7 +303,8 @@ pub(crate) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem>
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
-        let path = if path == "." { "body".to_owned() } else { path };
+        let path =
+            if matches!(path.as_str(), "." | "?") { "body".to_owned() } else { path.trim_end_matches(".?").to_owned() };
         let fault = error.into_inner();
         let what = fault.to_string();
         let problem = Problem::invalid(format!("{path}: {what}")).field(path, what);

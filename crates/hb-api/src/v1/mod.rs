@@ -22,6 +22,7 @@ mod alerts;
 mod beats;
 mod call;
 mod events;
+mod inside;
 mod interventions;
 mod openapi;
 mod policies;
@@ -44,6 +45,8 @@ use std::sync::Arc;
 use axum::Router;
 use hb_core::supervise::Supervision;
 use tokio::sync::{Semaphore, watch};
+
+use crate::exposition::{Exposition, Kind};
 
 pub use access::{Access, Anonymous, TOKEN_BYTES_MIN, TOKENS_MAX};
 pub(crate) use problem::{Problem, is_api};
@@ -101,9 +104,15 @@ impl Api {
         self.inner.closing.send_replace(true);
     }
 
-    /// Refused requests, for `/metrics`.
-    pub(crate) fn refused(&self) -> u64 {
-        self.inner.rates.refused()
+    /// Counters of the API, for `/metrics`.
+    pub(crate) fn exposition(&self) -> String {
+        let mut out = Exposition::default();
+        out.family("hb_api_refused_total", Kind::Counter, "Requests to the API beyond their rate, told 429.");
+        out.whole("hb_api_refused_total", &[], self.inner.rates.refused());
+        out.family("hb_api_streams", Kind::Gauge, "Clients that follow events.");
+        let free = self.inner.streams.available_permits();
+        out.whole("hb_api_streams", &[], u64::try_from(STREAMS_MAX.saturating_sub(free)).unwrap_or(u64::MAX));
+        out.finish()
     }
 
     /// The agents that need somebody most, at most `most`, and how many there are; `None` when the supervisor does not answer at once.

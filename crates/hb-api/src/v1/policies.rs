@@ -63,7 +63,7 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/policies/{policy_id}",
         name: "update_policy",
         says: "Makes a new version of a policy that exists.",
-        takes: Takes::Json("PolicyDocument"),
+        takes: Takes::Json("PolicyChange"),
         versioned: true,
         call: |call| Box::pin(update(call)),
         ..ACT

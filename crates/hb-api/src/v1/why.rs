@@ -53,7 +53,7 @@ struct WhyDoc {
 }
 
 async fn why(call: Call) -> Outcome {
-    let (id, now) = (agents::id(&call), call.now());
+    let (id, now, eyes) = (agents::id(&call), call.now(), call.eyes());
     let wanted = id.clone();
     let seen = call.look(move |supervision| {
         let agent = supervision.state().agents.get(&wanted)?;
@@ -63,7 +63,7 @@ async fn why(call: Call) -> Outcome {
             .map(|one| one.id.clone())
             .collect();
         let next = super::shapes::agent::planned(supervision, &wanted, now);
-        Some((because(supervision, agent), AgentDoc::of(supervision, agent, now), next, open))
+        Some((because(supervision, agent), AgentDoc::of(supervision, agent, (now, eyes)), next, open))
     });
     let (because, agent, next, open) = seen.await?.ok_or_else(|| agents::unknown(&id))?;
     let (events, interventions, evaluations) =

@@ -91,6 +91,30 @@ pub(crate) struct Planned {
     pub(crate) in_seconds: f64,
 }
 
+/// Who looks at a specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Eyes {
+    /// Somebody who may change it.
+    Trusted,
+    /// Somebody who may not: values of its environment, which are often secrets, are not shown.
+    Other,
+}
+
+/// What is shown for a value that is not.
+const HIDDEN: &str = "(hidden)";
+
+/// A specification as it is shown.
+pub(crate) fn seen_by(spec: &Arc<AgentSpec>, eyes: Eyes) -> Arc<AgentSpec> {
+    if eyes == Eyes::Trusted || spec.process.as_ref().is_none_or(|process| process.env.is_empty()) {
+        return Arc::clone(spec);
+    }
+    let mut shown = AgentSpec::clone(spec);
+    for value in shown.process.iter_mut().flat_map(|process| process.env.values_mut()) {
+        HIDDEN.clone_into(value);
+    }
+    Arc::new(shown)
+}
+
 /// The worst first: what needs somebody is 0.
 pub(crate) fn calm(agent: &Agent) -> u8 {
     match agent.health() {
@@ -137,11 +161,11 @@ impl AgentLine {
 }
 
 impl AgentDoc {
-    pub(crate) fn of(supervision: &Supervision, agent: &Agent, now: Now) -> Self {
+    pub(crate) fn of(supervision: &Supervision, agent: &Agent, (now, eyes): (Now, Eyes)) -> Self {
         let (usage, metrics) = supervision.figures(agent.id());
         Self {
             line: AgentLine::of(supervision, agent),
-            spec: Arc::clone(&agent.spec),
+            spec: seen_by(&agent.spec, eyes),
             process: agent.process.clone(),
             restarts: agent.restarts.clone(),
             beats: agent.beats.clone(),
