@@ -107,8 +107,19 @@ impl Teller {
                 Some(Err(TrySendError::Disconnected(_))) => "the thread of this sink has ended".to_owned(),
                 None => "there is no such sink any more".to_owned(),
             };
-            let (key, sink) = (notification.key.clone(), name.clone());
-            (self.emit)(Input::Delivered { key, sink, given_up: Some(given_up) });
+            self.give_up(&notification.key, name, given_up);
+        }
+    }
+
+    /// Told from a thread of its own: whoever called may be the one who hears it, and must not wait for itself.
+    fn give_up(&self, key: &str, sink: &str, why: String) {
+        tracing::error!("sink {sink}: {key} was given up: {why}");
+        let (emit, key, sink) = (Arc::clone(&self.emit), key.to_owned(), sink.to_owned());
+        let told = std::thread::Builder::new()
+            .name("given-up".into())
+            .spawn(move || emit(Input::Delivered { key, sink, given_up: Some(why) }));
+        if let Err(error) = told {
+            tracing::error!("that could not be recorded; it is told again after the next start: {error}");
         }
     }
 

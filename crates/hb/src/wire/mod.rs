@@ -11,7 +11,6 @@ mod reported;
 mod signals;
 pub mod supervise;
 mod systemd;
-mod tellers;
 mod views;
 
 use std::net::{SocketAddr, TcpListener};

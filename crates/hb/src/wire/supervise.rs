@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use hb_actuators::ask::Asker;
 use hb_actuators::process::{Hands, HandsSettings, NotTaken, is_mine};
+use hb_actuators::{Secret, SinkSpec, Teller, TellerSink, alert_sink};
 use hb_core::ids::{Seq, StreamName};
 use hb_core::journal::Head;
 use hb_core::supervise::alert::Notification;
@@ -20,10 +20,10 @@ use hb_store::port::{Appended, JournalError, Lease};
 use hb_store::supervisor::{FILE, SupervisorDb, Trouble};
 
 use super::decisions::Decided;
-use super::tellers::Tellers;
+use super::{TRIES_MAX, secret};
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::config::checked::LeaseBackend;
+use crate::config::checked::{LeaseBackend, SinkConfig};
 use crate::exit::Exit;
 
 /// Name of the stream of a node's supervisor.
@@ -110,16 +110,33 @@ fn run_dir(config: &Config) -> PathBuf {
 }
 
 fn hand(config: &Config) -> Result<MakeHand, Failure> {
-    let tellers = Tellers::specs(config)?;
+    let sinks = config.sinks.iter().map(teller_sink).collect::<Result<Vec<_>, _>>()?;
+    let seed = u64::from(std::process::id());
     let settings =
         HandsSettings { run_dir: run_dir(config), log_dir: log_dir(&config.output_dir), node: config.node.clone() };
     Ok(Box::new(move |emit| {
         let (of_hands, of_asker) = (Arc::clone(&emit), Arc::clone(&emit));
         let hands = Hands::start(settings, Box::new(move |input| of_hands(input)))?;
         let asker = Asker::start(Box::new(move |input| of_asker(input)))?;
-        let tellers = Tellers::start(tellers, &emit)?;
-        Ok(Box::new(NodeHand { hands: Some(hands), asker: Some(asker), tellers, emit }) as Box<dyn Hand>)
+        let teller = Teller::start(sinks, seed, Arc::clone(&emit))?;
+        Ok(Box::new(NodeHand { hands: Some(hands), asker: Some(asker), teller: Some(teller), emit }) as Box<dyn Hand>)
     }))
+}
+
+fn teller_sink(sink: &SinkConfig) -> Result<TellerSink, Failure> {
+    let spec = match sink {
+        SinkConfig::Stdout => SinkSpec::Stdout,
+        SinkConfig::File(path) => SinkSpec::File { path: path.clone() },
+        SinkConfig::Webhook { url, secret_file } => SinkSpec::Webhook {
+            url: Secret::new(url.as_str()),
+            secret: secret_file.as_deref().map(secret).transpose()?,
+            timeout: alert_sink::WEBHOOK_TIMEOUT,
+        },
+    };
+    let name = sink.name();
+    alert_sink::notification::build(name, &spec)
+        .map(|sink| TellerSink { sink, tries_max: TRIES_MAX })
+        .map_err(|error| Failure::new(Exit::Config, format!("sink {name}: {error}")))
 }
 
 /// The database as the loop sees it.
@@ -153,7 +170,7 @@ impl Keeper for Kept {
 struct NodeHand {
     hands: Option<Hands>,
     asker: Option<Asker>,
-    tellers: Tellers,
+    teller: Option<Teller>,
     emit: Arc<dyn Fn(Input) + Send + Sync>,
 }
 
@@ -190,7 +207,9 @@ impl Hand for NodeHand {
     }
 
     fn tell(&self, notification: Notification, sinks: &BTreeSet<String>) {
-        self.tellers.tell(&notification, sinks);
+        if let Some(teller) = &self.teller {
+            teller.tell(notification, sinks);
+        }
     }
 
     fn stop(&mut self) {
@@ -200,6 +219,8 @@ impl Hand for NodeHand {
         if let Some(asker) = self.asker.take() {
             asker.stop();
         }
-        self.tellers.stop(Duration::from_secs(1));
+        if let Some(teller) = self.teller.take() {
+            teller.stop();
+        }
     }
 }
