@@ -1,4 +1,4 @@
-//! Servers that tests speak with, from the distribution's packages.
+//! Servers that tests speak with, from the distribution's packages; and a tool that asks the API, from Python's.
 //!
 //! Tests start them for themselves, on free ports and in folders of their own. Here they are only installed, where that can be
 //! done; a test whose server is missing fails in CI and says `NOT RUN` elsewhere.
@@ -24,6 +24,39 @@ pub(crate) fn install() {
     // The lists may be there, and old: they are fetched only when that is needed.
     if !(apt(&missing) || run(&["update", "-qq"]) && apt(&missing)) {
         println!("NOT INSTALLED: {names}");
+    }
+}
+
+/// A tool that asks an API whatever its OpenAPI document allows, and where the tests of the API look for it.
+const ASKER: &str = "schemathesis";
+
+/// Puts that tool into a Python environment of its own below the build folder, where it is missing and can be had. Never a failure by
+/// itself: the test says what it misses.
+pub(crate) fn install_asker(root: &Path) {
+    let folder = root.join("target").join(ASKER);
+    let program = folder.join("bin").join(ASKER);
+    if program.is_file() || has(ASKER) {
+        return;
+    }
+    println!("installing for tests of the API: {ASKER}");
+    let quiet = |program: &Path, arguments: &[&str]| {
+        let status = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        status.is_ok_and(|status| status.success())
+    };
+    let made = quiet(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()]);
+    let pip = folder.join("bin").join("pip");
+    if !(made
+        && quiet(
+            &pip,
+            &["install", "--quiet", "--disable-pip-version-check", "--timeout", "20", "--retries", "1", ASKER],
+        ))
+    {
+        println!("NOT INSTALLED: {ASKER}");
     }
 }
 

@@ -27,5 +27,5 @@ pub use hb_core::node::latency::Latency;
 pub use metrics::{AlertOutcome, BuildInfo, Metrics, QueueDepth, WatchMetrics, exposition};
 pub use onlooker::{Check, Liveness, Onlooker};
 pub use routes::router;
-pub use server::{ServerCounters, ServerHandle, ServerLimits, serve, spawn, spawn_with_api};
+pub use server::{ServerCounters, ServerHandle, ServerLimits, families, serve, spawn, spawn_with_api};
 pub use v1::{Access, Anonymous, Api};

@@ -111,6 +111,14 @@ impl ServerCounters {
     }
 }
 
+/// Families of the server and the API, as `/metrics` has them before anybody has asked: for the reference.
+#[must_use]
+pub fn families() -> String {
+    let mut text = ServerCounters::default().exposition();
+    text.push_str(&crate::v1::families(0, 0));
+    text
+}
+
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub struct ServerHandle {

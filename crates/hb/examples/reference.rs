@@ -8,9 +8,11 @@ use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use hb::cli::Cli;
-use hb_api::{AlertOutcome, Metrics, QueueDepth, WatchMetrics, exposition};
+use hb_api::v1::seam::Standing;
+use hb_api::{AlertOutcome, Latency, Metrics, QueueDepth, WatchMetrics, exposition, families};
 use hb_core::ids::{CycleNo, Epoch, Seq};
 use hb_core::node::view::{Alarm, SourceView, Totals, View, WatchView};
+use hb_core::supervise::Presence;
 use hb_core::time::Stamp;
 
 fn main() -> ExitCode {
@@ -72,7 +74,8 @@ fn metrics() -> String {
     one.queues.push(QueueDepth { queue: "q".into(), depth: 0, bound: 1 });
     one.journal_heads.push(("watch/w".into(), Seq(0)));
     one.view_errors.push(("v".into(), 0));
-    let text = exposition(&one, &one_view());
+    one.supervisor = Some(Box::new(one_standing()));
+    let text = exposition(&one, &one_view()) + &families();
     let mut page = String::from(
         "# Metrics\n\nThis page is made by `cargo xtask docs` from what `/metrics` says: Prometheus text format 0.0.4.\n\
          Counters count since the process started.\n\n| metric | kind | labels | meaning |\n|---|---|---|---|\n",
@@ -87,6 +90,31 @@ fn metrics() -> String {
         }
     }
     page
+}
+
+/// A supervisor with one trouble.
+fn one_standing() -> Standing {
+    Standing {
+        node: "a".into(),
+        presence: Presence::Running,
+        epoch: Epoch(1),
+        agents: [("up", 0), ("degraded", 0), ("spawning", 0), ("failed", 0), ("quarantined", 0), ("terminated", 0)],
+        supervisors: 0,
+        paused: 0,
+        interventions_open: 0,
+        groups_open: 0,
+        restarts: 0,
+        evaluations: 0,
+        events: 0,
+        notifications_dropped: 0,
+        troubles: vec![("database".into(), String::new())],
+        takeover_seconds: 0.0,
+        recovered_seconds: Some(0.0),
+        commit_latency: Latency::default(),
+        commits: 0,
+        uptime_seconds: 0.0,
+        hung_seconds: None,
+    }
 }
 
 /// A node with one watch and one alarm.

@@ -47,7 +47,7 @@ pub(crate) fn render(onlooker: &dyn Onlooker, agents: &Markup) -> String {
                     main {
                         (standing(view.role))
                         (alarms(&view.alarms, &liveness))
-                        @if !(view.watches.is_empty() && !agents.0.is_empty()) { (watches(onlooker, &view)) }
+                        @if !view.watches.is_empty() || agents.0.is_empty() { (watches(onlooker, &view)) }
                         (agents)
                         (readiness(&checks, &liveness))
                     }

@@ -64,6 +64,15 @@ pub(crate) enum Caller {
     },
 }
 
+/// From where a server can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// From this machine only.
+    Loopback,
+    /// From others too.
+    Network,
+}
+
 /// What a route needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
@@ -136,11 +145,13 @@ impl Access {
         Ok(Caller::Known { name: known.name.clone(), role: known.role })
     }
 
-    /// Whether somebody may use a route. `open` is false where the server is reachable from other machines.
-    pub(crate) fn admit(&self, caller: &Caller, needs: Needs, open: bool) -> Result<(), Problem> {
+    /// Whether somebody may use a route.
+    pub(crate) fn admit(&self, caller: &Caller, needs: Needs, reach: Reach) -> Result<(), Problem> {
         let (name, role) = match (caller, needs) {
             (Caller::Known { name, role }, _) => (name, *role),
-            (Caller::Anonymous, Needs::Look | Needs::Beat) if open && self.anonymous == Anonymous::Reads => {
+            (Caller::Anonymous, Needs::Look | Needs::Beat)
+                if reach == Reach::Loopback && self.anonymous == Anonymous::Reads =>
+            {
                 return Ok(());
             }
             (Caller::Anonymous, _) => {
@@ -235,12 +246,12 @@ mod tests {
     const FILE: &str = "# who may\nada ADMIN 0123456789abcdef-ada\n  \nbob developer 0123456789abcdef-bob\n\
                         * AGENT 0123456789abcdef-any\nw1 AGENT 0123456789abcdef-w1\n";
 
-    fn asks(access: &Access, authorization: Option<&'static str>, needs: Needs, open: bool) -> Option<u16> {
+    fn asks(access: &Access, authorization: Option<&'static str>, needs: Needs, reach: Reach) -> Option<u16> {
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
             headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
         }
-        let admitted = access.who(&headers).and_then(|caller| access.admit(&caller, needs, open));
+        let admitted = access.who(&headers).and_then(|caller| access.admit(&caller, needs, reach));
         admitted.err().map(|problem| axum::response::IntoResponse::into_response(problem).status().as_u16())
     }
 
@@ -270,14 +281,18 @@ mod tests {
             (Some("Basic YTpi"), Needs::Look, Some(401)),
             (Some("Bearer"), Needs::Look, Some(401)),
         ] {
-            assert_eq!(asks(&access, who, needs, true), expected, "{who:?} {needs:?}");
+            assert_eq!(asks(&access, who, needs, Reach::Loopback), expected, "{who:?} {needs:?}");
         }
         let owner = Access::owner("0123456789abcdef", Anonymous::Reads);
-        assert_eq!(asks(&owner, None, Needs::Look, true), None);
-        assert_eq!(asks(&owner, None, Needs::Look, false), Some(401), "not beyond loopback");
-        assert_eq!(asks(&owner, None, admin, true), Some(401));
-        assert_eq!(asks(&owner, Some("Bearer 0123456789abcdef"), admin, false), None);
-        assert_eq!(asks(&owner, Some("Bearer wrong"), Needs::Look, true), Some(401), "a wrong token is no absent one");
+        assert_eq!(asks(&owner, None, Needs::Look, Reach::Loopback), None);
+        assert_eq!(asks(&owner, None, Needs::Look, Reach::Network), Some(401), "not beyond loopback");
+        assert_eq!(asks(&owner, None, admin, Reach::Loopback), Some(401));
+        assert_eq!(asks(&owner, Some("Bearer 0123456789abcdef"), admin, Reach::Network), None);
+        assert_eq!(
+            asks(&owner, Some("Bearer wrong"), Needs::Look, Reach::Loopback),
+            Some(401),
+            "a wrong token is no absent one"
+        );
     }
 
     #[test]

@@ -85,11 +85,11 @@ async fn find(call: &Call) -> Outcome {
     let id: GroupId = call.part("group_id").into();
     let wanted = id.clone();
     if let Some(found) = call.look(move |supervision| supervision.state().groups.get(&wanted).cloned()).await? {
-        return ok(&found);
+        return call::single(&found);
     }
     let wanted = id.clone();
     let found = call.history(move |supervisors| supervisors.group(&wanted)).await?;
-    ok(&found.ok_or_else(|| Problem::not_found("alert", id.as_str()))?)
+    call::single(&found.ok_or_else(|| Problem::not_found("alert", id.as_str()))?)
 }
 
 async fn get(call: Call) -> Outcome {

@@ -18,6 +18,7 @@ use hb_core::time::Now;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -163,8 +164,12 @@ impl Call {
 
     /// The body as a document; an empty one as `{}`.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        let bytes: &[u8] = if self.body.trim_ascii().is_empty() { b"{}" } else { &self.body };
-        read_json(bytes)
+        let bytes = self.body.trim_ascii();
+        if bytes.first().is_some_and(|first| *first == b'[') {
+            // A list would be read as the fields in their order, which is nobody's promise.
+            return Err(Problem::invalid("the body is a list; a mapping was expected").field("body", "a mapping"));
+        }
+        read_json(if bytes.is_empty() { b"{}" } else { bytes })
     }
 
     /// Both clocks.
@@ -335,6 +340,19 @@ pub(crate) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
 /// 200 with this.
 pub(crate) fn ok<T: Serialize>(body: &T) -> Outcome {
     Ok(json(StatusCode::OK, body))
+}
+
+/// 200 with this, and a tag that is another when it is another.
+pub(crate) fn single<T: Serialize>(body: &T) -> Outcome {
+    let mut response = json(StatusCode::OK, body);
+    if let Ok(bytes) = serde_json::to_vec(body) {
+        let digest = Sha256::digest(bytes);
+        let tag: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{tag}\"")) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+    }
+    Ok(response)
 }
 
 /// 200 with this, and the version by which it can be changed.

@@ -1,8 +1,10 @@
 //! What happened: the audit log, to be listed and to be followed.
 
+use std::future::ready;
+
 use hb_core::supervise::alert::Severity;
 
-use super::call::{Call, Listed, Outcome, ok};
+use super::call::{self, Call, Listed, Outcome, ok};
 use super::problem::Problem;
 use super::seam::EventFilter;
 use super::table::{AFTER, Gives, LIMIT, LOOK, ORDER, Parameter, Route};
@@ -33,7 +35,7 @@ pub(super) const ROUTES: &[Route] = &[
                after a while; whoever asks again with Last-Event-ID misses nothing.",
         query: &[AFTER, SEVERITY, KIND, AGENT, SUPERVISOR, TEAM, INTERVENTION],
         gives: Gives::Stream,
-        call: |call| Box::pin(stream::follow(call)),
+        call: |call| Box::pin(ready(stream::follow(&call))),
         ..ROOM
     },
     Route {
@@ -78,5 +80,5 @@ async fn get(call: Call) -> Outcome {
     let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
     let number: u64 = number.ok_or_else(|| Problem::not_found("event", &text))?;
     let found = call.history(move |supervisors| supervisors.event(number)).await?;
-    ok(&found.ok_or_else(|| Problem::not_found("event", &text))?)
+    call::single(&found.ok_or_else(|| Problem::not_found("event", &text))?)
 }

@@ -148,7 +148,7 @@ fn id(call: &Call) -> InterventionId {
 }
 
 async fn get(call: Call) -> Outcome {
-    ok(&find(&call, id(&call)).await?)
+    call::single(&find(&call, id(&call)).await?)
 }
 
 /// Asks for one.

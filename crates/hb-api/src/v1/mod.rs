@@ -1,7 +1,7 @@
 //! The API under `/api/v1`: what people, programs and agents may ask of a supervisor, and want of it.
 //!
 //! Every route stands in one table (`table.rs`), of which the router and the OpenAPI document are both made. A request passes, in this order:
-//! its place (the guard of all pages), its rate, who asks, what they may, its query and its body; only then the supervisor hears of it.
+//! its place (the guard of all pages), who asks, what they may, its rate, its query and its body; only then the supervisor hears of it.
 //! An answer to a change is given when the change is durable.
 //!
 //! | question | file |
@@ -106,13 +106,8 @@ impl Api {
 
     /// Counters of the API, for `/metrics`.
     pub(crate) fn exposition(&self) -> String {
-        let mut out = Exposition::default();
-        out.family("hb_api_refused_total", Kind::Counter, "Requests to the API beyond their rate, told 429.");
-        out.whole("hb_api_refused_total", &[], self.inner.rates.refused());
-        out.family("hb_api_streams", Kind::Gauge, "Clients that follow events.");
         let free = self.inner.streams.available_permits();
-        out.whole("hb_api_streams", &[], u64::try_from(STREAMS_MAX.saturating_sub(free)).unwrap_or(u64::MAX));
-        out.finish()
+        families(self.inner.rates.refused(), STREAMS_MAX.saturating_sub(free))
     }
 
     /// The agents that need somebody most, at most `most`, and how many there are; `None` when the supervisor does not answer at once.
@@ -126,6 +121,16 @@ impl Api {
         };
         call::look(&self.inner, call::GLANCE, look).await.ok()
     }
+}
+
+/// The API's part of `/metrics`.
+pub(crate) fn families(refused: u64, streams: usize) -> String {
+    let mut out = Exposition::default();
+    out.family("hb_api_refused_total", Kind::Counter, "Requests to the API beyond their rate, told 429.");
+    out.whole("hb_api_refused_total", &[], refused);
+    out.family("hb_api_streams", Kind::Gauge, "Clients that follow events.");
+    out.whole("hb_api_streams", &[], u64::try_from(streams).unwrap_or(u64::MAX));
+    out.finish()
 }
 
 /// The OpenAPI 3.1 document of the API.

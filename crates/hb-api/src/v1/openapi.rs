@@ -55,7 +55,14 @@ fn operation(route: &Route) -> Value {
         Needs::Look | Needs::Beat => json!([{"token": []}, {}]),
         Needs::Role(_) => json!([{"token": []}]),
     };
-    let mut operation = json!({
+    let body = |schema: &str, required: Value| json!({"required": required, "content": {"application/json": {"schema": reference(schema)}}});
+    let mut operation = Map::new();
+    match route.takes {
+        Takes::Nothing => {}
+        Takes::Json(schema) => drop(operation.insert("requestBody".to_owned(), body(schema, true.into()))),
+        Takes::Maybe(schema) => drop(operation.insert("requestBody".to_owned(), body(schema, false.into()))),
+    }
+    let rest = json!({
         "operationId": route.name,
         "summary": route.says,
         "tags": [route.room],
@@ -63,13 +70,10 @@ fn operation(route: &Route) -> Value {
         "parameters": parameters(route),
         "responses": responses(route),
     });
-    let body = |schema: &str, required: bool| json!({"required": required, "content": {"application/json": {"schema": reference(schema)}}});
-    match route.takes {
-        Takes::Nothing => {}
-        Takes::Json(schema) => operation["requestBody"] = body(schema, true),
-        Takes::Maybe(schema) => operation["requestBody"] = body(schema, false),
+    if let Value::Object(rest) = rest {
+        operation.extend(rest);
     }
-    operation
+    Value::Object(operation)
 }
 
 fn parameters(route: &Route) -> Vec<Value> {

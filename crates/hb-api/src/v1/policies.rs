@@ -314,7 +314,7 @@ async fn version(call: Call) -> Outcome {
     let found = with(&call, move |policy| {
         number.and_then(|number| policy.version(number)).map(|version| VersionDoc::of(policy, version))
     });
-    ok(&found.await?.ok_or_else(|| Problem::not_found("version", &text))?)
+    call::single(&found.await?.ok_or_else(|| Problem::not_found("version", &text))?)
 }
 
 fn wanted_version(call: &Call, key: &str) -> Result<Option<u32>, Problem> {
@@ -502,5 +502,5 @@ async fn evaluation(call: Call) -> Outcome {
     let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
     let number: u64 = number.ok_or_else(|| Problem::not_found("evaluation", &text))?;
     let found = call.history(move |supervisors| supervisors.evaluation(number)).await?;
-    ok(&found.ok_or_else(|| Problem::not_found("evaluation", &text))?)
+    call::single(&found.ok_or_else(|| Problem::not_found("evaluation", &text))?)
 }

@@ -35,8 +35,8 @@ const ALIVE_EVERY: Duration = Duration::from_secs(15);
 const AGE_MAX: Duration = Duration::from_secs(100);
 
 /// Follows events.
-pub(super) async fn follow(call: Call) -> Outcome {
-    let filter = events::filter(&call)?;
+pub(super) fn follow(call: &Call) -> Outcome {
+    let filter = events::filter(call)?;
     let resumed = call.headers.get("last-event-id").and_then(|value| value.to_str().ok()).map(str::trim);
     let resumed = match resumed.filter(|text| !text.is_empty()).map(str::parse::<u64>) {
         None => None,

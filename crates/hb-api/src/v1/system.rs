@@ -1,6 +1,8 @@
 //! The whole: what the node is doing, its processes, its stop, and the document of the API itself. Some of it stands under
 //! `/api/supervisor` too, where a second design of the documents has it.
 
+use std::future::ready;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
 use hb_core::supervise::agent::{Health, Lifecycle};
@@ -27,7 +29,7 @@ pub(super) const ROUTES: &[Route] = &[
         name: "get_status",
         says: "What the node is doing, without asking its loop.",
         gives: Gives::Json("Status"),
-        call: |call| Box::pin(status(call)),
+        call: |call| Box::pin(ready(status(&call))),
         ..ROOM
     },
     Route {
@@ -45,7 +47,7 @@ pub(super) const ROUTES: &[Route] = &[
         name: "get_openapi",
         says: "This document.",
         gives: Gives::Json("Any"),
-        call: |call| Box::pin(document(call)),
+        call: |_call| Box::pin(ready(document())),
         ..ROOM
     },
     Route {
@@ -141,7 +143,7 @@ fn agents_by_state(standing: &Standing) -> serde_json::Map<String, serde_json::V
     agents
 }
 
-async fn status(call: Call) -> Outcome {
+fn status(call: &Call) -> Outcome {
     let standing = call.standing();
     ok(&StatusDoc {
         node: standing.node.to_string(),
@@ -243,7 +245,7 @@ async fn shutdown(call: Call) -> Outcome {
     Ok(call::json(StatusCode::ACCEPTED, &ShutdownAck { agents, running }))
 }
 
-async fn document(_call: Call) -> Outcome {
+fn document() -> Outcome {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     Ok((kind, openapi::text()).into_response())
 }

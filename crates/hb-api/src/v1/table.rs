@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 
 use super::Inner;
-use super::access::Needs;
+use super::access::{Needs, Reach};
 use super::call::{self, Call, Outcome};
 use super::problem::Problem;
 use super::rate::Kind;
@@ -169,7 +169,7 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
 
 /// The router of a server at `address`.
 pub(super) fn router(inner: &Arc<Inner>, address: IpAddr) -> Router {
-    let open = address.is_loopback();
+    let reach = if address.is_loopback() { Reach::Loopback } else { Reach::Network };
     routes().fold(Router::new(), |router, route| {
         let inner = Arc::clone(inner);
         let answer = move |parts: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>,
@@ -179,7 +179,7 @@ pub(super) fn router(inner: &Arc<Inner>, address: IpAddr) -> Router {
                 let path = parts.map(|parts| parts.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
                 let path = path.map_err(|_| Problem::invalid("the path is not valid UTF-8"));
                 let answered = match path {
-                    Ok(path) => serve(&inner, route, path, request, open).await,
+                    Ok(path) => serve(&inner, route, path, request, reach).await,
                     Err(problem) => Err(problem),
                 };
                 answered.unwrap_or_else(IntoResponse::into_response)
@@ -189,18 +189,18 @@ pub(super) fn router(inner: &Arc<Inner>, address: IpAddr) -> Router {
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "a request comes in these parts")]
 async fn serve(
     inner: &Arc<Inner>,
     route: &'static Route,
     path: Vec<(String, String)>,
     request: Request,
-    open: bool,
+    reach: Reach,
 ) -> Result<Response, Problem> {
-    inner.rates.take(route.kind, Instant::now())?;
     let (parts, body) = request.into_parts();
     let caller = inner.access.who(&parts.headers)?;
-    inner.access.admit(&caller, route.needs, open)?;
+    inner.access.admit(&caller, route.needs, reach)?;
+    // Counted only now: whoever may not ask takes nothing from those who may.
+    inner.rates.take(route.kind, Instant::now())?;
     let query = query(route, &parts.uri)?;
     let body = match route.takes {
         Takes::Nothing => Bytes::new(),

@@ -111,7 +111,7 @@ async fn find(call: &Call, id: TeamId) -> Result<TeamDoc, Problem> {
 }
 
 async fn get(call: Call) -> Outcome {
-    ok(&find(&call, id(&call)).await?)
+    call::single(&find(&call, id(&call)).await?)
 }
 
 async fn create(call: Call) -> Outcome {

@@ -13,7 +13,6 @@ use serde::Serialize;
 
 use super::agents;
 use super::call::{Call, Outcome, ok};
-use super::problem::Problem;
 use super::seam::{EvaluationFilter, EventFilter, Order, Page, Supervisors};
 use super::shapes::agent::{AgentDoc, Planned};
 use super::table::{Gives, LOOK, Route};
@@ -66,8 +65,7 @@ async fn why(call: Call) -> Outcome {
         Some((because(supervision, agent), AgentDoc::of(supervision, agent, (now, eyes)), next, open))
     });
     let (because, agent, next, open) = seen.await?.ok_or_else(|| agents::unknown(&id))?;
-    let (events, interventions, evaluations) =
-        call.history(move |supervisors| told(supervisors, &id, open)).await.map_err(Problem::from)?;
+    let (events, interventions, evaluations) = call.history(move |supervisors| told(supervisors, &id, open)).await?;
     ok(&WhyDoc { because, agent, next, events, interventions, evaluations })
 }
 

@@ -89,7 +89,7 @@ fn a_tree_adds_up() {
             Some(answer.status)
         })
         .collect();
-    assert_eq!(names, [201, 201, 201, 409], "five levels below the root, and no sixth");
+    assert_eq!(names, [201, 201, 400, 404], "five levels, and no sixth");
 }
 
 #[test]

@@ -93,7 +93,10 @@ impl HealthDoc {
             SupervisorStatus::Failed => "failed",
             _ if silent.is_none() => "unknown",
             _ if missed > MISSED_MAX => "unresponsive",
-            _ => "healthy",
+            SupervisorStatus::Spawning
+            | SupervisorStatus::Active
+            | SupervisorStatus::Paused
+            | SupervisorStatus::Terminated => "healthy",
         };
         Self {
             id: one.id.to_string(),
