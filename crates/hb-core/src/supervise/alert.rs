@@ -109,6 +109,19 @@ pub struct AlertGroup {
     pub resolved_at: Option<Stamp>,
     /// Its policies were evaluated for it.
     pub evaluated: bool,
+    /// That evaluation waits, because its supervisor was not active.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unlooked: bool,
+}
+
+impl AlertGroup {
+    /// Counts one more alert, and keeps its number; the oldest numbers go.
+    pub(super) fn count(&mut self, event: u64) {
+        self.alert_count = self.alert_count.saturating_add(1);
+        self.alert_ids.push(event);
+        let extra = self.alert_ids.len().saturating_sub(super::bounds::GROUP_ALERTS_MAX);
+        self.alert_ids.drain(..extra);
+    }
 }
 
 /// A notification under way to its sinks.

@@ -215,6 +215,9 @@ pub struct PlanStep {
     /// When it was begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_at: Option<Stamp>,
+    /// It takes back what a step before it did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undoes: bool,
 }
 
 /// An intervention with its plan.
@@ -291,7 +294,14 @@ impl PlanStep {
     /// A step whose turn has not come.
     #[must_use]
     pub fn new(act: Act, undo: Option<Act>) -> Self {
-        Self { act, undo, state: StepState::Waiting, said: String::new(), incarnation: None, begun_at: None }
+        let (state, said) = (StepState::Waiting, String::new());
+        Self { act, undo, state, said, incarnation: None, begun_at: None, undoes: false }
+    }
+
+    /// A step that takes back what one before it did.
+    #[must_use]
+    pub fn undoing(act: Act) -> Self {
+        Self { undoes: true, ..Self::new(act, None) }
     }
 }
 

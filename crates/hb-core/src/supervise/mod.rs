@@ -114,8 +114,10 @@ pub(crate) struct Volatile {
     pub(crate) dirty: BTreeSet<AgentId>,
     /// Supervisors whose policies have looked at every agent since the opening, and since one of these policies changed.
     pub(crate) swept: BTreeSet<SupervisorId>,
-    /// Groups that came up while their supervisor was paused: their evaluation waits. At most [`bounds::GROUPS_OPEN_MAX`].
+    /// Open groups that no policy has looked at, because their supervisor was not active.
     pub(crate) unlooked: BTreeSet<GroupId>,
+    /// Who of an open group about many is not well yet.
+    pub(crate) unwell: BTreeMap<GroupId, BTreeSet<AgentId>>,
     /// Sinks that there are.
     pub(crate) sinks: BTreeSet<String>,
     /// Open groups of alerts by supervisor and key.
@@ -126,6 +128,12 @@ pub(crate) struct Volatile {
     pub(crate) open_interventions: BTreeSet<InterventionId>,
     /// Those under way.
     pub(crate) executing: BTreeSet<InterventionId>,
+    /// Those that are in doubt.
+    pub(crate) doubtful: BTreeSet<InterventionId>,
+    /// When the next step of a staggered plan may begin.
+    pub(crate) next_step: BTreeMap<InterventionId, Moment>,
+    /// What waits for its turn may find room: looked at at the end of the turn, never inside a plan.
+    pub(crate) room: bool,
     /// Interventions that are over and still in the state, oldest first.
     pub(crate) over_interventions: VecDeque<InterventionId>,
     /// Calls under way, so that none is made twice by this process.
@@ -205,6 +213,7 @@ impl Supervision {
             before,
             changes: self.state.take(self.written).unwrap_or_else(|| self.nothing()),
             events: std::mem::take(&mut self.events),
+            evaluations: std::mem::take(&mut self.evaluations),
         };
         self.step(Some(opened), now)
     }
@@ -212,6 +221,10 @@ impl Supervision {
     /// Takes one event into account. Total: every input is answered in every state; what cannot be is told as an event.
     pub fn handle(&mut self, input: Input, now: Now) {
         if !self.open {
+            // Known before the opening, so that what it finds can be told.
+            if let Input::Sinks(sinks) = input {
+                self.volatile.sinks = sinks;
+            }
             return;
         }
         match input {
@@ -265,7 +278,7 @@ impl Supervision {
                 self.open = false;
                 self.effects.push(Effect::Leave);
                 let changes = changes.unwrap_or_else(|| self.nothing());
-                Some(Body::EpochClosed { reason, ended, changes, events })
+                Some(Body::EpochClosed { reason, ended, changes, events, evaluations })
             }
             None => changes.map(|changes| Body::Changed { changes, events, evaluations }),
         };

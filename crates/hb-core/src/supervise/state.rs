@@ -132,6 +132,9 @@ pub enum Body {
         changes: Changes,
         /// What happened.
         events: Vec<Event>,
+        /// Policies that were evaluated.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        evaluations: Vec<Evaluation>,
     },
     /// Something changed.
     Changed {
@@ -158,6 +161,9 @@ pub enum Body {
         changes: Changes,
         /// What happened.
         events: Vec<Event>,
+        /// Policies that were evaluated.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        evaluations: Vec<Evaluation>,
     },
 }
 
@@ -188,8 +194,10 @@ impl Body {
     #[must_use]
     pub fn evaluations(&self) -> &[Evaluation] {
         match self {
-            Self::Changed { evaluations, .. } => evaluations,
-            Self::EpochOpened { .. } | Self::Snapshot { .. } | Self::EpochClosed { .. } => &[],
+            Self::EpochOpened { evaluations, .. }
+            | Self::Changed { evaluations, .. }
+            | Self::EpochClosed { evaluations, .. } => evaluations,
+            Self::Snapshot { .. } => &[],
         }
     }
 }

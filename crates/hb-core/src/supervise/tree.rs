@@ -209,6 +209,20 @@ pub struct Team {
 }
 
 impl Team {
+    /// Closes the membership of an agent; of the closed ones the oldest beyond the bound go.
+    pub(super) fn close(&mut self, agent: &AgentId, at: Stamp) {
+        for member in self.members.iter_mut().filter(|member| member.agent == *agent && member.left_at.is_none()) {
+            member.left_at = Some(at);
+        }
+        let closed = self.members.iter().filter(|member| member.left_at.is_some()).count();
+        let mut extra = closed.saturating_sub(super::bounds::MEMBERSHIPS_CLOSED_MAX);
+        self.members.retain(|member| {
+            let goes = extra > 0 && member.left_at.is_some();
+            extra = extra.saturating_sub(usize::from(goes));
+            !goes
+        });
+    }
+
     /// Open memberships.
     pub fn open(&self) -> impl Iterator<Item = &Membership> {
         self.members.iter().filter(|member| member.left_at.is_none())

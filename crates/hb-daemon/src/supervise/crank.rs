@@ -140,6 +140,9 @@ impl Crank {
         if let Err(error) = self.lease.release() {
             tracing::warn!("the lease of the supervisor could not be given back: {error}");
         }
+        // Nobody reads on: whoever waits for room or for an answer is let go before their threads are waited for.
+        drop(std::mem::replace(&mut self.inbox, crossbeam_channel::never()));
+        self.tickets.clear();
         if let Some(mut hand) = self.hand.take() {
             hand.stop();
         }
@@ -162,17 +165,7 @@ impl Crank {
         self.draw();
         match (waited, read) {
             (Ok(Waited::Granted { how, why }), Ok(())) => self.take_over(how, &why),
-            (Ok(Waited::Granted { .. }), Err(error)) => {
-                drop(self.lease.release());
-                match error {
-                    JournalError::Corrupt(what) => Some(Ended::Corrupt(what)),
-                    JournalError::Stopped(what) => Some(Ended::Unfinished(what)),
-                    JournalError::Unavailable(_) => {
-                        thread::sleep(self.bounds.follow_every);
-                        None
-                    }
-                }
-            }
+            (Ok(Waited::Granted { .. }), Err(error)) => self.unreadable(error),
             (Ok(Waited::Held), _) => {
                 self.picture.change(|picture| picture.trouble("lease", Ok(())));
                 if !std::mem::replace(&mut self.told_standby, true) {
@@ -182,6 +175,20 @@ impl Crank {
             }
             (Err(error), _) => {
                 self.picture.change(|picture| picture.trouble("lease", Err(error.to_string())));
+                thread::sleep(self.bounds.follow_every);
+                None
+            }
+        }
+    }
+
+    /// What cannot be read cannot be taken over; what may be readable later is tried again, by whoever has the lease then.
+    fn unreadable(&mut self, error: JournalError) -> Option<Ended> {
+        drop(self.lease.release());
+        self.picture.change(|picture| picture.trouble("database", Err(error.to_string())));
+        match error {
+            JournalError::Corrupt(what) => Some(Ended::Corrupt(what)),
+            JournalError::Stopped(what) => Some(Ended::Unfinished(what)),
+            JournalError::Unavailable(_) => {
                 thread::sleep(self.bounds.follow_every);
                 None
             }
@@ -207,13 +214,13 @@ impl Crank {
     }
 
     fn take_over(&mut self, how: &str, why: &str) -> Option<Ended> {
-        self.told_standby = false;
         self.granted_at = Some(Instant::now());
-        tracing::info!("the supervisor of node {} takes over ({how}): {why}", self.node);
         // Somebody may have written between the last look and the lease.
         if let Err(error) = self.read_along() {
-            return Some(Ended::Corrupt(error.to_string()));
+            return self.unreadable(error);
         }
+        self.told_standby = false;
+        tracing::info!("the supervisor of node {} takes over ({how}): {why}", self.node);
         self.renew_at = Moment(0);
         if let Some(ended) = self.renew() {
             return Some(ended);
@@ -221,6 +228,8 @@ impl Crank {
         if let Err(error) = self.take_hand() {
             return Some(Ended::Unfinished(format!("agents cannot be acted on: {error}")));
         }
+        // Known before the opening: what it finds in doubt is told at once.
+        self.supervision.handle(Input::Sinks(self.sinks.clone()), clock::now());
         let step = self.supervision.open(how, why, clock::now());
         if let Some(ended) = self.carry_out(step, Vec::new()) {
             return Some(ended);
@@ -356,10 +365,10 @@ impl Crank {
     }
 
     fn keep(&mut self, record: &Arc<Sealed>) -> Option<Ended> {
-        let (picture, stopping, drain_max) = (Arc::clone(&self.picture), self.stopping, self.bounds.drain_max);
+        let (picture, office, drain_max) = (Arc::clone(&self.picture), self.office.clone(), self.bounds.drain_max);
         let kept = self.keeping.keep(record, || {
             picture.beat();
-            stopping.is_none_or(|(at, _)| at.elapsed() < drain_max)
+            office.stop_wanted().is_none_or(|at| at.elapsed() < drain_max)
         });
         match kept {
             Kept::Durable => None,

@@ -22,6 +22,7 @@ type Positions = Arc<Mutex<BTreeMap<WatchName, Option<Seq>>>>;
 #[derive(Debug)]
 pub(super) struct Decisions {
     positions: Positions,
+    office: Office,
     on: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -30,21 +31,23 @@ impl Decisions {
     pub(super) fn start(mut follow: Box<dyn Follow>, office: Office, every: Duration) -> std::io::Result<Self> {
         let positions = Positions::default();
         let on = Arc::new(AtomicBool::new(true));
-        let (mine, go_on) = (Arc::clone(&positions), Arc::clone(&on));
+        let (mine, go_on, at) = (Arc::clone(&positions), Arc::clone(&on), office.clone());
         let run = move || {
             while go_on.load(Ordering::Acquire) {
-                poll(&mut *follow, &mine, &office);
+                poll(&mut *follow, &mine, &at);
                 thread::park_timeout(every);
             }
         };
         let thread = thread::Builder::new().name("decisions".into()).spawn(run)?;
-        Ok(Self { positions, on, thread: Some(thread) })
+        Ok(Self { positions, office, on, thread: Some(thread) })
     }
 
     /// Follows these watches; one that is followed already goes on from where it is.
     pub(super) fn watch(&self, wanted: BTreeMap<WatchName, Option<Seq>>) {
         let mut positions = self.positions.lock().unwrap_or_else(PoisonError::into_inner);
-        positions.retain(|watch, _| wanted.contains_key(watch));
+        for watch in positions.extract_if(.., |watch, _| !wanted.contains_key(watch)) {
+            self.office.picture().note(&trouble(&watch.0), Ok(()));
+        }
         for (watch, after) in wanted {
             positions.entry(watch).or_insert(after);
         }
@@ -65,9 +68,14 @@ fn poll(follow: &mut dyn Follow, positions: &Positions, office: &Office) {
     let wanted = positions.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for (watch, after) in wanted {
         let found = follow.poll(&watch, after);
-        office.picture().change(|picture| {
-            picture.trouble(&format!("watch.{watch}"), found.as_ref().map(drop).map_err(Clone::clone))
-        });
+        {
+            let positions = positions.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody is interested any more: what is wrong with it is wrong with nobody.
+            if !positions.contains_key(&watch) {
+                continue;
+            }
+            office.picture().note(&trouble(&watch), found.as_ref().map(drop).map_err(Clone::clone));
+        }
         for decision in found.unwrap_or_default() {
             if let Some(position) = positions.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&watch) {
                 *position = Some(decision.seq);
@@ -75,4 +83,9 @@ fn poll(follow: &mut dyn Follow, positions: &Positions, office: &Office) {
             office.world(Input::Decision(Box::new(decision)));
         }
     }
+}
+
+/// The name by which trouble with a watch's journal is told.
+fn trouble(watch: &WatchName) -> String {
+    format!("watch.{watch}")
 }

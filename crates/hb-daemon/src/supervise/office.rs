@@ -4,7 +4,8 @@
 //! process ended) waits for room, because it must not be lost.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use hb_core::supervise::Supervision;
@@ -60,12 +61,18 @@ pub enum Busy {
 pub struct Office {
     messages: Sender<Message>,
     picture: Arc<Pictured>,
+    stop_wanted: Arc<OnceLock<Instant>>,
 }
 
 impl Office {
     pub(super) fn new(picture: Arc<Pictured>) -> (Self, Receiver<Message>) {
         let (messages, inbox) = bounded(MESSAGES_MAX);
-        (Self { messages, picture }, inbox)
+        (Self { messages, picture, stop_wanted: Arc::default() }, inbox)
+    }
+
+    /// Since when it is to end. Known before the message is read: a loop that waits for its disk reads none.
+    pub(super) fn stop_wanted(&self) -> Option<Instant> {
+        self.stop_wanted.get().copied()
     }
 
     /// What onlookers see without asking the loop.
@@ -120,6 +127,7 @@ impl Office {
 
     /// It is to end.
     pub fn stop(&self, agents: OnStop, reason: &str) {
+        self.stop_wanted.get_or_init(Instant::now);
         // One that has ended needs no telling; with a full house it waits for room.
         drop(self.messages.send(Message::Stop(agents, reason.to_owned())));
     }

@@ -88,6 +88,7 @@ impl Chain {
             before: None,
             changes: Changes { counters: self.counters, ..Changes::default() },
             events: Vec::new(),
+            evaluations: Vec::new(),
         })
     }
 
@@ -114,6 +115,7 @@ impl Chain {
             ended: Ended::LeftRunning,
             changes,
             events: Vec::new(),
+            evaluations: Vec::new(),
         })
     }
 
@@ -341,6 +343,7 @@ pub(crate) fn group(number: u64, resolved: Option<u64>) -> AlertGroup {
         last_alert_at: at(number + 1),
         resolved_at: resolved.map(at),
         evaluated: true,
+        unlooked: false,
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::step::{Answer, Refusal, Reply, Why};
 use super::super::timers::Timer;
 use super::super::{Cause, Supervision};
 use super::seconds_ns;
-use crate::ids::InterventionId;
+use crate::ids::{InterventionId, SupervisorId};
 use crate::time::Now;
 
 impl Supervision {
@@ -16,7 +16,8 @@ impl Supervision {
     pub(super) fn ask_or_begin(&mut self, id: &InterventionId, now: Now) {
         let Some(intervention) = self.state.interventions.get_mut(id) else { return };
         if intervention.approval_reasons.is_empty() {
-            return self.begin_waiting(now);
+            self.volatile.room = true;
+            return;
         }
         let supervisor = intervention.supervisor.clone();
         let reasons = intervention.approval_reasons.join("; ");
@@ -65,7 +66,7 @@ impl Supervision {
             ));
         }
         self.decide(person, id, S::Approved, reason, now);
-        self.begin_waiting(now);
+        self.volatile.room = true;
         Ok(Answer::Made { id: id.to_string(), version: None, notes: Vec::new() })
     }
 
@@ -108,6 +109,21 @@ impl Supervision {
         self.over(id);
     }
 
+    /// A supervisor is over: what its policies asked for, and was not begun, is refused.
+    pub(in super::super) fn refuse_waiting(&mut self, supervisor: &SupervisorId, now: Now) {
+        let waits = |id: &&InterventionId| {
+            self.state.interventions.get(id).is_some_and(|one| {
+                one.supervisor == *supervisor && one.policy.is_some() && matches!(one.status, S::Pending | S::Approved)
+            })
+        };
+        let waiting: Vec<InterventionId> = self.volatile.open_interventions.iter().filter(waits).cloned().collect();
+        let nobody = Person { actor: "hb".into(), role: super::super::input::Role::Admin };
+        for id in waiting {
+            self.decide(&nobody, &id, S::Rejected, "its supervisor is over".into(), now);
+            self.over(&id);
+        }
+    }
+
     /// A person says what an intervention in doubt came to.
     pub(in super::super) fn settle_intervention(
         &mut self,
@@ -133,7 +149,9 @@ impl Supervision {
                 agents.push(step.act.agent().clone());
             }
         }
+        self.volatile.doubtful.remove(id);
         self.volatile.executing.insert(id.clone());
+        self.must_end(id, now);
         let about = About { intervention: Some(id.clone()), ..About::default() };
         self.event("intervention.settled", Severity::Info, about, &Cause::by(&person.actor, reason), now);
         for agent in agents {
@@ -177,17 +195,20 @@ impl Supervision {
         for step in intervention.plan.iter_mut().filter(|step| step.state == StepState::Waiting) {
             step.state = StepState::Skipped;
         }
-        intervention.plan.extend(undo.into_iter().map(|act| PlanStep::new(act, None)));
+        intervention.plan.extend(undo.into_iter().map(PlanStep::undoing));
         let about = About::supervisor(&intervention.supervisor).and_intervention(id);
         self.volatile.executing.insert(id.clone());
         self.volatile.open_interventions.insert(id.clone());
         self.volatile.over_interventions.retain(|one| one != id);
+        self.must_end(id, now);
         self.event("intervention.rollback.begun", Severity::Warning, about, cause, now);
         self.advance(id, now);
     }
 }
 
-/// What undoes the steps that were done, the newest first.
+/// What undoes the steps that were done, the newest first; what has been undone already is not undone again.
 pub(super) fn undo_steps(plan: &[PlanStep]) -> Vec<Act> {
-    plan.iter().rev().filter(|step| step.state == StepState::Done).filter_map(|step| step.undo.clone()).collect()
+    let undone = |act: &Act| plan.iter().any(|step| step.undoes && step.state == StepState::Done && step.act == *act);
+    let done = plan.iter().rev().filter(|step| step.state == StepState::Done);
+    done.filter_map(|step| step.undo.clone()).filter(|act| !undone(act)).collect()
 }

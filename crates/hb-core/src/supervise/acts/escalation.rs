@@ -42,8 +42,7 @@ impl Supervision {
         let worse = self.state.groups.get_mut(&id).is_some_and(|group| {
             let worse = severity > group.severity;
             group.severity = group.severity.max(severity);
-            group.alert_count = group.alert_count.saturating_add(1);
-            group.alert_ids.push(event);
+            group.count(event);
             group.affected_agents.extend(agents);
             group.last_alert_at = now.wall;
             issue.clone_into(&mut group.correlation_summary);

@@ -7,8 +7,7 @@
 //!
 //! A supervisor evaluates the policies that are on duty for it and in force, by priority and then by name; all that match fire. Policies
 //! that look at `alert.*` or `escalation.*` are evaluated for groups only, and leave the latch alone. Only supervisors that are wanted ACTIVE
-//! evaluate; groups that come up meanwhile, and are still open, are evaluated at the first sweep afterwards (after a crash in between only
-//! the agents are looked at).
+//! evaluate, and not while hb ends; groups that come up meanwhile, and are still open, are evaluated at the first sweep afterwards.
 //!
 //! **Invariants.** Each evaluation is in the log once, with what came of it. A sweep looks at every agent that changed; where a policy
 //! looks at something that changes by itself (`agent.uptime_seconds`), and after the opening or a change of policies, it looks at all
@@ -18,7 +17,6 @@
 use std::collections::BTreeSet;
 
 use super::super::alert::AlertGroup;
-use super::super::bounds::GROUPS_OPEN_MAX;
 use super::super::event::About;
 use super::super::policy::adapt::{self, Lesson, Size};
 use super::super::policy::context::{Context, Occasion};
@@ -76,7 +74,10 @@ impl Supervision {
         let Some(group) = self.state.groups.get(id).cloned() else { return };
         let supervisor = group.supervisor.clone();
         if !self.evaluates(&supervisor) {
-            if self.volatile.unlooked.len() < GROUPS_OPEN_MAX {
+            if group.resolved_at.is_none()
+                && let Some(group) = self.state.groups.get_mut(id)
+            {
+                group.unlooked = true;
                 self.volatile.unlooked.insert(id.clone());
             }
             return;
@@ -196,9 +197,10 @@ impl Supervision {
         }
     }
 
-    /// Whether a supervisor is to monitor.
-    fn evaluates(&self, supervisor: &SupervisorId) -> bool {
-        self.state.supervisors.get(supervisor).is_some_and(|one| one.wanted == WantedLifecycle::Active)
+    /// Whether a supervisor is to monitor. Not while hb ends: what would be begun now is begun by the next reign.
+    pub(super) fn evaluates(&self, supervisor: &SupervisorId) -> bool {
+        self.volatile.draining.is_none()
+            && self.state.supervisors.get(supervisor).is_some_and(|one| one.wanted == WantedLifecycle::Active)
     }
 
     /// The policies of a supervisor in their order, made ready.
@@ -223,7 +225,8 @@ impl Supervision {
         let waiting: Vec<GroupId> = self.volatile.unlooked.iter().filter(mine).cloned().collect();
         for id in waiting {
             self.volatile.unlooked.remove(&id);
-            if self.state.groups.get(&id).is_some_and(|group| group.resolved_at.is_none()) {
+            if let Some(group) = self.state.groups.get_mut(&id).filter(|group| group.resolved_at.is_none()) {
+                group.unlooked = false;
                 self.evaluate_group(&id, now);
             }
         }

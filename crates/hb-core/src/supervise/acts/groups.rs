@@ -22,6 +22,11 @@ impl Concern {
     }
 }
 
+/// The key of a group about many agents. No name has a slash in it, so that it is no agent's.
+pub(super) fn mass_key(supervisor: &SupervisorId, concern: Concern) -> String {
+    format!("{supervisor}/mass_{}", concern.as_str())
+}
+
 impl Supervision {
     /// Something is wrong with an agent: its group grows, or a new one is opened and evaluated.
     pub(in super::super) fn concern(&mut self, alert: Alert, now: Now) {
@@ -34,14 +39,25 @@ impl Supervision {
         }
     }
 
-    /// What was wrong with an agent is well again: its open groups of this kind are resolved.
+    /// What was wrong with an agent is well again: its open group of this kind is resolved, and one about many once all of them are well.
     pub(in super::super) fn relieved(&mut self, agent: &AgentId, concern: Concern, now: Now) {
         self.touched(agent);
+        self.one_less(agent, concern, now);
         let key = format!("{agent}_{}", concern.as_str());
         let Some(id) = self.supervisor_of(agent).and_then(|supervisor| self.open_group(&supervisor, &key)) else {
             return;
         };
         self.resolve(&id, &Cause::own(format!("{agent} is well again")), now);
+    }
+
+    fn one_less(&mut self, agent: &AgentId, concern: Concern, now: Now) {
+        let mass = self.supervisor_of(agent).and_then(|one| self.open_group(&one, &mass_key(&one, concern)));
+        let Some((id, unwell)) = mass.and_then(|id| Some((id.clone(), self.volatile.unwell.get_mut(&id)?))) else {
+            return;
+        };
+        if unwell.remove(agent) && unwell.is_empty() {
+            self.resolve(&id, &Cause::own("all of them are well again"), now);
+        }
     }
 
     /// The open group with this key.
@@ -54,11 +70,7 @@ impl Supervision {
         let Some(group) = self.state.groups.get_mut(id) else { return };
         let worse = alert.severity > group.severity;
         group.severity = group.severity.max(alert.severity);
-        group.alert_count = group.alert_count.saturating_add(1);
-        group.alert_ids.push(alert.event);
-        if group.alert_ids.len() > GROUP_ALERTS_MAX {
-            group.alert_ids.remove(0);
-        }
+        group.count(alert.event);
         group.last_alert_at = now.wall;
         group.correlation_summary.clone_from(&alert.message);
         let evaluated = group.evaluated;
@@ -73,8 +85,7 @@ impl Supervision {
         let id = self.new_group(&supervisor, key, alert.concern, now);
         let Some(group) = self.state.groups.get_mut(&id) else { return };
         group.severity = alert.severity;
-        group.alert_count = 1;
-        group.alert_ids.push(alert.event);
+        group.count(alert.event);
         group.affected_agents.insert(alert.agent.clone());
         group.correlation_summary.clone_from(&alert.message);
         self.window(&id, now);
@@ -110,6 +121,7 @@ impl Supervision {
             last_alert_at: now.wall,
             resolved_at: None,
             evaluated: false,
+            unlooked: false,
         };
         self.state.groups.insert(id.clone(), group);
         id
@@ -138,10 +150,13 @@ impl Supervision {
     pub(in super::super) fn resolve(&mut self, id: &GroupId, cause: &Cause, now: Now) {
         let Some(group) = self.state.groups.get_mut(id).filter(|group| group.resolved_at.is_none()) else { return };
         group.resolved_at = Some(now.wall);
+        group.unlooked = false;
         let (supervisor, key) = (group.supervisor.clone(), group.group_key.clone());
         let about = About { supervisor: Some(supervisor.clone()), group: Some(id.clone()), ..About::default() };
         self.volatile.timers.clear(&Timer::Group(id.clone()));
         self.volatile.groups.remove(&(supervisor, key));
+        self.volatile.unlooked.remove(id);
+        self.volatile.unwell.remove(id);
         self.volatile.closed_groups.push_back(id.clone());
         self.event("alert.resolved", Severity::Info, about, cause, now);
         if self.volatile.closed_groups.len() > GROUPS_CLOSED_MAX
@@ -184,11 +199,14 @@ impl Supervision {
     }
 
     fn tell_as_one(&mut self, supervisor: &SupervisorId, concern: Concern, ids: &[GroupId], now: Now) {
-        let key = format!("{supervisor}_mass_{}", concern.as_str());
+        let key = mass_key(supervisor, concern);
         let mass = self.open_group(supervisor, &key);
-        let known = mass.is_some();
+        let told = mass.as_ref().and_then(|id| self.state.groups.get(id)).map(|group| group.severity);
         let mass = mass.unwrap_or_else(|| self.new_group(supervisor, key, Concern::Mass, now));
         let parts: Vec<AlertGroup> = ids.iter().filter_map(|id| self.state.groups.get(id)).cloned().collect();
+        let unwell = parts.iter().flat_map(|part| part.affected_agents.iter().cloned());
+        self.volatile.unwell.entry(mass.clone()).or_default().extend(unwell);
+        let worst = parts.iter().map(|part| part.severity).max();
         if let Some(group) = self.state.groups.get_mut(&mass) {
             for part in &parts {
                 group.severity = group.severity.max(part.severity);
@@ -208,7 +226,8 @@ impl Supervision {
             }
             self.resolve(id, &Cause::own(format!("told as part of {mass}")), now);
         }
-        if !known {
+        // Evaluated once; again only when it has become worse than what was evaluated.
+        if told.is_none() || worst > told {
             self.evaluate_and_tell(&mass, now);
         }
     }

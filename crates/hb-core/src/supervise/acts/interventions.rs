@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use super::super::agent::Origin as MadeBy;
 use super::super::alert::Severity;
-use super::super::bounds::{INTERVENTIONS_OPEN_MAX, INTERVENTIONS_OVER_MAX};
+use super::super::bounds::{ACTIONS_MAX, INTERVENTIONS_OPEN_MAX, INTERVENTIONS_OVER_MAX};
+use super::super::desk::supervisors::declared;
 use super::super::event::About;
 use super::super::input::{NewIntervention, Person, Role};
 use super::super::intervention::{
@@ -128,7 +130,11 @@ impl Supervision {
             .agent
             .as_ref()
             .map_or_else(String::new, |agent| format!("about {agent}; evaluation {}", matched.evaluation));
-        let key = format!("policy/{}/{}", matched.policy, matched.evaluation);
+        // Each action that tells has a key of its own.
+        let base = format!("policy/{}/{}", matched.policy, matched.evaluation);
+        let further = (2..=ACTIONS_MAX).map(|nth| format!("{base}/{nth}"));
+        let free = |key: &String| !self.state.notifications.contains(key);
+        let key = std::iter::once(base.clone()).chain(further).find(free).unwrap_or(base);
         let agents = matched.agent.iter().cloned().collect();
         self.tell_some(wanted, &key, severity, (reason, text), (matched.supervisor.clone(), agents), now);
         "people were told".into()
@@ -142,6 +148,7 @@ impl Supervision {
         now: Now,
     ) -> Result<InterventionId, Refusal> {
         let (supervisor, agents) = self.targets(&wanted)?;
+        self.may_be_gone(&wanted)?;
         self.may_intervene(&supervisor, &wanted, &origin, now)?;
         let plan = self.plan(&wanted, &agents)?;
         let approval_reasons = self.approval_reasons(&supervisor, &wanted, &origin, agents.len())?;
@@ -233,10 +240,31 @@ impl Supervision {
         }
     }
 
-    /// The agents that a supervisor looks after itself.
+    /// What stands in `hb.yaml` is not deleted, and who has others below is not shut down.
+    fn may_be_gone(&self, wanted: &NewIntervention) -> Result<(), Refusal> {
+        let target = wanted.target_id.as_str();
+        match (wanted.intervention_type, wanted.target_type) {
+            (T::Delete, TargetType::Agent) => {
+                let agent = self.state.agents.get(&AgentId::from(target));
+                let of_file = agent.is_some_and(|agent| agent.origin == MadeBy::Declared);
+                if of_file { Err(declared("agent", target)) } else { Ok(()) }
+            }
+            (T::Shutdown, TargetType::Supervisor) => self.nobody_below(&SupervisorId::from(target)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The agents that a supervisor looks after itself: those of its teams, and for the first root those without a team.
     pub(in super::super) fn agents_of(&self, supervisor: &SupervisorId) -> Vec<AgentId> {
-        let mine = |id: &&AgentId| self.supervisor_of(id).as_ref() == Some(supervisor);
-        self.state.agents.keys().filter(mine).cloned().collect()
+        let teams = self.state.teams.values().filter(|team| team.supervisor == *supervisor);
+        let of_teams = teams.flat_map(|team| team.open().map(|member| &member.agent));
+        let mut agents: BTreeSet<AgentId> =
+            of_teams.filter(|id| self.supervisor_of(id).as_ref() == Some(supervisor)).cloned().collect();
+        if self.first_root().as_ref() == Some(supervisor) {
+            let alone = self.state.agents.values().filter(|agent| agent.team.is_none());
+            agents.extend(alone.map(|agent| agent.id().clone()));
+        }
+        agents.into_iter().filter(|id| self.state.agents.contains(id)).collect()
     }
 
     /// Paused supervisors, what is under way, budgets and bounds.
@@ -247,6 +275,12 @@ impl Supervision {
         origin: &Origin,
         now: Now,
     ) -> Result<(), Refusal> {
+        if self.volatile.draining.is_some() {
+            return Err(Refusal::new(
+                Why::Conflict,
+                "hb is ending: nothing is begun any more; ask again once it is back",
+            ));
+        }
         let Some(supervisor) = self.state.supervisors.get(id) else {
             return Err(Refusal::new(Why::NotFound, format!("there is no supervisor {id}")));
         };
@@ -257,9 +291,10 @@ impl Supervision {
             ));
         }
         let open = self.volatile.open_interventions.iter().filter_map(|id| self.state.interventions.get(id));
-        let mut mine = 0_usize;
+        let (mut mine, mut waiting) = (0_usize, 0_usize);
         for other in open.filter(|other| other.supervisor == *id) {
             mine = mine.saturating_add(1);
+            waiting = waiting.saturating_add(usize::from(matches!(other.status, S::Pending | S::Approved)));
             let same = other.intervention_type == wanted.intervention_type && other.target_id == wanted.target_id;
             if same && !other.status.is_over() {
                 return Err(Refusal::new(
@@ -276,7 +311,8 @@ impl Supervision {
         }
         let budget = usize::try_from(supervisor.config.max_interventions_per_hour).unwrap_or(usize::MAX);
         let within = supervisor.begun.iter().filter(|at| now.wall.since_ns(**at) < HOUR_NS).count();
-        if origin.policy.is_some() && within >= budget {
+        // What waits for its turn has used up its part already: otherwise all of it would begin within the hour.
+        if origin.policy.is_some() && within.saturating_add(waiting) >= budget {
             return Err(Refusal::new(
                 Why::TooMany,
                 format!("the budget of {budget} interventions an hour is used up (max_interventions_per_hour)"),

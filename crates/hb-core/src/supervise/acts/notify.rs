@@ -111,6 +111,7 @@ impl Supervision {
     /// A reign begins: what no sink has confirmed is told again, under the same key.
     pub(super) fn resume_notifications(&mut self) {
         let waiting: Vec<Notification> = self.state.notifications.values().cloned().collect();
+        // First of all that a reign does: what the opening itself has to tell is told once.
         for notification in waiting {
             let sinks = notification.sinks.clone().unwrap_or_default();
             self.effect(Effect::Notify { notification, sinks });

@@ -4,11 +4,13 @@
 //! agent *is* as wanted, not when somebody said so. When a step fails the rest is skipped: a plan that goes wrong does not go on to
 //! the next member. What an emergency did is undone then.
 
+use std::collections::BTreeSet;
+
 use super::super::agent::{Agent, Next, Process};
 use super::super::alert::{Concern, Severity};
 use super::super::event::About;
 use super::super::input::Called;
-use super::super::intervention::{Act, InterventionStatus as S, InterventionType as T, StepState};
+use super::super::intervention::{Act, InterventionStatus as S, InterventionType as T, PlanStep, StepState};
 use super::super::spec::Wanted;
 use super::super::step::Effect;
 use super::super::timers::Timer;
@@ -21,7 +23,10 @@ use crate::time::Now;
 
 impl Supervision {
     /// Begins what waits only for its turn, oldest first, as far as there is room.
-    pub(super) fn begin_waiting(&mut self, now: Now) {
+    pub(in super::super) fn begin_waiting(&mut self, now: Now) {
+        if self.volatile.draining.is_some() {
+            return;
+        }
         let ready = |id: &&InterventionId| {
             self.state.interventions.get(id).is_some_and(|one| match one.status {
                 S::Approved => true,
@@ -31,12 +36,18 @@ impl Supervision {
         };
         let mut waiting: Vec<InterventionId> = self.volatile.open_interventions.iter().filter(ready).cloned().collect();
         waiting.sort_by_key(|id| self.state.interventions.get(id).map(|one| one.created_at));
+        let mut full: BTreeSet<SupervisorId> = BTreeSet::new();
         for id in waiting {
-            let Some(supervisor) = self.state.interventions.get(&id).map(|one| one.supervisor.clone()) else {
+            let Some(one) = self.state.interventions.get(&id) else { continue };
+            let (supervisor, of_policy) = (one.supervisor.clone(), one.policy.is_some());
+            // A supervisor that is paused does not intervene; its policies' interventions wait until it is resumed.
+            if full.contains(&supervisor) || of_policy && !self.evaluates(&supervisor) {
                 continue;
-            };
+            }
             if self.has_room(&supervisor) {
                 self.begin(&id, &supervisor, now);
+            } else {
+                full.insert(supervisor);
             }
         }
     }
@@ -50,10 +61,10 @@ impl Supervision {
     }
 
     fn begin(&mut self, id: &InterventionId, supervisor: &SupervisorId, now: Now) {
-        let mut timeout = 300.0;
         if let Some(one) = self.state.supervisors.get_mut(supervisor) {
-            timeout = one.config.intervention_timeout;
             let most = usize::try_from(one.config.max_interventions_per_hour).unwrap_or(usize::MAX);
+            // Stamps of a clock that was stepped back since would stay within the hour for longer than that.
+            one.begun.iter_mut().for_each(|at| *at = (*at).min(now.wall));
             one.begun.push(now.wall);
             let extra = one.begun.len().saturating_sub(most);
             one.begun.drain(..extra);
@@ -61,19 +72,25 @@ impl Supervision {
         let Some(intervention) = self.state.interventions.get_mut(id) else { return };
         intervention.status = S::Executing;
         intervention.executed_at = Some(now.wall);
-        // A staggered plan has its waits beside the time that it may take.
-        let waits = intervention.stagger_ns.saturating_mul(u64::try_from(intervention.plan.len()).unwrap_or(u64::MAX));
-        let allowed = seconds_ns(timeout).saturating_add(waits);
-        intervention.deadline = Some(now.wall.plus_ns(i64::try_from(allowed).unwrap_or(i64::MAX)));
         let cause = Cause {
             by: intervention.requested_by.clone(),
             why: intervention.reason.clone(),
             intervention: Some(id.clone()),
         };
-        self.volatile.timers.set(Timer::Deadline(id.clone()), now.moment.plus_ns(allowed));
+        self.must_end(id, now);
         self.volatile.executing.insert(id.clone());
         self.event("intervention.executing", Severity::Info, About::supervisor(supervisor), &cause, now);
         self.advance(id, now);
+    }
+
+    /// From now on it has `intervention_timeout` to come to its end, and the waits of a staggered plan beside.
+    pub(super) fn must_end(&mut self, id: &InterventionId, now: Now) {
+        let Some(one) = self.state.interventions.get_mut(id) else { return };
+        let timeout = self.state.supervisors.get(&one.supervisor).map_or(300.0, |one| one.config.intervention_timeout);
+        let waits = one.stagger_ns.saturating_mul(u64::try_from(one.plan.len()).unwrap_or(u64::MAX));
+        let allowed = seconds_ns(timeout).saturating_add(waits);
+        one.deadline = Some(now.wall.plus_ns(i64::try_from(allowed).unwrap_or(i64::MAX)));
+        self.volatile.timers.set(Timer::Deadline(id.clone()), now.moment.plus_ns(allowed));
     }
 
     /// Goes on with a plan as far as it can.
@@ -87,21 +104,21 @@ impl Supervision {
             let failed = !one.rolling_back && states(StepState::Failed);
             let under_way = states(StepState::Begun);
             let next = one.plan.iter().position(|step| step.state == StepState::Waiting);
-            let (stagger, begun) = (one.stagger_ns, one.plan.iter().filter_map(|step| step.begun_at).max());
+            let stagger = one.stagger_ns;
             match next {
                 _ if failed && under_way => return,
                 _ if failed => return self.failed(id, now),
                 None if under_way => return,
                 None => return self.complete(id, now),
+                // The next reign goes on with it.
+                Some(_) if self.volatile.draining.is_some() => return,
                 Some(_) if stagger > 0 && under_way => return,
-                Some(step) => {
-                    let since = begun.map_or(stagger, |at| u64::try_from(now.wall.since_ns(at)).unwrap_or(0));
-                    if since < stagger {
-                        let rest = stagger.saturating_sub(since);
-                        return self.volatile.timers.set(Timer::NextStep(id.clone()), now.moment.plus_ns(rest));
+                Some(step) => match self.volatile.next_step.get(id) {
+                    Some(from) if *from > now.moment => {
+                        return self.volatile.timers.set(Timer::NextStep(id.clone()), *from);
                     }
-                    self.begin_step(id, step, now);
-                }
+                    Some(_) | None => self.begin_step(id, step, now),
+                },
             }
         }
     }
@@ -118,7 +135,9 @@ impl Supervision {
         }
         step.state = StepState::Begun;
         step.begun_at = Some(now.wall);
-        let asked = match step.act.clone() {
+        let act = step.act.clone();
+        self.volatile.next_step.insert(id.clone(), now.moment.plus_ns(one.stagger_ns));
+        let asked = match act {
             Act::Restart(agent) => self.restart_agent(&agent, &cause, now).map(Some),
             Act::Start(agent) => self.start_agent(&agent, &cause, now).map(Some),
             Act::Stop(agent) => self.stop_agent(&agent, Next::Stay, &cause, now).map(|()| None),
@@ -180,7 +199,8 @@ impl Supervision {
 
     /// Something that was asked of an agent has come about, or failed.
     pub(in super::super) fn settled(&mut self, agent: &AgentId, settled: &Settled, now: Now) {
-        let concerned: Vec<InterventionId> = self.volatile.executing.iter().cloned().collect();
+        let under_way = self.volatile.executing.iter().chain(&self.volatile.doubtful);
+        let concerned: Vec<InterventionId> = under_way.cloned().collect();
         for id in concerned {
             let Some(one) = self.state.interventions.get(&id) else { continue };
             let found = one.plan.iter().position(|step| step.state == StepState::Begun && step.act.agent() == agent);
@@ -194,11 +214,23 @@ impl Supervision {
     fn complete(&mut self, id: &InterventionId, now: Now) {
         let Some(one) = self.state.interventions.get(id) else { return };
         let undone = one.rolling_back;
+        let in_vain = |step: &&PlanStep| step.undoes && step.state == StepState::Failed;
+        let in_vain = one.plan.iter().filter(in_vain).map(|step| format!("{}: {}", step.act.agent(), step.said));
+        let in_vain: Vec<String> = in_vain.collect();
+        let before = one.error_message.clone();
         if one.intervention_type == T::Shutdown && !undone {
             self.over_with(&SupervisorId::from(one.target_id.clone()), now);
         }
-        let (status, outcome) = if undone { (S::RolledBack, "failure") } else { (S::Completed, "success") };
-        self.end(id, status, outcome, None, now);
+        let (status, outcome, error) = match (undone, in_vain.is_empty()) {
+            (false, _) => (S::Completed, "success", None),
+            (true, true) => (S::RolledBack, "failure", None),
+            (true, false) => {
+                let error = format!("not undone: {}", in_vain.join("; "));
+                let before = before.map_or_else(String::new, |before| format!("{before}; "));
+                (S::Failed, "failure", Some(format!("{before}{error}")))
+            }
+        };
+        self.end(id, status, outcome, error, now);
     }
 
     /// Shutting a supervisor down is over when its agents are stopped.
@@ -214,6 +246,8 @@ impl Supervision {
             &Cause::own("it was shut down with its agents"),
             now,
         );
+        self.keep_up(supervisor, now);
+        self.refuse_waiting(supervisor, now);
     }
 
     fn failed(&mut self, id: &InterventionId, now: Now) {
@@ -248,6 +282,7 @@ impl Supervision {
             .map(|step| (step.act.agent().clone(), step.said.clone()))
             .collect();
         self.no_more_timers(id);
+        self.volatile.doubtful.insert(id.clone());
         for (agent, said) in doubtful {
             let why = format!(
                 "{id} was begun and its end cannot be learned ({said}); say what it came to: hb intervention settle {id}"
@@ -261,6 +296,7 @@ impl Supervision {
         self.volatile.executing.remove(id);
         self.volatile.timers.clear(&Timer::Deadline(id.clone()));
         self.volatile.timers.clear(&Timer::NextStep(id.clone()));
+        self.volatile.next_step.remove(id);
     }
 
     #[expect(clippy::too_many_arguments, reason = "an end has these parts")]
@@ -289,7 +325,7 @@ impl Supervision {
         if let Some((policy, _)) = learns {
             self.learn(&policy, id, outcome, now);
         }
-        self.begin_waiting(now);
+        self.volatile.room = true;
     }
 
     /// An intervention has taken too long.

@@ -44,6 +44,18 @@ impl Supervision {
         }
     }
 
+    /// Another watch speaks for an agent, or none: what the one before said of it is over.
+    pub(in super::super) fn forget_readings(&mut self, id: &AgentId, now: Now) {
+        let Some(agent) = self.state.agents.get(id).filter(|agent| agent.anomaly != Anomaly::default()) else { return };
+        let id = agent.id().clone();
+        if let Some(agent) = self.state.agents.get_mut(&id) {
+            agent.anomaly = Anomaly::default();
+        }
+        let cause = Cause::own("another watch speaks for it, or none: what was read before is forgotten");
+        self.event("agent.anomaly.over", Severity::Info, About::agent(&id), &cause, now);
+        self.relieved(&id, Concern::Anomaly, now);
+    }
+
     #[expect(clippy::too_many_arguments, reason = "a reading has these parts")]
     fn read(&mut self, id: &AgentId, decision: &Decision, worth: f64, severity: Severity, now: Now) {
         let Some(agent) = self.state.agents.get_mut(id) else { return };

@@ -1,7 +1,6 @@
 //! What was begun before a crash: completed by looking at the world, called again where that is safe, or parked as in doubt (S4).
 
-use super::super::alert::AlertGroup;
-use super::super::alert::Severity;
+use super::super::alert::{AlertGroup, Concern, Severity};
 use super::super::event::About;
 use super::super::intervention::{Act, InterventionStatus as S, StepState};
 use super::super::spec::Control;
@@ -20,9 +19,9 @@ pub(crate) fn rest_ns(at: Stamp, whole_ns: u64, now: Now) -> u64 {
 impl Supervision {
     /// A reign begins: what was begun is looked at, windows and deadlines go on.
     pub(in super::super) fn resume_acts(&mut self, now: Now) {
+        self.resume_notifications();
         self.resume_groups(now);
         self.resume_interventions(now);
-        self.resume_notifications();
         self.resume_upkeep(now);
     }
 
@@ -41,6 +40,13 @@ impl Supervision {
                 // It was gathering when the process ended: it is told now (A7: once).
                 self.volatile.timers.set(Timer::Mass(group.supervisor.clone()), now.moment);
             }
+            if group.unlooked {
+                self.volatile.unlooked.insert(group.id.clone());
+            }
+            if group.concern == Concern::Mass {
+                // Who is well already says so again, or has been deleted: then the window closes it.
+                self.volatile.unwell.insert(group.id.clone(), group.affected_agents);
+            }
             self.volatile.groups.insert((group.supervisor, group.group_key), group.id);
         }
     }
@@ -54,13 +60,21 @@ impl Supervision {
                 S::Rejected | S::Completed | S::Failed | S::RolledBack => {
                     over.push((self.state.interventions.get(&id).and_then(|one| one.completed_at), id));
                 }
-                S::Pending | S::Approved | S::InDoubt => self.resume_waiting(&id, now),
+                S::Pending | S::Approved => self.resume_waiting(&id, now),
+                S::InDoubt => self.resume_doubtful(&id, now),
                 S::Executing => self.resume_executing(&id, now),
             }
         }
         over.sort();
         self.volatile.over_interventions = over.into_iter().map(|(_, id)| id).collect();
-        self.begin_waiting(now);
+        self.volatile.room = true;
+    }
+
+    /// A person decides about it; its other steps go on meanwhile.
+    fn resume_doubtful(&mut self, id: &InterventionId, now: Now) {
+        self.volatile.open_interventions.insert(id.clone());
+        self.volatile.doubtful.insert(id.clone());
+        self.resume_steps(id, now);
     }
 
     fn resume_waiting(&mut self, id: &InterventionId, now: Now) {
@@ -90,6 +104,18 @@ impl Supervision {
             &Cause::own("it was under way when the process before ended"),
             now,
         );
+        self.resume_steps(id, now);
+        self.advance(id, now);
+    }
+
+    /// Looks at what became of the steps that were begun.
+    fn resume_steps(&mut self, id: &InterventionId, now: Now) {
+        let Some(one) = self.state.interventions.get(id).cloned() else { return };
+        if let Some(begun) = one.plan.iter().filter_map(|step| step.begun_at).max() {
+            let end = begun.plus_ns(i64::try_from(one.stagger_ns).unwrap_or(i64::MAX));
+            let from = now.moment.plus_ns(rest_ns(end, one.stagger_ns, now));
+            self.volatile.next_step.insert(id.clone(), from);
+        }
         for (index, step) in one.plan.iter().enumerate().filter(|(_, step)| step.state == StepState::Begun) {
             match &step.act {
                 Act::Call { agent, verb } => self.resume_call(id, index, (agent, verb)),
@@ -112,7 +138,6 @@ impl Supervision {
                 }
             }
         }
-        self.advance(id, now);
     }
 
     /// A call whose end is lost is made again only where that is declared to be safe.

@@ -68,6 +68,7 @@ impl Supervision {
             return;
         };
         let every = seconds_ns(one.config.policy_evaluation_interval);
+        // A reign, and a change of its settings, begin with a beat.
         self.volatile.timers.set(beat, now.moment);
         if one.wanted == WantedLifecycle::Active {
             self.volatile.timers.set(sweep, now.moment.plus_ns(every));

@@ -95,9 +95,7 @@ impl Supervision {
         self.tell_of(id, kinds::FORGOTTEN, &because("deleted", cause), now);
         self.settle(id, super::super::acts::Settled::Down);
         if let Some(team) = team.and_then(|team| self.state.teams.get_mut(&team)) {
-            for member in team.members.iter_mut().filter(|member| member.agent == *id && member.left_at.is_none()) {
-                member.left_at = Some(now.wall);
-            }
+            team.close(id, now.wall);
         }
         self.drain_after(id, now);
         self.state.agents.remove(id);

@@ -115,14 +115,20 @@ impl Supervision {
         }
     }
 
-    /// Tells `acts/` what happened since the last call.
+    /// Tells `acts/` what happened since the last call, and that there may be room for what waits.
     pub(super) fn pass_words(&mut self, now: Now) {
-        while let Some(word) = self.volatile.words.pop_front() {
-            match word {
-                Word::Concern(alert) => self.concern(alert, now),
-                Word::Relieved(agent, concern) => self.relieved(&agent, concern, now),
-                Word::Settled(agent, settled) => self.settled(&agent, &settled, now),
+        loop {
+            while let Some(word) = self.volatile.words.pop_front() {
+                match word {
+                    Word::Concern(alert) => self.concern(alert, now),
+                    Word::Relieved(agent, concern) => self.relieved(&agent, concern, now),
+                    Word::Settled(agent, settled) => self.settled(&agent, &settled, now),
+                }
             }
+            if !std::mem::take(&mut self.volatile.room) {
+                return;
+            }
+            self.begin_waiting(now);
         }
     }
 

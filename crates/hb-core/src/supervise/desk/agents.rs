@@ -65,9 +65,20 @@ impl Supervision {
         }
         self.check_spec(&spec)?;
         let id = spec.id.clone();
+        let before = agent.spec.clone();
+        let (watch, wanted) = (before.watch != spec.watch, (before.wanted != spec.wanted).then_some(spec.wanted));
         self.respecify_agent(Arc::new(spec), &Cause::by(&person.actor, "its specification was changed"), now);
+        if watch {
+            self.forget_readings(&id, now);
+        }
+        let mut notes = vec!["applies to a running process with its next start".to_owned()];
+        match wanted {
+            Some(Wanted::Up) => notes.extend(self.want_up(person, &id, now).err().map(|refusal| refusal.message)),
+            // One that does not run has nothing to stop.
+            Some(Wanted::Down) => drop(self.want_down(person, &id, now)),
+            None => {}
+        }
         let version = self.state.agents.get(&id).map(|agent| agent.spec_version);
-        let notes = vec!["applies to a running process with its next start".to_owned()];
         Ok(Answer::Made { id: id.to_string(), version, notes })
     }
 

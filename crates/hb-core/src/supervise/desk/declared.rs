@@ -8,14 +8,17 @@ use super::super::agent::Origin;
 use super::super::alert::Severity;
 use super::super::event::About;
 use super::super::input::{Declared, DeclaredPolicy, NewMember, NewSupervisor, NewTeam, Person, Role};
-use super::super::step::Refusal;
+use super::super::spec::Wanted;
+use super::super::step::{Refusal, Why};
 use super::super::tree::SupervisorConfig;
 use super::super::{Cause, Supervision};
 use crate::ids::{AgentId, PolicyName, SupervisorId, TeamId};
 use crate::time::Now;
 
 /// Who `hb.yaml` is.
-const CONFIG: &str = "config";
+pub(super) const CONFIG: &str = "config";
+/// The supervisor that there is when none is declared.
+const MAIN: &str = "main";
 
 impl Supervision {
     /// What `hb.yaml` declares is put in force.
@@ -26,7 +29,7 @@ impl Supervision {
         for new in supervisors {
             self.declare_supervisor(&person, new, now);
         }
-        if self.state.supervisors.is_empty() && !agents.is_empty() {
+        if self.state.supervisors.is_empty() {
             self.declare_supervisor(&person, main_supervisor(), now);
         }
         let known: BTreeSet<AgentId> = agents.iter().map(|spec| spec.id.clone()).collect();
@@ -50,10 +53,11 @@ impl Supervision {
             self.state.supervisors.get(&id).map(|one| (one.config == new.config, one.description == new.description));
         let done = match same {
             None => self.create_supervisor(&person.actor, new, Origin::Declared, now).map(drop),
-            Some((true, true)) => Ok(()),
+            Some((true, true)) => self.stands_where(&id, &new),
             Some(_) => {
+                let placed = self.stands_where(&id, &new);
                 let settings = (Some(new.description), Some(new.config));
-                self.configure_supervisor(person, &id, settings, None, now).map(drop)
+                self.configure_supervisor(person, &id, settings, None, now).and(placed)
             }
         };
         if let Some(one) = self.state.supervisors.get(&id)
@@ -65,9 +69,23 @@ impl Supervision {
         self.told(done, About::supervisor(&id), &format!("supervisor {id}"), now);
     }
 
+    /// A supervisor is where it was made, under the name that it got.
+    fn stands_where(&self, id: &SupervisorId, new: &NewSupervisor) -> Result<(), Refusal> {
+        let known = self.known_supervisor(id)?;
+        if known.parent == new.parent_id && known.name == new.name {
+            return Ok(());
+        }
+        let above = known.parent.as_ref().map_or_else(|| "below nobody".to_owned(), |above| format!("below {above}"));
+        let what = format!(
+            "it is called `{}` and stands {above}, which cannot be changed: delete it, or declare one with another id",
+            known.name
+        );
+        Err(Refusal::new(Why::Conflict, what))
+    }
+
     fn declare_agent(&mut self, person: &Person, spec: super::super::spec::AgentSpec, now: Now) {
-        let id = spec.id.clone();
-        let done = if self.state.agents.contains(&id) {
+        let (id, up) = (spec.id.clone(), spec.wanted == Wanted::Up);
+        let mut done = if self.state.agents.contains(&id) {
             self.respecify(person, spec, None, now).map(drop)
         } else {
             self.register(&person.actor, spec, Origin::Declared, now).map(drop)
@@ -76,6 +94,10 @@ impl Supervision {
             && let Some(agent) = self.state.agents.get_mut(&id)
         {
             agent.origin = Origin::Declared;
+            // It may have been stopped because it no longer stood in the file, or by whoever had it before.
+            if up && agent.wanted == Wanted::Down && done.is_ok() {
+                done = self.want_up(person, &id, now).map(drop);
+            }
         }
         self.told(done, About::agent(&id), &format!("agent {id}"), now);
     }
@@ -84,7 +106,7 @@ impl Supervision {
         let Some(id) = new.id.clone() else { return };
         let wanted: Vec<NewMember> = new.members.clone();
         let done = if self.state.teams.contains(&id) {
-            Ok(())
+            self.redeclare_team(&person.actor, &id, &new, now)
         } else {
             let empty = NewTeam { members: Vec::new(), ..new };
             self.create_team(&person.actor, empty, Origin::Declared, now).map(drop)
@@ -100,8 +122,15 @@ impl Supervision {
         for agent in present.difference(&named) {
             self.leave(&person.actor, &id, agent, now);
         }
-        for member in wanted.into_iter().filter(|member| !present.contains(member.agent())) {
+        if !self.state.teams.contains(&id) {
+            return;
+        }
+        for member in wanted {
             let agent = member.agent().clone();
+            if present.contains(&agent) {
+                self.take_role(&person.actor, &id, &member, now);
+                continue;
+            }
             if let Some(other) = self.state.agents.get(&agent).and_then(|agent| agent.team.clone()) {
                 self.leave(&person.actor, &other, &agent, now);
             }
@@ -168,7 +197,8 @@ impl Supervision {
             .state
             .supervisors
             .values()
-            .filter(|one| one.origin == Origin::Declared && !supervisors.contains(&one.id) && one.id.as_str() != "main")
+            .filter(|one| one.origin == Origin::Declared && !supervisors.contains(&one.id))
+            .filter(|one| one.id.as_str() != MAIN || !supervisors.is_empty())
             .map(|one| one.id.clone())
             .collect();
         for id in gone {
@@ -189,11 +219,10 @@ impl Supervision {
     }
 }
 
-/// The supervisor that there is when none is declared.
 fn main_supervisor() -> NewSupervisor {
     NewSupervisor {
-        id: Some("main".into()),
-        name: "main".into(),
+        id: Some(MAIN.into()),
+        name: MAIN.into(),
         description: "looks after everything that no other supervisor does".into(),
         parent_id: None,
         config: SupervisorConfig::default(),

@@ -4,7 +4,7 @@ mod agents;
 mod declared;
 pub(crate) mod names;
 mod policies;
-mod supervisors;
+pub(super) mod supervisors;
 mod teams;
 
 use super::Cause;

@@ -9,7 +9,7 @@ use super::super::step::{Answer, Refusal, Reply, Why};
 use super::super::tree::{Supervisor, SupervisorConfig, SupervisorStatus, WantedLifecycle};
 use super::super::{Cause, Supervision};
 use super::names::{check_id, check_name, id_of};
-use crate::ids::{Actor, SupervisorId};
+use crate::ids::{Actor, AgentId, SupervisorId};
 use crate::time::Now;
 
 /// The settings with their ranges; refuses the first that is outside.
@@ -216,17 +216,7 @@ impl Supervision {
             WantedLifecycle::Terminated => Err(over(id)),
             WantedLifecycle::Active => Ok(Answer::Done {}),
             WantedLifecycle::Paused => {
-                self.want(id, WantedLifecycle::Active);
-                self.set_status(
-                    id,
-                    SupervisorStatus::Active,
-                    "supervisor.resumed",
-                    &Cause::by(&person.actor, "resumed"),
-                    now,
-                );
-                self.keep_up(id, now);
-                let agents = self.agents_of(id);
-                self.monitoring_resumed(&agents, now);
+                self.activate(id, "supervisor.resumed", &Cause::by(&person.actor, "resumed"), now);
                 Ok(Answer::Done {})
             }
         }
@@ -243,20 +233,22 @@ impl Supervision {
         if one.wanted == WantedLifecycle::Terminated {
             return Ok(Answer::Done {});
         }
-        let child = self
-            .state
-            .supervisors
-            .values()
-            .find(|other| other.parent.as_ref() == Some(id) && other.wanted != WantedLifecycle::Terminated);
-        if let Some(child) = child {
-            let what = format!("{} is below it and not over: stop that first", child.id);
-            return Err(Refusal::new(Why::Conflict, what).field("id", "one with nothing below it"));
-        }
+        self.nobody_below(id)?;
         self.want(id, WantedLifecycle::Terminated);
         let cause = Cause::by(&person.actor, "stopped for ever; its agents were left as they are");
         self.set_status(id, SupervisorStatus::Terminated, "supervisor.stopped", &cause, now);
         self.keep_up(id, now);
+        self.refuse_waiting(id, now);
         Ok(Answer::Done {})
+    }
+
+    /// Whoever is over must have nobody below who is not: those would be looked after by nobody.
+    pub(in super::super) fn nobody_below(&self, id: &SupervisorId) -> Result<(), Refusal> {
+        let below =
+            |other: &&Supervisor| other.parent.as_ref() == Some(id) && other.wanted != WantedLifecycle::Terminated;
+        let Some(child) = self.state.supervisors.values().find(below) else { return Ok(()) };
+        let what = format!("{} is below it and not over: stop that first", child.id);
+        Err(Refusal::new(Why::Conflict, what).field("id", "one with nothing below it"))
     }
 
     pub(super) fn restart_supervisor(&mut self, person: &Person, id: &SupervisorId, now: Now) -> Reply {
@@ -265,16 +257,31 @@ impl Supervision {
             let what = format!("supervisor {id} is {}: only one that is FAILED can be restarted", one.status.as_str());
             return Err(Refusal::new(Why::Conflict, what));
         }
-        self.want(id, WantedLifecycle::Active);
-        self.set_status(
-            id,
-            SupervisorStatus::Active,
-            "supervisor.restarted",
-            &Cause::by(&person.actor, "restarted"),
-            now,
-        );
-        self.keep_up(id, now);
+        self.activate(id, "supervisor.restarted", &Cause::by(&person.actor, "restarted"), now);
         Ok(Answer::Done {})
+    }
+
+    /// It monitors again, and with it whoever is below it.
+    fn activate(&mut self, id: &SupervisorId, kind: &str, cause: &Cause, now: Now) {
+        let everybody: Vec<AgentId> = self.state.agents.keys().cloned().collect();
+        self.monitored_anew(&everybody, now, |it| {
+            it.want(id, WantedLifecycle::Active);
+            it.set_status(id, SupervisorStatus::Active, kind, cause, now);
+        });
+        self.keep_up(id, now);
+        // What its policies asked for before may begin.
+        self.volatile.room = true;
+    }
+
+    /// Makes a change; whoever of these agents is looked after by it, and was not before, is gone on with.
+    pub(super) fn monitored_anew(&mut self, agents: &[AgentId], now: Now, change: impl FnOnce(&mut Self)) {
+        let is_seen = |it: &Self, id: &&AgentId| it.state.agents.get(id).is_some_and(|agent| it.is_monitored(agent));
+        let unseen: Vec<&AgentId> = agents.iter().filter(|id| !is_seen(self, id)).collect();
+        change(self);
+        let seen: Vec<AgentId> = unseen.into_iter().filter(|id| is_seen(self, id)).cloned().collect();
+        if !seen.is_empty() {
+            self.monitoring_resumed(&seen, now);
+        }
     }
 
     pub(super) fn delete_supervisor(&mut self, person: &Person, id: &SupervisorId, now: Now) -> Reply {
@@ -313,7 +320,7 @@ impl Supervision {
 }
 
 /// The refusal for what stands in `hb.yaml`.
-pub(super) fn declared(what: &str, id: &str) -> Refusal {
+pub(in super::super) fn declared(what: &str, id: &str) -> Refusal {
     Refusal::new(Why::Conflict, format!("{what} {id} is declared in hb.yaml, which wins: change it there and reload"))
         .field("id", "one that was made by the API")
 }

@@ -2,13 +2,15 @@
 
 use super::super::agent::Origin;
 use super::super::alert::Severity;
-use super::super::bounds::{MEMBERSHIPS_CLOSED_MAX, TEAMS_MAX};
+use super::super::bounds::TEAMS_MAX;
 use super::super::event::About;
 use super::super::input::{NewMember, NewTeam};
 use super::super::step::{Answer, Refusal, Reply, Why};
 use super::super::tree::{MemberRole, Membership, Team, WantedLifecycle};
 use super::super::{Cause, Supervision};
+use super::declared::CONFIG;
 use super::names::{check_id, check_name, id_of};
+use super::supervisors::declared;
 use crate::ids::{Actor, AgentId, TeamId};
 use crate::time::Now;
 
@@ -82,6 +84,7 @@ impl Supervision {
     }
 
     pub(super) fn delete_team(&mut self, by: &Actor, id: &TeamId, now: Now) -> Reply {
+        self.may_change_team(by, id)?;
         let members: Vec<AgentId> = self.known_team(id)?.open().map(|member| member.agent.clone()).collect();
         for agent in members {
             self.leave(by, id, &agent, now);
@@ -92,13 +95,14 @@ impl Supervision {
     }
 
     pub(super) fn add_member(&mut self, by: &Actor, id: &TeamId, member: NewMember, now: Now) -> Reply {
-        self.known_team(id)?;
+        self.may_change_team(by, id)?;
         self.free_agent(member.agent())?;
         self.join(by, id, member, now);
         Ok(Answer::Done {})
     }
 
     pub(super) fn remove_member(&mut self, by: &Actor, id: &TeamId, agent: &AgentId, now: Now) -> Reply {
+        self.may_change_team(by, id)?;
         if !self.known_team(id)?.open().any(|member| member.agent == *agent) {
             return Err(Refusal::new(Why::NotFound, format!("agent {agent} is no member of team {id}"))
                 .field("agent", "an open member"));
@@ -112,6 +116,61 @@ impl Supervision {
         self.state.teams.get(id).ok_or_else(missing)
     }
 
+    /// What stands in `hb.yaml` is changed there.
+    fn may_change_team(&self, by: &Actor, id: &TeamId) -> Result<(), Refusal> {
+        let of_file = self.known_team(id)?.origin == Origin::Declared;
+        if of_file && by.as_str() != CONFIG { Err(declared("team", id.as_str())) } else { Ok(()) }
+    }
+
+    /// A team that is there already, as the file has it now. Its members are seen to apart from this.
+    pub(super) fn redeclare_team(&mut self, by: &Actor, id: &TeamId, new: &NewTeam, now: Now) -> Result<(), Refusal> {
+        let known = self.known_team(id)?;
+        let supervisor = new.supervisor_id.clone().unwrap_or_else(|| known.supervisor.clone());
+        let same = known.supervisor == supervisor
+            && known.name == new.name
+            && known.description == new.description
+            && known.objective == new.objective;
+        if same && known.origin == Origin::Declared {
+            return Ok(());
+        }
+        check_name("name", &new.name)?;
+        if self.known_supervisor(&supervisor)?.wanted == WantedLifecycle::Terminated {
+            return Err(Refusal::new(Why::Conflict, format!("supervisor {supervisor} is over")));
+        }
+        let taken = |team: &&Team| team.id != *id && team.supervisor == supervisor && team.name == new.name;
+        if let Some(other) = self.state.teams.values().find(taken) {
+            return Err(Refusal::new(Why::Conflict, format!("team {} of {supervisor} is called so already", other.id)));
+        }
+        let members: Vec<AgentId> = self.known_team(id)?.open().map(|member| member.agent.clone()).collect();
+        self.monitored_anew(&members, now, |it| {
+            if let Some(team) = it.state.teams.get_mut(id) {
+                team.supervisor.clone_from(&supervisor);
+                team.name.clone_from(&new.name);
+                team.description.clone_from(&new.description);
+                team.objective.clone_from(&new.objective);
+                team.origin = Origin::Declared;
+            }
+        });
+        members.iter().for_each(|agent| self.touched(agent));
+        let cause = Cause::by(by, format!("it is as hb.yaml has it, and belongs to supervisor {supervisor}"));
+        self.event("team.changed", Severity::Info, About::team(id), &cause, now);
+        Ok(())
+    }
+
+    /// The role of a member is another.
+    pub(super) fn take_role(&mut self, by: &Actor, id: &TeamId, member: &NewMember, now: Now) {
+        let role = member.role();
+        let other = |one: &&Membership| one.agent == *member.agent() && one.role != role;
+        if self.state.teams.get(id).is_none_or(|team| team.open().find(other).is_none()) {
+            return;
+        }
+        if let Some(team) = self.state.teams.get_mut(id) {
+            let open = team.members.iter_mut().filter(|one| one.left_at.is_none());
+            open.filter(|one| one.agent == *member.agent()).for_each(|one| one.role = role);
+        }
+        self.reassess(by, id, member.agent(), "has another role in", now);
+    }
+
     fn join(&mut self, by: &Actor, id: &TeamId, member: NewMember, now: Now) {
         let (agent, role, metadata) = match member {
             NewMember::Agent(agent) => (agent, MemberRole::Member, std::collections::BTreeMap::new()),
@@ -120,28 +179,23 @@ impl Supervision {
         if let Some(team) = self.state.teams.get_mut(id) {
             team.members.push(Membership { agent: agent.clone(), role, joined_at: now.wall, left_at: None, metadata });
         }
-        if let Some(agent) = self.state.agents.get_mut(&agent) {
-            agent.team = Some(id.clone());
-        }
+        self.monitored_anew(std::slice::from_ref(&agent), now, |it| {
+            if let Some(agent) = it.state.agents.get_mut(&agent) {
+                agent.team = Some(id.clone());
+            }
+        });
         self.reassess(by, id, &agent, "joined", now);
     }
 
     pub(super) fn leave(&mut self, by: &Actor, id: &TeamId, agent: &AgentId, now: Now) {
         if let Some(team) = self.state.teams.get_mut(id) {
-            for member in team.members.iter_mut().filter(|member| member.agent == *agent && member.left_at.is_none()) {
-                member.left_at = Some(now.wall);
+            team.close(agent, now.wall);
+        }
+        self.monitored_anew(std::slice::from_ref(agent), now, |it| {
+            if let Some(agent) = it.state.agents.get_mut(agent) {
+                agent.team = None;
             }
-            let closed = team.members.iter().filter(|member| member.left_at.is_some()).count();
-            let mut extra = closed.saturating_sub(MEMBERSHIPS_CLOSED_MAX);
-            team.members.retain(|member| {
-                let goes = extra > 0 && member.left_at.is_some();
-                extra = extra.saturating_sub(usize::from(goes));
-                !goes
-            });
-        }
-        if let Some(agent) = self.state.agents.get_mut(agent) {
-            agent.team = None;
-        }
+        });
         self.reassess(by, id, agent, "left", now);
     }
 
@@ -161,6 +215,15 @@ impl NewMember {
     pub fn agent(&self) -> &AgentId {
         match self {
             Self::Agent(agent) | Self::Full { agent, .. } => agent,
+        }
+    }
+
+    /// As what.
+    #[must_use]
+    pub fn role(&self) -> MemberRole {
+        match self {
+            Self::Agent(_) => MemberRole::default(),
+            Self::Full { role, .. } => *role,
         }
     }
 }

@@ -150,6 +150,8 @@ pub(super) fn group(row: &Row<'_>) -> Result<AlertGroup> {
         last_alert_at: stamp(row, "last_alert_at")?,
         resolved_at: maybe_stamp(row, "resolved_at")?,
         evaluated: row.get("evaluated")?,
+        // Of use to the running supervisor alone, which has it from its records.
+        unlooked: false,
     })
 }
 
