@@ -10,6 +10,7 @@ pub mod import;
 pub mod ledger;
 pub mod log;
 pub mod nodes;
+pub mod reach;
 pub mod redecide;
 pub mod source;
 pub mod stored;

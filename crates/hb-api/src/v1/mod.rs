@@ -14,6 +14,7 @@
 //! | What does an error look like? | `problem.rs` |
 //! | What do documents look like? | `shapes/` |
 //! | How is the OpenAPI document made? | `openapi.rs`, its schemas `schemas.rs` |
+//! | How does the page about it come about? | `reference.rs` |
 //! | How are events followed? | `stream.rs` |
 
 mod access;
@@ -28,6 +29,7 @@ mod openapi;
 mod policies;
 mod problem;
 mod rate;
+pub mod reference;
 mod schemas;
 pub mod seam;
 mod shapes;

@@ -1,21 +1,29 @@
 //! The command line: one file per noun. Each command takes what was typed and gives an [`Exit`] or a [`Failure`].
 
+pub mod agent;
+pub mod alerts;
 pub mod baseline;
 pub mod checkpoint;
 pub mod compare;
 pub mod config;
 pub mod daemon;
 pub mod demo;
+mod document;
+pub mod events;
 pub mod health;
 pub mod import;
 pub mod inject;
+pub mod intervention;
 pub mod journal;
 pub mod out;
+pub mod policy;
 pub mod replay;
 pub mod run;
 pub mod setup;
 pub mod status;
 pub mod supervisor;
+pub mod team;
+mod told;
 pub mod verify;
 
 use clap::{Parser, Subcommand};
@@ -45,8 +53,25 @@ enum Command {
     Run(run::Args),
     /// Run the watches of a configuration; started twice on one output_dir, it is a pair.
     Daemon(daemon::Args),
-    /// Supervise the agents of a configuration, and nothing else; started twice on one output_dir, it is a pair.
+    /// Supervise the agents of a configuration, and nothing else; or ask and tell supervisors.
     Supervisor(supervisor::Args),
+    /// Agents: list them, explain them, act on them.
+    #[command(subcommand)]
+    Agent(agent::Command),
+    /// Teams of agents.
+    #[command(subcommand)]
+    Team(team::Command),
+    /// Policies: check, compare and try them out, put them in force.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Interventions: what is done about agents, and who agrees.
+    #[command(subcommand)]
+    Intervention(intervention::Command),
+    /// Groups of alerts about agents.
+    #[command(subcommand)]
+    Alerts(alerts::Command),
+    /// Show what happened to agents, and follow what happens.
+    Events(events::Args),
     /// Serve health from outside of the daemon.
     #[command(subcommand)]
     Health(health::Command),
@@ -111,9 +136,17 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
             daemon::run(&args, out)
         }
         Command::Supervisor(args) => {
-            crate::log::start(format);
+            if args.runs() {
+                crate::log::start(format);
+            }
             supervisor::run(&args, out)
         }
+        Command::Agent(command) => agent::run(&command, out),
+        Command::Team(command) => team::run(&command, out),
+        Command::Policy(command) => policy::run(&command, out),
+        Command::Intervention(command) => intervention::run(&command, out),
+        Command::Alerts(command) => alerts::run(&command, out),
+        Command::Events(args) => events::run(&args, out),
         Command::Health(command) => {
             crate::log::start(format);
             health::run(&command, out)

@@ -258,7 +258,7 @@ impl Reader<'_> {
 }
 
 /// The node behind a path like `process.ready.by` or `condition.conditions[1].field`, as far as it exists, and its place.
-fn walk<'n>(entry: &'n Entry, path: &str) -> (&'n Node, Place) {
+pub(crate) fn walk<'n>(entry: &'n Entry, path: &str) -> (&'n Node, Place) {
     let (mut node, mut place) = (&entry.value, entry.place);
     for step in path.split(['.', '[']).map(|step| step.trim_end_matches(']')).filter(|step| !step.is_empty()) {
         let next = match &node.value {
@@ -275,7 +275,7 @@ fn walk<'n>(entry: &'n Entry, path: &str) -> (&'n Node, Place) {
 }
 
 /// A place within an expression, when that stands on one line as it was typed.
-fn inside(node: &Node, place: Place, within: Option<hb_core::supervise::policy::fault::Place>) -> Place {
+pub(crate) fn inside(node: &Node, place: Place, within: Option<hb_core::supervise::policy::fault::Place>) -> Place {
     let (Some(within), Value::Scalar { written, .. }) = (within, &node.value) else { return place };
     if within.line > 1 {
         return place;
@@ -293,7 +293,7 @@ fn as_map(document: &mut Json) -> Option<&mut Map<String, Json>> {
 }
 
 /// The tree as JSON. What stands under `env` is text, whatever it looks like: `PORT: 8080` means the text.
-fn json(node: &Node, key: &str) -> Json {
+pub(crate) fn json(node: &Node, key: &str) -> Json {
     match &node.value {
         Value::Map(entries) => {
             let text = key == "env";
