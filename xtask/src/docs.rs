@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Documents that are generated, by name.
-const GENERATED: [&str; 4] = ["cli.md", "configuration.md", "metrics.md", "ops/exit-codes.md"];
+const GENERATED: [&str; 5] = ["api.md", "cli.md", "configuration.md", "metrics.md", "ops/exit-codes.md"];
 
 /// Writes them into `docs/`.
 ///

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         ("cli.md", command_line()),
         ("configuration.md", hb::config::reference::markdown()),
         ("metrics.md", metrics()),
+        ("api.md", hb_api::v1::reference::markdown()),
         ("ops/exit-codes.md", hb::exit::markdown()),
     ];
     for (name, text) in pages {

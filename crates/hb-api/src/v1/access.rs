@@ -137,7 +137,11 @@ impl Access {
         if !scheme.eq_ignore_ascii_case(b"bearer ") {
             return Err(unknown("only bearer tokens are known here: `Authorization: Bearer TOKEN`"));
         }
-        let shown = digest(token.trim_ascii());
+        let token = token.trim_ascii();
+        if token.len() < TOKEN_BYTES_MIN {
+            return Err(unknown("this is no token: it is too short for one"));
+        }
+        let shown = digest(token);
         // All of them are looked at, so that the time taken does not tell which it was.
         let found =
             self.tokens.iter().fold(None, |found, known| if same(&known.digest, &shown) { Some(known) } else { found });

@@ -276,3 +276,43 @@ pub(super) fn standing(node: &NodeName, office: &Office, began: Instant) -> Stan
         hung_seconds: (pulse.since > pulse.bound).then(|| pulse.since.as_secs_f64()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_owners_token_is_made_once_for_the_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(TOKEN_FILE);
+        owner(dir.path()).unwrap();
+        let token = fs::read_to_string(&path).unwrap();
+        assert_eq!((token.trim().len(), fs::metadata(&path).unwrap().mode() & 0o777), (2 * TOKEN_RANDOM, 0o600));
+        owner(dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), token, "the second start finds that of the first");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(owner(dir.path()).unwrap_err().what.contains("others than its owner"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, "\n").unwrap();
+        assert!(owner(dir.path()).unwrap_err().what.contains("no token"));
+    }
+
+    #[test]
+    fn a_tokens_file_that_everybody_can_read_is_refused_with_advice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        assert!(tokens(&path).is_err(), "there is none");
+        fs::write(&path, "ada ADMIN 0123456789abcdef\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
+        let refused = tokens(&path).unwrap_err();
+        assert!(refused.what.contains("everybody") && refused.help.starts_with("chmod 600"), "{refused:?}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(format!("{:?}", tokens(&path).unwrap()).contains("1 tokens"));
+        fs::write(&path, "ada KING 0123456789abcdef\n").unwrap();
+        let refused = tokens(&path).unwrap_err();
+        assert!(refused.what.contains("line 1") && !refused.what.contains("0123456789abcdef"), "{refused:?}");
+    }
+}

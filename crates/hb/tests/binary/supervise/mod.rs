@@ -19,9 +19,11 @@
 //! | What do stops leave behind? (A13) | `stop.rs` |
 //! | Does a bad cycle lead to one restart? (join) | `join.rs` |
 //! | What of programs that behave badly? | `bad_programs.rs` |
+//! | Is what the API acknowledged kept, and who is to be asked? | `api.rs` |
 
 mod adopt;
 mod allowance;
+mod api;
 mod bad_programs;
 mod database;
 mod groups;
