@@ -273,7 +273,7 @@ pub(super) fn standing(node: &NodeName, office: &Office, began: Instant) -> Stan
         commit_latency: picture.commit_latency,
         commits: picture.commits,
         uptime_seconds: began.elapsed().as_secs_f64(),
-        hung_seconds: (pulse.since > pulse.bound).then(|| pulse.since.as_secs_f64()),
+        hung_seconds: (pulse.since > pulse.bound).then_some(pulse.since.as_secs_f64()),
     }
 }
 
