@@ -9,8 +9,12 @@
     reason = "the harness reads scenario files and SEED, and fails by panicking"
 )]
 
+mod groups;
+mod house;
 mod interventions;
+mod plans;
 mod random_walk;
 mod scenarios;
 mod stage;
+mod tree;
 mod world;

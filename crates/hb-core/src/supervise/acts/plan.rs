@@ -35,7 +35,8 @@ impl Supervision {
             })
         };
         let mut waiting: Vec<InterventionId> = self.volatile.open_interventions.iter().filter(ready).cloned().collect();
-        waiting.sort_by_key(|id| self.state.interventions.get(id).map(|one| one.created_at));
+        // Of one moment, the smaller number first: `i-9` before `i-10`.
+        waiting.sort_by_key(|id| (self.state.interventions.get(id).map(|one| one.created_at), id.as_str().len()));
         let mut full: BTreeSet<SupervisorId> = BTreeSet::new();
         for id in waiting {
             let Some(one) = self.state.interventions.get(&id) else { continue };
