@@ -89,7 +89,7 @@ impl Site {
 
     /// `hb ARGS` as a node.
     pub(crate) fn launch(&self, name: &str, args: &[&str]) -> Node {
-        self.before.set(self.state().map_or(Epoch(0), |fold| fold.epoch));
+        self.before.set(self.epoch().unwrap_or(Epoch(0)));
         let mut command = self.project.command(args);
         command.env("SITE", self.project.dir());
         Node::launch(&self.project, name, command)
@@ -116,7 +116,8 @@ impl Site {
     /// Every record that stands, in order.
     pub(crate) fn records(&self) -> Vec<Sealed> {
         let Some(sql) = self.sql() else { return Vec::new() };
-        let mut all = sql.prepare("SELECT bytes FROM journal ORDER BY seq").unwrap();
+        // Another one may be making the file at this very moment.
+        let Ok(mut all) = sql.prepare("SELECT bytes FROM journal ORDER BY seq") else { return Vec::new() };
         let rows = all.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
         rows.map(|bytes| Record::decode(&bytes.unwrap()).unwrap()).collect()
     }
@@ -134,7 +135,33 @@ impl Site {
 
     /// An agent as it is recorded.
     pub(crate) fn agent(&self, id: &str) -> Option<Agent> {
-        self.state()?.state.agents.get(&AgentId::from(id)).cloned()
+        SupervisorReader::open(&self.db()).ok()?.agent(&AgentId::from(id)).ok()?
+    }
+
+    /// All agents as they are recorded.
+    pub(crate) fn agents(&self) -> Vec<Agent> {
+        let reader = SupervisorReader::open(&self.db()).ok();
+        reader.and_then(|reader| reader.agents(None, 1_000).ok()).unwrap_or_default()
+    }
+
+    /// The newest reign.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        let sql = self.sql()?;
+        sql.query_row("SELECT epoch FROM applied", [], |row| row.get(0))
+            .ok()
+            .map(|epoch: i64| Epoch(epoch.unsigned_abs()))
+    }
+
+    /// Interventions that wait or are under way.
+    pub(crate) fn open_interventions(&self) -> i64 {
+        let text = "SELECT count(*) FROM supervisor_interventions WHERE status IN ('PENDING', 'APPROVED', 'EXECUTING', 'IN_DOUBT')";
+        self.sql().and_then(|sql| sql.query_row(text, [], |row| row.get(0)).ok()).unwrap_or_default()
+    }
+
+    /// The node that wrote last, and its reign.
+    pub(crate) fn writer(&self) -> Option<(String, Epoch)> {
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Epoch(row.get::<_, i64>(1)?.unsigned_abs())));
+        self.sql()?.query_row("SELECT node, epoch FROM applied", [], read).ok()
     }
 
     /// Waits until an agent is recorded to be so.
@@ -160,20 +187,24 @@ impl Site {
 
     /// The same in a reign after this one.
     pub(crate) fn calm_after(&self, before: Epoch, node: &mut Node) -> Fold {
-        let mut last = None;
         let calm = within(crate::support::GENEROUS, || {
             assert!(node.has_ended().is_none(), "{} has ended:\n{}", node.name, node.log());
-            let fold = self.state()?;
-            let rests = fold.epoch > before && at_rest(&fold);
-            last = Some(fold);
-            if rests { last.take() } else { None }
+            // Cheaply first: this is asked often.
+            let rests = self.epoch()? > before && self.open_interventions() == 0 && self.agents().iter().all(at_rest);
+            if rests { self.state().filter(|fold| fold.state.agents.values().all(at_rest)) } else { None }
         });
-        calm.unwrap_or_else(|| panic!("it never came to rest: {last:#?}"))
+        let open = || self.agents().into_iter().filter(|agent| !at_rest(agent)).collect::<Vec<_>>();
+        calm.unwrap_or_else(|| {
+            panic!("it never came to rest: {} interventions, {:#?}", self.open_interventions(), open())
+        })
     }
 
     /// Waits until the node that was started last has opened its reign.
     pub(crate) fn reign(&self) -> Fold {
-        until("a reign is opened", || self.state().filter(|fold| fold.epoch > self.before.get()))
+        until("a reign is opened", || {
+            self.epoch().filter(|epoch| *epoch > self.before.get())?;
+            self.state()
+        })
     }
 
     /// Starts as the programs wrote them down.
@@ -234,16 +265,11 @@ impl Drop for Site {
     }
 }
 
-/// Everybody who is to be up is, and nothing is under way.
-fn at_rest(fold: &Fold) -> bool {
-    let is = |agent: &Agent| {
-        let wanted =
-            agent.wanted == Wanted::Up && agent.lifecycle != Lifecycle::Quarantined && !agent.restarts.given_up;
-        !wanted || agent.lifecycle.is_up() && (agent.spec.process.is_none() || lives(agent.process.identity()))
-    };
-    !fold.state.agents.is_empty()
-        && fold.state.agents.values().all(is)
-        && fold.state.interventions.values().all(|one| one.status.is_over())
+/// It is as it is to be.
+fn at_rest(agent: &Agent) -> bool {
+    let wanted = agent.wanted == Wanted::Up && agent.lifecycle != Lifecycle::Quarantined && !agent.restarts.given_up;
+    let lives = agent.spec.process.is_none() || lives(agent.process.identity());
+    if wanted { agent.lifecycle.is_up() && lives } else { agent.process.identity().is_none() }
 }
 
 /// The newest events, for people.
