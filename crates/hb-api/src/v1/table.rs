@@ -19,6 +19,7 @@ use super::access::{Needs, Reach};
 use super::call::{self, Call, Outcome};
 use super::problem::Problem;
 use super::rate::Kind;
+use super::schemas;
 use super::{agents, alerts, beats, events, interventions, policies, supervisors, system, teams, why};
 
 /// Where the API stands.
@@ -204,7 +205,7 @@ async fn serve(
     let query = query(route, &parts.uri)?;
     let body = match route.takes {
         Takes::Nothing => Bytes::new(),
-        Takes::Json(_) | Takes::Maybe(_) => {
+        Takes::Json(schema) | Takes::Maybe(schema) => {
             let bytes = call::body(body).await?;
             let empty = bytes.is_empty();
             if empty && matches!(route.takes, Takes::Json(_)) {
@@ -217,10 +218,25 @@ async fn serve(
                 return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported", message)
                     .field("Content-Type", "application/json"));
             }
+            shaped(schema, &bytes)?;
             bytes
         }
     };
     (route.call)(Call { inner: Arc::clone(inner), caller, path, query, headers: parts.headers, body }).await
+}
+
+/// Whether mappings are mappings. What is no JSON at all is told by the reader, with its place; policies have a reader that tells all faults at once.
+fn shaped(schema: &str, bytes: &[u8]) -> Result<(), Problem> {
+    if schema.starts_with("Policy") {
+        return Ok(());
+    }
+    let Ok(document) = serde_json::from_slice(bytes) else { return Ok(()) };
+    match schemas::list_for_mapping(schema, &document) {
+        None => Ok(()),
+        Some(path) => {
+            Err(Problem::invalid(format!("{path} is a list; a mapping was expected")).field(path, "a mapping"))
+        }
+    }
 }
 
 /// The query, of which every key must be one of the route's, once.
