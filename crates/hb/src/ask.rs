@@ -188,9 +188,9 @@ impl Read for Patient {
             return Err(late());
         }
         self.stream.set_read_timeout(Some(left))?;
-        self.stream.read(into).map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => late(),
-            _ => error,
+        self.stream.read(into).map_err(|error| {
+            let slow = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+            if slow { late() } else { error }
         })
     }
 }
@@ -218,7 +218,11 @@ struct Body {
 impl Read for Body {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         if let Framing::Chunks { left: 0, before } = self.framing {
-            self.framing = next_chunk(&mut self.reader, before)?;
+            if before {
+                // The end of the line behind the chunk before.
+                line(&mut self.reader)?;
+            }
+            self.framing = next_chunk(&mut self.reader)?;
         }
         let most = match self.framing {
             Framing::Over | Framing::Length(0) => return Ok(0),
@@ -244,11 +248,7 @@ fn no_http() -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, "the answer is no HTTP")
 }
 
-fn next_chunk(reader: &mut impl std::io::BufRead, before: bool) -> std::io::Result<Framing> {
-    if before {
-        // The end of the line behind the chunk before.
-        line(reader)?;
-    }
+fn next_chunk(reader: &mut impl std::io::BufRead) -> std::io::Result<Framing> {
     let size = line(reader)?.ok_or_else(no_http)?;
     let size = size.split(';').next().unwrap_or_default().trim();
     let left = u64::from_str_radix(size, 16).map_err(|_| no_http())?;
@@ -320,7 +320,7 @@ impl Lines {
     ///
     /// # Errors
     /// The connection broke, or was silent for too long; in words.
-    pub fn next(&mut self) -> Result<Option<Sent>, String> {
+    pub fn take_next(&mut self) -> Result<Option<Sent>, String> {
         let mut sent = Sent::default();
         while let Some(line) = line(&mut self.body).map_err(|error| error.to_string())? {
             if line.is_empty() {
@@ -407,9 +407,9 @@ mod tests {
         let stream = b"HTTP/1.1 200 OK\r\n\r\nretry: 1000\n\n:\n\nid: 4\nevent: a.b\ndata: {}\n\nevent: gap\ndata: 1\ndata: 2\n\n";
         let (status, mut lines) = follow(&serve(stream).0.into(), &Call::default(), PATIENCE).unwrap();
         assert_eq!(status, 200);
-        assert_eq!(lines.next().unwrap(), Some(Sent { id: Some(4), event: "a.b".into(), data: "{}".into() }));
-        assert_eq!(lines.next().unwrap(), Some(Sent { id: None, event: "gap".into(), data: "1\n2".into() }));
-        assert_eq!(lines.next().unwrap(), None);
+        assert_eq!(lines.take_next().unwrap(), Some(Sent { id: Some(4), event: "a.b".into(), data: "{}".into() }));
+        assert_eq!(lines.take_next().unwrap(), Some(Sent { id: None, event: "gap".into(), data: "1\n2".into() }));
+        assert_eq!(lines.take_next().unwrap(), None);
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum Exit {
     GateNoData = 12,
     /// `--gate`: a cycle was NO_BASELINE, none was FAIL or NO_DATA.
     GateNoBaseline = 13,
-    /// A baseline was not put in force: a quality gate is closed, or approval is missing.
+    /// It was refused: a gate is closed, approval or a token is missing, or it does not go with what there is.
     Refused = 14,
     /// What was recomputed differs from what is recorded.
     Differs = 15,
@@ -115,8 +115,8 @@ impl Exit {
             ),
             Self::Refused => (
                 "refused",
-                "A baseline was not put in force: a quality gate is closed, or approval is missing.",
-                "See the gates told; approve, or `--force` with a `--reason`.",
+                "It was refused: a quality gate is closed, approval or a token is missing, or it does not go with what there is.",
+                "See what was told: approve, show a token, or for baselines `--force` with a `--reason`.",
             ),
             Self::Differs => (
                 "differs",

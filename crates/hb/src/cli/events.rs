@@ -164,10 +164,10 @@ fn say(text: &str) {
 
 /// Shows what comes until the stream ends.
 fn take(mut lines: Lines, args: &Args, last: &mut Option<u64>, out: &mut Out) -> Result<(), Failure> {
-    while let Ok(Some(sent)) = lines.next() {
+    while let Ok(Some(sent)) = lines.take_next() {
         let Ok(document) = serde_json::from_str::<Value>(&sent.data) else { continue };
         if sent.event == "gap" {
-            say(&format!("hb: events {} to {} are not kept any more\n", document["from"], document["to"]));
+            say(&format!("hb: events {} to {} are not kept any more\n", document.sub("from"), document.sub("to")));
             continue;
         }
         if sent.id.is_some_and(|id| last.is_some_and(|last| id <= last)) {
@@ -184,21 +184,22 @@ fn one(event: &Value, args: &Args, out: &mut Out) -> Result<(), Failure> {
     if args.json {
         return out.json(event);
     }
-    line(event, "", out)
+    line(event, ("", ""), out)
 }
 
-/// An event on one line.
-pub(super) fn line(event: &Value, margin: &str, out: &mut Out) -> Result<(), Failure> {
+/// An event on one line behind `margin`; that it is about `known` is not said.
+pub(super) fn line(event: &Value, (margin, known): (&str, &str), out: &mut Out) -> Result<(), Failure> {
     let at = event.stamp("at").map(told::moment).unwrap_or_default();
     let severity = event.text("severity");
     let painted = out.painted(&format!("{severity:<8}"), told::paint(&severity));
-    let about = &event["about"];
+    let about = event.sub("about");
     let whom = ["agent", "team", "policy", "intervention", "group", "supervisor"];
     let whom = whom.iter().map(|key| about.text(key)).find(|name| !name.is_empty()).unwrap_or_default();
     let by = event.text("by");
     let by = if by.is_empty() || by == "hb" { String::new() } else { out.painted(&format!(" [{by}]"), Paint::Faint) };
     let (kind, message) = (event.text("kind"), event.text("message"));
-    out.line(format_args!("{margin}{at} {painted} {kind:<28} {whom}: {message}{by}"))
+    let whom = if whom.is_empty() || whom == known { String::new() } else { format!("{whom}: ") };
+    out.line(format_args!("{margin}{at} {painted} {kind:<27} {whom}{message}{by}"))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use hb_core::supervise::intervention::{Act, Intervention, PlanStep, StepState};
 use serde_json::{Value, json};
 
 use super::out::Cell;
-use super::told::{self, Doc as _, ago, heads, state};
+use super::told::{self, Doc as _, Form, ago, heads, state};
 use super::{Failure, Out};
 use crate::exit::Exit;
 use crate::reach::{Live, Query, ReachArgs, escaped};
@@ -290,14 +290,14 @@ fn decide(args: &Decide, (verb, word): (&str, &str), out: &mut Out) -> Result<Ex
     let live = args.reach.changing()?;
     let path = format!("/interventions/{}/{word}", escaped(&args.id));
     let answer = live.send(verb, &path, Some(&json!({"reason": args.reason})))?;
-    told(&live, vec![answer], &args.wait, args.json, out)
+    told(&live, vec![answer], &args.wait, args.json.into(), out)
 }
 
 fn settle(args: &Settle, out: &mut Out) -> Result<Exit, Failure> {
     let live = args.reach.changing()?;
     let path = format!("/interventions/{}/settle", escaped(&args.id));
     let answer = live.send("PUT", &path, Some(&json!({"done": args.done, "reason": args.reason})))?;
-    told(&live, vec![answer], &args.wait, args.json, out)
+    told(&live, vec![answer], &args.wait, args.json.into(), out)
 }
 
 fn request(args: &Request, out: &mut Out) -> Result<Exit, Failure> {
@@ -316,19 +316,18 @@ fn request(args: &Request, out: &mut Out) -> Result<Exit, Failure> {
         "confirm": args.confirm,
     });
     let answer = live.send("POST", "/interventions", Some(&body))?;
-    told(&live, vec![answer], &args.wait, args.json, out)
+    told(&live, vec![answer], &args.wait, args.json.into(), out)
 }
 
 /// Tells of interventions that were asked for, and waits for their ends where that is wanted.
-#[expect(clippy::fn_params_excessive_bools, reason = "one: whether the answer is for programs")]
-pub(super) fn told(live: &Live, asked: Vec<Value>, wait: &Wait, json: bool, out: &mut Out) -> Result<Exit, Failure> {
+pub(super) fn told(live: &Live, asked: Vec<Value>, wait: &Wait, form: Form, out: &mut Out) -> Result<Exit, Failure> {
     let mut exit = Exit::Ok;
     for answer in asked {
         let last = match wait.wait {
             Some(seconds) => ended(live, answer, Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))?,
             None => answer,
         };
-        if json {
+        if form == Form::Json {
             out.json(&last)?;
         } else {
             whole(&read(&last)?, "", out)?;

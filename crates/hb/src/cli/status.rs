@@ -8,14 +8,15 @@ use hb_core::node::fact::CycleDecided;
 use hb_core::time::Stamp;
 use hb_store::port::Journal as _;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::out::{Cell, Paint};
+use super::told::{self, Doc as _};
 use super::{ConfigArgs, Failure, Out};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::nodes::{self, NodeFile};
-use crate::{ask, stored};
+use crate::{ask, reach, stored};
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -52,6 +53,8 @@ struct Down {
     epoch: Epoch,
     watches: Vec<DownWatch>,
     nodes: Vec<Asked>,
+    #[serde(flatten)]
+    supervision: Map<String, Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -79,10 +82,71 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
         _ => 4,
     };
     let best = asked.iter().filter(|asked| asked.document.is_some()).min_by_key(rank);
+    let supervision = supervision(&config)?;
     match best.and_then(|best| best.document.clone()) {
-        Some(document) => up(document, &asked, args, out),
-        None => down(&config, asked, args, out),
+        Some(document) => up(document, &asked, supervision, args, out),
+        None => down(&config, asked, supervision, args, out),
     }
+}
+
+/// What agents and supervisors add up to; nothing where nothing is supervised.
+fn supervision(config: &Config) -> Result<Map<String, Value>, Failure> {
+    let mut fields = Map::new();
+    if !reach::is_meant(config) {
+        return Ok(fields);
+    }
+    match reach::summary(config) {
+        Ok(status) => {
+            let field = |key: &str| status.get(key).cloned().unwrap_or_default();
+            fields.insert("agents".to_owned(), field("agents"));
+            let supervisors = json!({
+                "all": field("supervisors"), "paused": field("supervisors_paused"), "node": field("node"),
+                "presence": status.sub("presence").sub("state"), "interventions_open": field("interventions_open"),
+                "alert_groups_open": field("alert_groups_open"), "restarts": field("total_restarts"),
+            });
+            fields.insert("supervisors".to_owned(), supervisors);
+        }
+        // It was declared, and has not begun yet, or its node does not say: the rest of the status is told all the same.
+        Err(failure) if failure.exit != Exit::Corrupt => {
+            fields.insert("supervisors".to_owned(), json!({"unknown": failure.what}));
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(fields)
+}
+
+fn supervision_told(fields: &Map<String, Value>, out: &mut Out) -> Result<(), Failure> {
+    let Some(supervisors) = fields.get("supervisors") else { return Ok(()) };
+    if let Some(why) = supervisors.get("unknown") {
+        return out.line(format_args!("agents: not known: {}", told::plain(why)));
+    }
+    let agents = fields.get("agents").cloned().unwrap_or_default();
+    let states = [
+        ("up", Paint::Good),
+        ("degraded", Paint::Warn),
+        ("spawning", Paint::Warn),
+        ("failed", Paint::Bad),
+        ("quarantined", Paint::Bad),
+        ("terminated", Paint::Faint),
+    ];
+    let counted = states.iter().filter(|(state, _)| agents.count(state) > 0);
+    let counted: Vec<String> =
+        counted.map(|(state, paint)| out.painted(&format!("{} {state}", agents.count(state)), *paint)).collect();
+    let colon = if counted.is_empty() { "" } else { ": " };
+    out.line(format_args!("agents {}{colon}{}", agents.count("all"), counted.join(", ")))?;
+    let presence = supervisors.text("presence");
+    let painted = out.painted(&presence, told::paint(&presence));
+    let mut parts = vec![format!("supervisors {} ({painted})", supervisors.count("all"))];
+    for (key, word) in [
+        ("paused", "paused"),
+        ("interventions_open", "interventions open"),
+        ("alert_groups_open", "groups of alerts open"),
+    ] {
+        if supervisors.count(key) > 0 {
+            parts.push(format!("{} {word}", supervisors.count(key)));
+        }
+    }
+    out.line(format_args!("{}", parts.join(", ")))
 }
 
 fn ask_node(file: &NodeFile) -> Asked {
@@ -105,17 +169,25 @@ fn ask_node(file: &NodeFile) -> Asked {
     Asked { node: file.node.clone(), role, pid: file.pid, listen: file.listen, silent, document }
 }
 
-fn up(mut document: Value, asked: &[Asked], args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+fn up(
+    mut document: Value,
+    asked: &[Asked],
+    supervision: Map<String, Value>,
+    args: &Args,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
     let listed = serde_json::to_value(asked)
         .map_err(|error| Failure::new(Exit::Error, format!("the nodes cannot be put as JSON: {error}")))?;
     if let Some(fields) = document.as_object_mut() {
         fields.insert("nodes".into(), listed);
+        fields.extend(supervision.clone());
     }
     if args.json {
         out.json(&document)?;
         return Ok(Exit::Ok);
     }
     nodes_told(asked, out)?;
+    supervision_told(&supervision, out)?;
     let mut rows = vec![heads()];
     for watch in document.get("watches").and_then(Value::as_array).into_iter().flatten() {
         let text = |key: &str| watch.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -123,7 +195,9 @@ fn up(mut document: Value, asked: &[Asked], args: &Args, out: &mut Out) -> Resul
         let lag = watch.get("lag_seconds").and_then(Value::as_f64);
         rows.push(row(&text("name"), cycle, &text("status"), lag, &text("headline")));
     }
-    out.table(&rows)?;
+    if rows.len() > 1 {
+        out.table(&rows)?;
+    }
     for alarm in document.get("alarms").and_then(Value::as_array).into_iter().flatten() {
         let text = |key: &str| alarm.get(key).and_then(Value::as_str).unwrap_or_default();
         let name = out.painted(text("name"), Paint::Bad);
@@ -167,12 +241,43 @@ fn row(name: &str, cycle: Option<u64>, status: &str, lag: Option<f64>, headline:
     ]
 }
 
-fn down(config: &Config, asked: Vec<Asked>, args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+fn down(
+    config: &Config,
+    asked: Vec<Asked>,
+    supervision: Map<String, Value>,
+    args: &Args,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
+    let mut down = match supervision.contains_key("agents") && !config.journal_dir().is_dir() {
+        // A node that only supervises has no journal of watches.
+        true => Down::of(config),
+        false => decided(config)?,
+    };
+    (down.nodes, down.supervision) = (asked, supervision);
+    if args.json {
+        out.json(&down)?;
+        return Ok(Exit::Ok);
+    }
+    let role = out.painted("down", Paint::Bad);
+    out.line(format_args!("no node answers: {role}; this is what is recorded"))?;
+    nodes_told(&down.nodes, out)?;
+    supervision_told(&down.supervision, out)?;
+    let mut rows = vec![heads()];
+    for watch in &down.watches {
+        let (status, what) = (watch.status.as_deref().unwrap_or_default(), watch.headline.as_deref());
+        rows.push(row(&watch.name, watch.cycle, status, watch.lag_seconds, what.unwrap_or_default()));
+    }
+    if rows.len() > 1 {
+        out.table(&rows)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// What the journal says.
+fn decided(config: &Config) -> Result<Down, Failure> {
     let mut journal = stored::journal(config)?;
     let now = now();
-    let mut epoch = Epoch(0);
-    let mut node = holder(&config.output_dir);
-    let mut watches = Vec::new();
+    let Down { mut epoch, mut node, mut watches, .. } = Down::of(config);
     for watch in &config.watches {
         let stream = StreamName::watch(&watch.settings.name);
         if journal.head(&stream)?.is_some() {
@@ -185,21 +290,22 @@ fn down(config: &Config, asked: Vec<Asked>, args: &Args, out: &mut Out) -> Resul
         let last = stored::newest(&mut journal, &stream, |sealed| stored::decided(sealed).cloned())?;
         watches.push(DownWatch::of(watch.settings.name.as_str(), last.as_deref(), now));
     }
-    let down = Down { node, role: "down", epoch, watches, nodes: asked };
-    if args.json {
-        out.json(&down)?;
-        return Ok(Exit::Ok);
+    Ok(Down { node, epoch, watches, ..Down::of(config) })
+}
+
+impl Down {
+    /// Nothing is known yet but who held the lease.
+    fn of(config: &Config) -> Self {
+        let (watches, nodes) = (Vec::new(), Vec::new());
+        Self {
+            node: holder(&config.output_dir),
+            role: "down",
+            epoch: Epoch(0),
+            watches,
+            nodes,
+            supervision: Map::new(),
+        }
     }
-    let role = out.painted("down", Paint::Bad);
-    out.line(format_args!("no node answers: {role}; this is what the journal says"))?;
-    nodes_told(&down.nodes, out)?;
-    let mut rows = vec![heads()];
-    for watch in &down.watches {
-        let (status, what) = (watch.status.as_deref().unwrap_or_default(), watch.headline.as_deref());
-        rows.push(row(&watch.name, watch.cycle, status, watch.lag_seconds, what.unwrap_or_default()));
-    }
-    out.table(&rows)?;
-    Ok(Exit::Ok)
 }
 
 impl DownWatch {

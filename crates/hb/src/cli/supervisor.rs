@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::out::Cell;
 use super::setup::{Fallback, load_or_tell, log_notices};
-use super::told::{self, Doc as _, ago, heads, state};
+use super::told::{self, Doc as _, Form, ago, heads, state};
 use super::{ConfigArgs, Failure, Out};
 use crate::exit::Exit;
 use crate::reach::{Desk, Query, ReachArgs, escaped};
@@ -214,11 +214,11 @@ fn list(args: &List, out: &mut Out) -> Result<Exit, Failure> {
 
 fn show(args: &One, out: &mut Out) -> Result<Exit, Failure> {
     let one = args.reach.reading()?.get(&path(&args.id, ""))?;
-    whole(&one, args.json, out)
+    whole(&one, args.json.into(), out)
 }
 
-fn whole(one: &Value, json: bool, out: &mut Out) -> Result<Exit, Failure> {
-    if json {
+fn whole(one: &Value, form: Form, out: &mut Out) -> Result<Exit, Failure> {
+    if form == Form::Json {
         out.json(one)?;
         return Ok(Exit::Ok);
     }
@@ -235,9 +235,9 @@ fn whole(one: &Value, json: bool, out: &mut Out) -> Result<Exit, Failure> {
     told::field("teams", &teams.join(", "), out)?;
     let on_duty = one.items("policies").iter().filter(|policy| policy.get("disabled_at").is_none());
     let on_duty: Vec<String> =
-        on_duty.map(|policy| format!("{} (priority {})", policy.text("policy"), policy["priority"])).collect();
+        on_duty.map(|policy| format!("{} (priority {})", policy.text("policy"), policy.sub("priority"))).collect();
     told::field("policies", &on_duty.join(", "), out)?;
-    for (key, value) in one["config"].as_object().into_iter().flatten() {
+    for (key, value) in one.sub("config").as_object().into_iter().flatten() {
         out.line(format_args!("  {key:<34}{}", told::plain(value)))?;
     }
     told::notes(one, out)?;
@@ -250,7 +250,7 @@ fn create(args: &Create, out: &mut Out) -> Result<Exit, Failure> {
         "name": args.name, "description": args.description, "parent_id": args.parent, "config": config, "agents": args.agents,
     });
     let one = args.reach.changing()?.send("POST", "/supervisors", Some(&body))?;
-    whole(&one, args.json, out)
+    whole(&one, args.json.into(), out)
 }
 
 fn turn(args: &One, verb: &str, out: &mut Out) -> Result<Exit, Failure> {
@@ -270,21 +270,23 @@ fn health(args: &One, out: &mut Out) -> Result<Exit, Failure> {
     let mut one = desk.get(&path(&args.id, "/health"))?;
     if matches!(desk, Desk::Stored(_)) {
         // Nobody is there, not even one that stands by.
-        one["presence"] = json!({"state": "down"});
+        if let Some(fields) = one.as_object_mut() {
+            fields.insert("presence".to_owned(), json!({"state": "down"}));
+        }
     }
     if args.json {
         out.json(&one)?;
         return Ok(Exit::Ok);
     }
-    let (health, presence) = (one.text("health"), one["presence"].text("state"));
+    let (health, presence) = (one.text("health"), one.sub("presence").text("state"));
     let node = out.painted(&presence, told::paint(&presence));
-    let found = match (one["presence"].get("found"), one["presence"].get("of")) {
+    let found = match (one.sub("presence").get("found"), one.sub("presence").get("of")) {
         (Some(found), Some(of)) => format!(" ({found} of {of} agents found)"),
         _ => String::new(),
     };
     let health = out.painted(&health, told::paint(&health));
     out.line(format_args!("supervisor {} is {} and {health}; its node is {node}{found}", args.id, one.text("status")))?;
-    for reason in one["presence"].items("reasons") {
+    for reason in one.sub("presence").items("reasons") {
         out.line(format_args!("  because {}", told::plain(reason)))?;
     }
     told::field("newest beat", &ago(one.stamp("last_heartbeat")), out)?;
@@ -316,8 +318,9 @@ const DEPTH_MAX: usize = 16;
 fn branch(one: &Value, depth: usize, out: &mut Out) -> Result<(), Failure> {
     let status = one.text("status");
     let painted = out.painted(&status, told::paint(&status));
-    let total = &one["total"];
-    let health: Vec<String> = total["agents_by_health"]
+    let total = one.sub("total");
+    let health: Vec<String> = total
+        .sub("agents_by_health")
         .as_object()
         .into_iter()
         .flatten()

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::intervention::{Wait, told as intervention_told};
 use super::out::Cell;
-use super::told::{self, Doc as _, heads};
+use super::told::{self, Doc as _, Form, heads};
 use super::{Failure, Out};
 use crate::exit::Exit;
 use crate::reach::{Query, ReachArgs, escaped};
@@ -147,7 +147,7 @@ pub fn run(command: &Command, out: &mut Out) -> Result<Exit, Failure> {
         Command::List(args) => list(args, out),
         Command::Show(args) => {
             let team = args.reach.reading()?.get(&format!("/teams/{}", escaped(&args.id)))?;
-            whole(&team, args.json, out)
+            whole(&team, args.json.into(), out)
         }
         Command::Create(args) => create(args, out),
         Command::Delete(args) => {
@@ -183,8 +183,8 @@ fn list(args: &List, out: &mut Out) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn whole(team: &Value, json: bool, out: &mut Out) -> Result<Exit, Failure> {
-    if json {
+fn whole(team: &Value, form: Form, out: &mut Out) -> Result<Exit, Failure> {
+    if form == Form::Json {
         out.json(team)?;
         return Ok(Exit::Ok);
     }
@@ -211,7 +211,7 @@ fn create(args: &Create, out: &mut Out) -> Result<Exit, Failure> {
     });
     let live = args.reach.changing()?;
     let team = live.send("POST", &format!("/supervisors/{}/teams", escaped(&args.supervisor)), Some(&body))?;
-    whole(&team, args.json, out)
+    whole(&team, args.json.into(), out)
 }
 
 fn add(args: &Add, out: &mut Out) -> Result<Exit, Failure> {
@@ -221,7 +221,7 @@ fn add(args: &Add, out: &mut Out) -> Result<Exit, Failure> {
     for agent in &args.agents {
         team = live.send("POST", &path, Some(&json!({"agent_id": agent, "role": args.role.to_uppercase()})))?;
     }
-    whole(&team, args.json, out)
+    whole(&team, args.json.into(), out)
 }
 
 fn remove(args: &Remove, out: &mut Out) -> Result<Exit, Failure> {
@@ -230,7 +230,7 @@ fn remove(args: &Remove, out: &mut Out) -> Result<Exit, Failure> {
     for agent in &args.agents {
         team = live.send("DELETE", &format!("/teams/{}/members/{}", escaped(&args.id), escaped(agent)), None)?;
     }
-    whole(&team, args.json, out)
+    whole(&team, args.json.into(), out)
 }
 
 fn restart(args: &Restart, out: &mut Out) -> Result<Exit, Failure> {
@@ -240,5 +240,5 @@ fn restart(args: &Restart, out: &mut Out) -> Result<Exit, Failure> {
         "reason": args.reason.as_deref().unwrap_or_default(), "stagger_seconds": args.stagger,
     });
     let asked = live.send("POST", "/interventions", Some(&body))?;
-    intervention_told(&live, vec![asked], &args.wait, args.json, out)
+    intervention_told(&live, vec![asked], &args.wait, args.json.into(), out)
 }

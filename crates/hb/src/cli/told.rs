@@ -19,6 +19,24 @@ pub(super) trait Doc {
     fn items(&self, key: &str) -> &[Value];
     /// A time.
     fn stamp(&self, key: &str) -> Option<Stamp>;
+    /// What stands below a key; null when nothing does.
+    fn sub(&self, key: &str) -> &Value;
+}
+
+/// How an answer is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// For people.
+    Words,
+    /// For programs.
+    Json,
+}
+
+/// What `--json` says.
+impl From<bool> for Form {
+    fn from(json: bool) -> Self {
+        if json { Self::Json } else { Self::Words }
+    }
 }
 
 impl Doc for Value {
@@ -40,6 +58,10 @@ impl Doc for Value {
 
     fn stamp(&self, key: &str) -> Option<Stamp> {
         Stamp::parse(self.get(key)?.as_str()?).ok()
+    }
+
+    fn sub(&self, key: &str) -> &Value {
+        self.get(key).unwrap_or(&Value::Null)
     }
 }
 

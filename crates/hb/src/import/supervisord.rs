@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ini::{self, Entry, Section};
+use super::ini::{self, Section};
 use super::{Grade, Imported, Team, program, words};
 
 /// A configuration file as it was read.
@@ -30,6 +30,9 @@ impl std::fmt::Debug for Machine<'_> {
     }
 }
 
+/// A line, from 1, and what is to be said about it.
+pub type Numbered = (usize, String);
+
 /// A file and its sections.
 pub(super) struct Read<'a> {
     pub(super) source: Source<'a>,
@@ -40,7 +43,7 @@ pub(super) struct Read<'a> {
 ///
 /// # Errors
 /// The lines that cannot be read.
-pub fn includes(source: &Source<'_>, machine: &Machine<'_>) -> Result<Vec<(usize, String)>, Vec<(usize, String)>> {
+pub fn includes(source: &Source<'_>, machine: &Machine<'_>) -> Result<Vec<Numbered>, Vec<Numbered>> {
     let sections = ini::read(source.text)?;
     let entries =
         sections.iter().filter(|section| section.name == "include").filter_map(|section| section.get("files"));
@@ -200,7 +203,11 @@ fn groups(read: &[Read<'_>], made: &BTreeMap<String, Vec<String>>, imported: &mu
             let mut members = Vec::new();
             for entry in &section.entries {
                 match entry.key.as_str() {
-                    "programs" => of_group(file, entry, &name, (made, &mut member_of), &mut members, imported),
+                    "programs" => {
+                        let place = (file.source.name, entry.line);
+                        let around = (made, &mut member_of);
+                        members.extend(of_group(place, &entry.value, &name, around, imported));
+                    }
                     "priority" => {
                         let what = "priority of a group: hb starts by `depends_on`, not by numbers";
                         imported.note((file.source.name, entry.line), Grade::Lost, what);
@@ -224,37 +231,32 @@ fn groups(read: &[Read<'_>], made: &BTreeMap<String, Vec<String>>, imported: &mu
     imported.teams = teams;
 }
 
+/// Agents of the programs that a group names.
 fn of_group(
-    file: &Read<'_>,
-    entry: &Entry,
+    place: (&str, usize),
+    programs: &str,
     team: &str,
     (made, member_of): (&BTreeMap<String, Vec<String>>, &mut BTreeMap<String, String>),
-    members: &mut Vec<String>,
     imported: &mut Imported,
-) {
-    let place = (file.source.name, entry.line);
-    for program in entry.value.split([',', '\n']).map(str::trim).filter(|name| !name.is_empty()) {
+) -> Vec<String> {
+    let mut members = Vec::new();
+    for program in programs.split([',', '\n']).map(str::trim).filter(|name| !name.is_empty()) {
         let Some(agents) = made.get(program) else {
-            imported.note(
-                place,
-                Grade::Lost,
-                format!("there is no program `{}` to be in this group", program.escape_debug()),
-            );
+            let what = format!("there is no program `{}` to be in this group", program.escape_debug());
+            imported.note(place, Grade::Lost, what);
             continue;
         };
         for agent in agents {
-            match member_of.get(agent) {
-                Some(other) => {
-                    let what = format!("`{agent}` is in {other} already, and an agent is in one team at most");
-                    imported.note(place, Grade::Lost, what);
-                }
-                None => {
-                    member_of.insert(agent.clone(), team.to_owned());
-                    members.push(agent.clone());
-                }
+            if let Some(other) = member_of.get(agent) {
+                let what = format!("`{agent}` is in {other} already, and an agent is in one team at most");
+                imported.note(place, Grade::Lost, what);
+            } else {
+                member_of.insert(agent.clone(), team.to_owned());
+                members.push(agent.clone());
             }
         }
     }
+    members
 }
 
 /// Notes in the order of the files and their lines.

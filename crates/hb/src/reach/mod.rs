@@ -71,6 +71,26 @@ impl std::fmt::Debug for Desk {
     }
 }
 
+/// What the supervisors of a configuration add up to, from whoever can be asked; without a word about who that is.
+///
+/// # Errors
+/// Nobody can be asked.
+pub fn summary(config: &Config) -> Result<Value, Failure> {
+    let (desk, _) = ReachArgs::default().either(config)?;
+    let mut status = desk.get("/status")?;
+    if let (Desk::Stored(_), Some(fields)) = (&desk, status.as_object_mut()) {
+        // Nobody is there, not even one that stands by.
+        fields.insert("presence".to_owned(), serde_json::json!({"state": "down"}));
+    }
+    Ok(status)
+}
+
+/// Whether something is supervised, or was.
+#[must_use]
+pub fn is_meant(config: &Config) -> bool {
+    config.supervise.is_some() || crate::wire::supervise::db_path(&config.output_dir).is_file()
+}
+
 /// A node that answered, and what it said of itself.
 struct Found {
     live: Live,
@@ -103,20 +123,26 @@ impl ReachArgs {
         if let Some(live) = self.named()? {
             return Ok(Desk::Live(live));
         }
-        let config = self.config()?;
+        let (desk, silent) = self.either(&self.config()?)?;
+        if matches!(desk, Desk::Stored(_)) {
+            let silent = silent.iter().map(|what| format!("    {what}\n")).collect::<String>();
+            // Where standard error is closed, the documents say by themselves of when they are.
+            let told = format!("hb: no node that supervises answers: this is what supervisor.db says\n{silent}");
+            drop(std::io::stderr().lock().write_all(told.as_bytes()));
+        }
+        Ok(desk)
+    }
+
+    /// A node or the database, and why nodes that are known did not answer.
+    fn either(&self, config: &Config) -> Result<(Desk, Vec<String>), Failure> {
         let asked = self.ask_nodes(&config.output_dir)?;
         if let Some(best) = asked.found.into_iter().min_by_key(|found| rank(&found.presence)) {
-            return Ok(Desk::Live(best.live));
+            return Ok((Desk::Live(best.live), asked.silent));
         }
-        if let Some(refused) = asked.refused {
-            return Err(refused);
+        match asked.refused {
+            Some(refused) => Err(refused),
+            None => Ok((Desk::Stored(Box::new(Stored::open(config)?)), asked.silent)),
         }
-        let stored = Stored::open(&config)?;
-        let silent = asked.silent.iter().map(|what| format!("    {what}\n")).collect::<String>();
-        // Where standard error is closed, the documents say by themselves of when they are.
-        let told = format!("hb: no node that supervises answers: this is what supervisor.db says\n{silent}");
-        drop(std::io::stderr().lock().write_all(told.as_bytes()));
-        Ok(Desk::Stored(Box::new(stored)))
     }
 
     /// Somebody who can be asked now, looked for without a word: for those who look again and again.

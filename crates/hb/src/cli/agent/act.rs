@@ -147,7 +147,7 @@ pub(super) fn plan(args: &Plan, verb: &str, out: &mut Out) -> Result<Exit, Failu
         let path = format!("/agents/{}/{verb}", escaped(id));
         asked.push(live.send("POST", &path, Some(&reason(args.reason.as_deref())))?);
     }
-    intervention_told(&live, asked, &args.wait, args.json, out)
+    intervention_told(&live, asked, &args.wait, args.json.into(), out)
 }
 
 /// Clears a quarantine.
@@ -205,7 +205,9 @@ fn documents(document: Value) -> Result<BTreeMap<String, Value>, Failure> {
         let mut map = match document {
             Value::Null => Map::new(),
             Value::Object(map) => map,
-            _ => return Err(wrong(&format!("`agents.{id}` is no mapping"))),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                return Err(wrong(&format!("`agents.{id}` is no mapping")));
+            }
         };
         map.insert("id".to_owned(), id.as_str().into());
         Ok((id, Value::Object(map)))
@@ -218,7 +220,7 @@ pub(super) fn delete(args: &Delete, out: &mut Out) -> Result<Exit, Failure> {
     let live = args.reach.changing()?;
     let query = Query::default().with("confirm", Some(args.confirm)).with("reason", args.reason.as_ref());
     let asked = live.send("DELETE", &query.at(&format!("/agents/{}", escaped(&args.id))), None)?;
-    intervention_told(&live, vec![asked], &args.wait, args.json, out)
+    intervention_told(&live, vec![asked], &args.wait, args.json.into(), out)
 }
 
 /// Hands a beat in.

@@ -164,7 +164,10 @@ fn remark(agent: &Value) -> String {
     }
     let anomalous = agent.count("consecutive_anomalous_readings");
     if anomalous > 0 {
-        parts.push(format!("anomalous {anomalous} times, score {:.2}", agent["anomaly_score"].as_f64().unwrap_or(0.0)));
+        parts.push(format!(
+            "anomalous {anomalous} times, score {:.2}",
+            agent.sub("anomaly_score").as_f64().unwrap_or(0.0)
+        ));
     }
     let said = agent.text("said");
     if parts.is_empty() && !said.is_empty() {
@@ -181,7 +184,7 @@ fn show(args: &One, out: &mut Out) -> Result<Exit, Failure> {
     }
     head(&agent, out)?;
     out.line(format_args!("\nwanted to be (version {}):", agent.count("spec_version")))?;
-    let spec = serde_json::to_string_pretty(&agent["spec"])
+    let spec = serde_json::to_string_pretty(agent.sub("spec"))
         .map_err(|error| Failure::new(Exit::Error, format!("the specification cannot be shown: {error}")))?;
     out.line(format_args!("{spec}"))?;
     Ok(Exit::Ok)
@@ -225,8 +228,8 @@ fn head(agent: &Value, out: &mut Out) -> Result<(), Failure> {
 }
 
 fn process(agent: &Value) -> String {
-    let process = &agent["process"];
-    let pid = |of: &Value| of["identity"].count("pid");
+    let process = agent.sub("process");
+    let pid = |of: &Value| of.sub("identity").count("pid");
     match process.as_object().and_then(|object| object.iter().next()) {
         Some((word, of)) if word == "alive" => {
             let adopted = if of.truth("adopted") { ", found running and adopted" } else { "" };
@@ -242,9 +245,9 @@ fn process(agent: &Value) -> String {
 }
 
 fn restarts(agent: &Value) -> String {
-    let (restarts, rule) = (&agent["restarts"], &agent["spec"]["restart"]);
+    let (restarts, rule) = (agent.sub("restarts"), agent.sub("spec").sub("restart"));
     let (recent, most) = (restarts.items("recent").len(), rule.count("max_restarts"));
-    let within = told::span(rule["within_sec"].as_f64().unwrap_or(0.0));
+    let within = told::span(rule.sub("within_sec").as_f64().unwrap_or(0.0));
     let mut text = format!("{} in all, {recent} of {most} allowed within {within}", agent.count("restart_count"));
     if agent.truth("given_up") {
         text.push_str("; given up: `hb agent start` once it is repaired");
@@ -256,7 +259,7 @@ fn restarts(agent: &Value) -> String {
 }
 
 fn beats(agent: &Value) -> String {
-    let beats = &agent["beats"];
+    let beats = agent.sub("beats");
     let Some(last) = beats.stamp("last") else { return String::new() };
     let (number, missed) = (beats.count("sequence"), beats.count("missed"));
     format!(
@@ -269,7 +272,7 @@ fn beats(agent: &Value) -> String {
 }
 
 fn anomaly(agent: &Value) -> String {
-    let anomaly = &agent["anomaly"];
+    let anomaly = agent.sub("anomaly");
     let status = anomaly.text("status");
     if status.is_empty() {
         return String::new();
@@ -278,7 +281,7 @@ fn anomaly(agent: &Value) -> String {
     let by = if drivers.is_empty() { String::new() } else { format!(" by {}", drivers.join(", ")) };
     format!(
         "score {:.3}, {} anomalous readings in a row; cycle {} was {status}{by}",
-        anomaly["score"].as_f64().unwrap_or(0.0),
+        anomaly.sub("score").as_f64().unwrap_or(0.0),
         anomaly.count("consecutive"),
         anomaly.count("cycle")
     )

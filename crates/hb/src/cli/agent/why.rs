@@ -49,10 +49,10 @@ pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
         out.line(format_args!("  nothing is recorded about it"))?;
     }
     for (_, link) in &links {
-        link.told(out)?;
+        link.told(&args.id, out)?;
     }
     out.line(format_args!("\nNow:"))?;
-    super::head(&why["agent"], out)?;
+    super::head(why.sub("agent"), out)?;
     because(&why, out)?;
     next(&why, &desk, out)?;
     Ok(Exit::Ok)
@@ -64,7 +64,8 @@ fn chain(why: &Value) -> Result<Vec<(Stamp, Link<'_>)>, Failure> {
     let interventions: BTreeSet<String> = why.items("interventions").iter().map(|one| one.text("id")).collect();
     for event in why.items("events") {
         let kind = event.text("kind");
-        let said = kind.starts_with("intervention.") && interventions.contains(&event["about"].text("intervention"));
+        let said =
+            kind.starts_with("intervention.") && interventions.contains(&event.sub("about").text("intervention"));
         if !said {
             links.push((event.stamp("at").unwrap_or_default(), Link::Event(event)));
         }
@@ -92,9 +93,9 @@ fn chain(why: &Value) -> Result<Vec<(Stamp, Link<'_>)>, Failure> {
 }
 
 impl Link<'_> {
-    fn told(&self, out: &mut Out) -> Result<(), Failure> {
+    fn told(&self, agent: &str, out: &mut Out) -> Result<(), Failure> {
         match self {
-            Self::Event(event) => events::line(event, "  ", out),
+            Self::Event(event) => events::line(event, ("  ", agent), out),
             Self::Evaluation(evaluation) => evaluated(evaluation, out),
             Self::Intervention(one) => intervention::whole(&intervention::read(one)?, "  ", out),
         }
@@ -141,13 +142,23 @@ pub(in crate::cli) fn path(steps: &[TraceStep], margin: &str, out: &mut Out) -> 
     Ok(())
 }
 
-/// What the node says in sentences, but for the first, which is the heading above them.
+/// Beginnings of sentences that say what stands above them already.
+const SAID_ABOVE: [&str; 8] = [
+    "it is not wanted to run",
+    "it was set aside",
+    "it was restarted",
+    "its newest process",
+    "its next start",
+    "it has missed",
+    "its watch found",
+    "it says",
+];
+
+/// What the node says in sentences, but for what stands above them already.
 fn because(why: &Value, out: &mut Out) -> Result<(), Failure> {
-    let sentences = why.items("because");
-    if sentences.len() > 1 {
-        out.line(format_args!("\nWhy:"))?;
-    }
-    sentences.iter().skip(1).try_for_each(|sentence| out.line(format_args!("  {}", told::plain(sentence))))
+    let sentences = why.items("because").iter().skip(1).map(told::plain);
+    let new = sentences.filter(|sentence| !SAID_ABOVE.iter().any(|said| sentence.starts_with(said)));
+    new.into_iter().try_for_each(|sentence| told::field("because", &sentence, out))
 }
 
 fn next(why: &Value, desk: &Desk, out: &mut Out) -> Result<(), Failure> {

@@ -104,7 +104,7 @@ fn one(file: &SourceFile, entry: &Entry, name: Option<&str>, found: &mut Found) 
 /// A fault with its place in the file.
 fn placed(file: &SourceFile, entry: &Entry, name: Option<&str>, fault: PolicyFault) -> Fault {
     let (node, place) = walk(entry, &fault.path);
-    let place = inside(node, unknown_key(node, &fault).unwrap_or(place), fault.place);
+    let place = inside(node, unknown_key(entry, &fault).unwrap_or(place), fault.place);
     let help = [fault.expected.map(|what| format!("expected {what}")), fault.help.map(String::from)];
     let help = help.into_iter().flatten().collect::<Vec<_>>().join("; ");
     let key = match name {
@@ -115,10 +115,10 @@ fn placed(file: &SourceFile, entry: &Entry, name: Option<&str>, fault: PolicyFau
 }
 
 /// Where the key stands that nobody knows.
-fn unknown_key(node: &Node, fault: &PolicyFault) -> Option<crate::config::fault::Place> {
-    let last = fault.path.rsplit('.').next()?;
+fn unknown_key(entry: &Entry, fault: &PolicyFault) -> Option<crate::config::fault::Place> {
+    let (above, last) = fault.path.rsplit_once('.').unwrap_or(("", &fault.path));
     let there = fault.message.starts_with("there is no such key");
-    node.get(last).filter(|_| there).map(|entry| entry.place)
+    walk(entry, above).0.get(last).filter(|_| there).map(|entry| entry.place)
 }
 
 /// What a policy comes to, on one line.

@@ -6,7 +6,7 @@ use hb_core::supervise::policy::Evaluation;
 use serde_json::{Value, json};
 
 use super::super::out::Cell;
-use super::super::told::{self, Doc as _, ago, heads};
+use super::super::told::{self, Doc as _, Form, ago, heads};
 use super::super::{Failure, Out};
 use super::{Which, file, path};
 use crate::exit::Exit;
@@ -154,7 +154,7 @@ pub(super) fn list(args: &List, out: &mut Out) -> Result<Exit, Failure> {
             Cell::text(on_duty(policy)),
             Cell::figure(policy.count("matches")),
             Cell::figure(policy.count("total_evaluations")),
-            Cell::figure(format!("{:.2}", policy["effectiveness_score"].as_f64().unwrap_or(0.0))),
+            Cell::figure(format!("{:.2}", policy.sub("effectiveness_score").as_f64().unwrap_or(0.0))),
             Cell::text(policy.text("when")),
         ]);
     }
@@ -175,11 +175,11 @@ fn on_duty(policy: &Value) -> String {
 /// Shows one.
 pub(super) fn show(args: &One, out: &mut Out) -> Result<Exit, Failure> {
     let policy = args.which.reach.reading()?.get(&path(&args.which.name, ""))?;
-    whole(&policy, args.json, out)
+    whole(&policy, args.json.into(), out)
 }
 
-fn whole(policy: &Value, json: bool, out: &mut Out) -> Result<Exit, Failure> {
-    if json {
+fn whole(policy: &Value, form: Form, out: &mut Out) -> Result<Exit, Failure> {
+    if form == Form::Json {
         out.json(policy)?;
         return Ok(Exit::Ok);
     }
@@ -190,9 +190,9 @@ fn whole(policy: &Value, json: bool, out: &mut Out) -> Result<Exit, Failure> {
     }
     told::field("description", &policy.text("description"), out)?;
     told::field("when", &policy.text("when"), out)?;
-    let shown = policy.get("active_version").filter(|active| !active.is_null()).unwrap_or(&policy["newest_version"]);
+    let shown = policy.get("active_version").filter(|active| !active.is_null()).unwrap_or(policy.sub("newest_version"));
     let version = policy.items("versions").iter().find(|version| version.get("version") == Some(shown));
-    for action in version.map_or(&[][..], |version| version["definition"].items("actions")) {
+    for action in version.map_or(&[][..], |version| version.sub("definition").items("actions")) {
         let agree = if action.truth("approval_required") { ", once somebody agrees" } else { "" };
         let reason = action.text("reason");
         told::field("then", &format!("{} {}{agree} {reason}", action.text("type"), action.text("target")), out)?;
@@ -215,15 +215,16 @@ fn learned(policy: &Value, out: &mut Out) -> Result<(), Failure> {
     let (all, held) = (policy.count("total_evaluations"), policy.count("matches"));
     let healed = policy.count("successful_evaluations");
     told::field("evaluations", &format!("{all}, of which {held} held and {healed} healed what they were for"), out)?;
-    let score = policy["effectiveness_score"].as_f64().unwrap_or(0.0);
+    let score = policy.sub("effectiveness_score").as_f64().unwrap_or(0.0);
     told::field("effectiveness", &format!("{score:.3} (0: it never helps, 1: it always does)"), out)?;
-    for (name, variable) in policy["variables"].as_object().into_iter().flatten() {
+    for (name, variable) in policy.sub("variables").as_object().into_iter().flatten() {
         let adapts = if variable.truth("adaptive") { ", adapts" } else { "" };
-        let text = format!("{name} = {} ({} to {}{adapts})", variable["value"], variable["min"], variable["max"]);
+        let text =
+            format!("{name} = {} ({} to {}{adapts})", variable.sub("value"), variable.sub("min"), variable.sub("max"));
         told::field("variable", &text, out)?;
     }
     if let Some(held) = policy.get("held").filter(|held| !held.is_null()) {
-        let text = format!("{} (effectiveness would be {})", held.text("justification"), held["effectiveness"]);
+        let text = format!("{} (effectiveness would be {})", held.text("justification"), held.sub("effectiveness"));
         told::field("waits for you", &text, out)?;
         told::field("", "`hb policy held NAME accept|drop`", out)?;
     }
@@ -300,21 +301,21 @@ pub(super) fn turn(args: &Turn, verb: &str, out: &mut Out) -> Result<Exit, Failu
     let body = args.version.map_or_else(|| json!({}), |version| json!({"version": version}));
     let live = args.which.reach.changing()?;
     let policy = live.send("POST", &path(&args.which.name, &format!("/{verb}")), Some(&body))?;
-    whole(&policy, args.json, out)
+    whole(&policy, args.json.into(), out)
 }
 
 /// Puts none in force.
 pub(super) fn deactivate(args: &Off, out: &mut Out) -> Result<Exit, Failure> {
     let live = args.which.reach.changing()?;
     let policy = live.send("POST", &path(&args.which.name, "/deactivate"), None)?;
-    whole(&policy, args.json, out)
+    whole(&policy, args.json.into(), out)
 }
 
 fn duties(answer: &Value, supervisor: &str, out: &mut Out) -> Result<Exit, Failure> {
     out.line(format_args!("on duty for {supervisor}, in this order:"))?;
     let on = answer.items("items").iter().filter(|policy| policy.get("disabled_at").is_none());
     for policy in on {
-        out.line(format_args!("  {} (priority {})", policy.text("policy"), policy["priority"]))?;
+        out.line(format_args!("  {} (priority {})", policy.text("policy"), policy.sub("priority")))?;
     }
     Ok(Exit::Ok)
 }
@@ -338,7 +339,7 @@ pub(super) fn unassign(args: &Unassign, out: &mut Out) -> Result<Exit, Failure> 
 pub(super) fn held(args: &Held, out: &mut Out) -> Result<Exit, Failure> {
     let body = json!({"accept": args.word == Word::Accept});
     let policy = args.which.reach.changing()?.send("PUT", &path(&args.which.name, "/held"), Some(&body))?;
-    whole(&policy, args.json, out)
+    whole(&policy, args.json.into(), out)
 }
 
 /// Lists evaluations.

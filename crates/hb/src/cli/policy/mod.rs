@@ -17,6 +17,8 @@ use crate::reach::ReachArgs;
 pub enum Command {
     /// Check policies in files, without a node: every fault with file, line and column; exits with 3 when there is one.
     Check(offline::Check),
+    /// List every field that a condition can look at.
+    Fields(offline::Fields),
     /// List policies: whether they are in force and on duty, and how often they held.
     List(manage::List),
     /// Show all of a policy.
@@ -58,6 +60,7 @@ pub fn run(command: &Command, out: &mut Out) -> Result<Exit, Failure> {
         Command::Check(args) => offline::check(args, out),
         Command::Simulate(args) => offline::simulate(args, out),
         Command::Diff(args) => offline::diff(args, out),
+        Command::Fields(args) => offline::fields(args, out),
         Command::List(args) => manage::list(args, out),
         Command::Show(args) => manage::show(args, out),
         Command::Versions(args) => manage::versions(args, out),

@@ -6,6 +6,7 @@ use hb_core::ids::{AgentId, SupervisorId};
 use hb_core::supervise::policy::context::{Given, Occasion};
 use hb_core::supervise::policy::document::PolicyDocument;
 use hb_core::supervise::policy::fault::Fault as PolicyFault;
+use hb_core::supervise::policy::fields::{FIELDS, METRICS};
 use hb_core::supervise::policy::simulate::{Simulation, simulate as pure};
 use hb_core::supervise::policy::{PolicyVersion, TraceStep, check as soundness, diff as difference};
 use hb_core::time::Stamp;
@@ -14,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::agent::path as decision_path;
 use super::super::document;
-use super::super::out::Paint;
+use super::super::out::{Cell, Paint};
 use super::super::told::{self, Doc as _};
 use super::super::{Failure, Out};
 use super::file::{self, Written};
@@ -72,6 +73,14 @@ pub struct Diff {
     json: bool,
 }
 
+/// `hb policy fields`.
+#[derive(Debug, clap::Args)]
+pub struct Fields {
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
 #[derive(Serialize)]
 struct Checked<'a> {
     sound: bool,
@@ -121,6 +130,32 @@ pub(super) fn check(args: &Check, out: &mut Out) -> Result<Exit, Failure> {
     Ok(if sound { Exit::Ok } else { Exit::Config })
 }
 
+/// Lists fields.
+pub(super) fn fields(args: &Fields, out: &mut Out) -> Result<Exit, Failure> {
+    let mut rows = vec![told::heads(&["field", "holds", "unit", "what it is"])];
+    for field in FIELDS {
+        let words = field.words.join(", ");
+        if args.json {
+            let (kind, unit) = (field.kind.as_str(), field.unit.as_str());
+            let (path, meaning) = (field.path, field.meaning);
+            out.json(&json!({"field": path, "kind": kind, "unit": unit, "words": field.words, "meaning": meaning}))?;
+            continue;
+        }
+        let meaning = if words.is_empty() { field.meaning.to_owned() } else { format!("{} ({words})", field.meaning) };
+        rows.push(vec![
+            Cell::text(field.path),
+            Cell::text(field.kind.as_str()),
+            Cell::text(field.unit.as_str()),
+            Cell::text(meaning),
+        ]);
+    }
+    if !args.json {
+        out.table(&rows)?;
+        out.line(format_args!("and {METRICS}NAME: a figure that the agent put into its newest beat"))?;
+    }
+    Ok(Exit::Ok)
+}
+
 /// What is supposed, from a document and from single fields, which win.
 fn supposed(args: &Simulate) -> Result<Value, Failure> {
     let mut context = match &args.context {
@@ -142,7 +177,7 @@ fn supposed(args: &Simulate) -> Result<Value, Failure> {
 
 fn wrong(faults: &[PolicyFault]) -> Failure {
     let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    Failure::new(Exit::Usage, text.join("\n")).help("docs/policies.md lists every field")
+    Failure::new(Exit::Usage, text.join("\n")).help("`hb policy fields` lists every field")
 }
 
 /// Tries a policy out.
@@ -198,7 +233,7 @@ fn simulated(answer: &Value, out: &mut Out) -> Result<(), Failure> {
     let held = answer.truth("would_match");
     let word = if held { out.painted("it holds", Paint::Warn) } else { "it does not hold".to_owned() };
     out.line(format_args!("{word}:"))?;
-    let steps: Vec<TraceStep> = serde_json::from_value(answer["decision_path"].clone()).unwrap_or_default();
+    let steps: Vec<TraceStep> = serde_json::from_value(answer.sub("decision_path").clone()).unwrap_or_default();
     decision_path(&steps, "  ", out)?;
     if !held {
         return out.line(format_args!("nothing would be done"));
@@ -252,9 +287,10 @@ fn version(named: &Named, reach: &ReachArgs, desk: &mut Option<Desk>) -> Result<
                 Some(desk) => desk.get(&path(name, ""))?,
                 None => Value::Null,
             };
-            let versions: Vec<PolicyVersion> = serde_json::from_value(policy["versions"].clone()).map_err(|error| {
-                Failure::new(Exit::Error, format!("the versions of {name} cannot be read: {error}"))
-            })?;
+            let versions: Vec<PolicyVersion> =
+                serde_json::from_value(policy.sub("versions").clone()).map_err(|error| {
+                    Failure::new(Exit::Error, format!("the versions of {name} cannot be read: {error}"))
+                })?;
             let newest = versions.last().map(|version| version.version);
             let active =
                 policy.get("active_version").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok());

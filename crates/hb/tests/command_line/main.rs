@@ -1,6 +1,12 @@
 //! The command line as people meet it: help, exit codes, closed pipes, machine-readable output.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+mod import;
+mod policies;
+mod reading;
+mod site;
+mod supervision;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -51,6 +57,28 @@ fn help_of_every_command_is_what_it_was() {
         &[],
         &["run"],
         &["daemon"],
+        &["supervisor"],
+        &["supervisor", "run"],
+        &["supervisor", "create"],
+        &["supervisor", "shutdown"],
+        &["agent"],
+        &["agent", "list"],
+        &["agent", "why"],
+        &["agent", "restart"],
+        &["agent", "logs"],
+        &["agent", "beat"],
+        &["team"],
+        &["policy"],
+        &["policy", "check"],
+        &["policy", "simulate"],
+        &["policy", "diff"],
+        &["intervention"],
+        &["intervention", "request"],
+        &["intervention", "settle"],
+        &["alerts", "list"],
+        &["events"],
+        &["import"],
+        &["import", "supervisord"],
         &["health", "serve"],
         &["status"],
         &["checkpoint", "list"],
