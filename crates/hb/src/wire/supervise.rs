@@ -55,6 +55,8 @@ pub(super) fn supervise(config: &Config) -> Result<Running, Failure> {
     let journal =
         DirJournal::open(&config.journal_dir()).map_err(|error| Failure::new(Exit::CannotWrite, error.to_string()))?;
     let sinks = config.sinks.iter().map(|sink| sink.name().to_owned()).collect();
+    let declared = config.supervise.clone().unwrap_or_default();
+    let decisions = Decided::new(journal, &declared);
     let parts = SupervisorParts {
         node: config.node.clone(),
         stream: StreamName::supervisor(STREAM),
@@ -62,8 +64,8 @@ pub(super) fn supervise(config: &Config) -> Result<Running, Failure> {
         lease: lease(config, &dir)?,
         hand: hand(config)?,
         sinks,
-        declared: config.supervise.clone().unwrap_or_default(),
-        decisions: Box::new(Decided::new(journal)),
+        declared,
+        decisions: Box::new(decisions),
         bounds: Bounds { lease_ttl: config.lease.ttl, ..Bounds::default() },
     };
     start(parts).map_err(|error| Failure::new(Exit::Error, format!("the supervisor could not be started: {error}")))

@@ -144,6 +144,12 @@ impl Site {
         reader.and_then(|reader| reader.agents(None, 1_000).ok()).unwrap_or_default()
     }
 
+    /// Whether there are agents, each as it is to be.
+    fn all_at_rest(&self) -> bool {
+        let agents = self.agents();
+        !agents.is_empty() && agents.iter().all(at_rest)
+    }
+
     /// The newest reign.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         let sql = self.sql()?;
@@ -190,7 +196,7 @@ impl Site {
         let calm = within(crate::support::GENEROUS, || {
             assert!(node.has_ended().is_none(), "{} has ended:\n{}", node.name, node.log());
             // Cheaply first: this is asked often.
-            let rests = self.epoch()? > before && self.open_interventions() == 0 && self.agents().iter().all(at_rest);
+            let rests = self.epoch()? > before && self.open_interventions() == 0 && self.all_at_rest();
             if rests { self.state().filter(|fold| fold.state.agents.values().all(at_rest)) } else { None }
         });
         let open = || self.agents().into_iter().filter(|agent| !at_rest(agent)).collect::<Vec<_>>();
