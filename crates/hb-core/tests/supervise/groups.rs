@@ -169,7 +169,7 @@ fn b1_what_is_handed_up_is_one_group_of_bounded_size_and_the_root_tells_people()
         let of = |event: &&hb_core::supervise::event::Event| event.kind == "supervisor.escalation";
         let events = house.disk.0.iter().flat_map(|sealed| sealed.record.body.events());
         // The root's own escalation, to nobody, came with the first one.
-        events.filter(of).map(|event| event.id).last().unwrap()
+        events.filter(of).map(|event| event.id).next_back().unwrap()
     });
     let keys = house.it.state().notifications.keys().filter(|key| key.starts_with("escalation/")).count();
     assert_eq!(keys, 1, "the group is evaluated once, so people are told once");

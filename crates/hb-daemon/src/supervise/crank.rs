@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hb_core::ids::NodeName;
 use hb_core::supervise::alert::Severity;
-use hb_core::supervise::input::{Declared, Input, OnStop, Ticket};
+use hb_core::supervise::input::{Declared, Input, Ticket};
 use hb_core::supervise::state::Sealed;
 use hb_core::supervise::step::{Effect, Refusal, Step, Why};
 use hb_core::supervise::{Presence, Supervision};
@@ -92,7 +92,6 @@ pub fn start(parts: SupervisorParts) -> io::Result<Running> {
         turns: 0,
         granted_at: None,
         drawn_at: None,
-        stopping: None,
         told_standby: false,
     };
     let thread = thread::Builder::new().name("supervise".into()).spawn(move || crank.run())?;
@@ -121,7 +120,6 @@ struct Crank {
     turns: u64,
     granted_at: Option<Instant>,
     drawn_at: Option<Instant>,
-    stopping: Option<(Instant, OnStop)>,
     told_standby: bool,
 }
 
@@ -153,10 +151,11 @@ impl Crank {
     // ------------------------------------------------------------------ standing by
 
     fn stand_by(&mut self) -> Option<Ended> {
+        if self.office.hear_stop().is_some() {
+            return Some(Ended::Drained);
+        }
         while let Ok(message) = self.inbox.try_recv() {
-            if let Some(ended) = self.while_standing_by(message) {
-                return Some(ended);
-            }
+            self.while_standing_by(message);
         }
         let waited = self.lease.acquire(self.bounds.follow_every);
         let read = self.read_along();
@@ -195,16 +194,14 @@ impl Crank {
         }
     }
 
-    fn while_standing_by(&mut self, message: Message) -> Option<Ended> {
+    fn while_standing_by(&mut self, message: Message) {
         match message {
-            Message::Stop(..) => return Some(Ended::Drained),
             Message::Declared(declared) => self.declared = *declared,
             Message::Look(look) => look(&self.supervision),
             Message::Command(_, _, answered) | Message::Beat(_, answered) => answered(Err(standing_by())),
             // Of an earlier reign of this process: whoever is active asks the world itself.
-            Message::World(_) => {}
+            Message::World(_) | Message::Wake => {}
         }
-        None
     }
 
     fn read_along(&mut self) -> Result<(), JournalError> {
@@ -273,6 +270,9 @@ impl Crank {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Some(Ended::Drained),
         }
+        if let Some((agents, reason)) = self.office.hear_stop() {
+            self.supervision.handle(Input::Drain { agents, reason }, clock::now());
+        }
         self.give_up_when_overdue().or_else(|| self.finish_turn(looks))
     }
 
@@ -295,12 +295,7 @@ impl Crank {
                 self.declared = (*declared).clone();
                 self.supervision.handle(Input::Declared(declared), now);
             }
-            Message::Stop(agents, reason) => {
-                // A second wish to stop the agents too is heard; the first moment counts.
-                let at = self.stopping.map_or_else(Instant::now, |(at, _)| at);
-                self.stopping = Some((at, agents));
-                self.supervision.handle(Input::Drain { agents, reason }, now);
-            }
+            Message::Wake => {}
         }
     }
 
@@ -318,11 +313,10 @@ impl Crank {
 
     /// Makes the step durable, then acts, answers and lets people look.
     fn carry_out(&mut self, step: Step, looks: Vec<Look>) -> Option<Ended> {
-        if let Some(record) = &step.record {
-            if let Some(ended) = self.keep(record) {
-                return Some(ended);
-            }
-            log(record);
+        if let Some(record) = &step.record
+            && let Some(ended) = self.keep(record)
+        {
+            return Some(ended);
         }
         let mut ended = None;
         if !step.effects.is_empty() && clock::moment() >= self.until {
@@ -330,6 +324,7 @@ impl Crank {
             ended = self.prove_reign();
         }
         if ended.is_some() {
+            step.record.iter().for_each(|record| log(record));
             return ended;
         }
         let Some(hand) = &self.hand else { return ended };
@@ -348,6 +343,8 @@ impl Crank {
                 | Effect::Forget(_)) => hand.act(effect),
             }
         }
+        // Agents do not wait for whoever reads the log.
+        step.record.iter().for_each(|record| log(record));
         for (ticket, reply) in step.replies {
             if let Some(answered) = self.tickets.remove(&ticket) {
                 answered(reply);
@@ -446,7 +443,7 @@ impl Crank {
     }
 
     fn give_up_when_overdue(&mut self) -> Option<Ended> {
-        let (at, _) = self.stopping?;
+        let at = self.office.stop_wanted()?;
         let overdue = at.elapsed() > self.bounds.drain_max;
         overdue.then(|| Ended::Unfinished("agents were still being stopped when the time for it was over".into()))
     }

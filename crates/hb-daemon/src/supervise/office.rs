@@ -4,7 +4,7 @@
 //! process ended) waits for room, because it must not be lost.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -29,7 +29,17 @@ pub(super) enum Message {
     Beat(Beat, Answered),
     Look(Look),
     Declared(Box<Declared>),
-    Stop(OnStop, String),
+    /// Look whether it is to end.
+    Wake,
+}
+
+/// A wish that the loop ends.
+#[derive(Debug)]
+struct Wish {
+    /// Of the first one.
+    at: Instant,
+    /// Taken by the loop.
+    unheard: Option<(OnStop, String)>,
 }
 
 impl fmt::Debug for Message {
@@ -40,7 +50,7 @@ impl fmt::Debug for Message {
             Self::Beat(..) => "Beat",
             Self::Look(_) => "Look",
             Self::Declared(_) => "Declared",
-            Self::Stop(..) => "Stop",
+            Self::Wake => "Wake",
         })
     }
 }
@@ -61,18 +71,23 @@ pub enum Busy {
 pub struct Office {
     messages: Sender<Message>,
     picture: Arc<Pictured>,
-    stop_wanted: Arc<OnceLock<Instant>>,
+    stop: Arc<Mutex<Option<Wish>>>,
 }
 
 impl Office {
     pub(super) fn new(picture: Arc<Pictured>) -> (Self, Receiver<Message>) {
         let (messages, inbox) = bounded(MESSAGES_MAX);
-        (Self { messages, picture, stop_wanted: Arc::default() }, inbox)
+        (Self { messages, picture, stop: Arc::default() }, inbox)
     }
 
     /// Since when it is to end. Known before the message is read: a loop that waits for its disk reads none.
     pub(super) fn stop_wanted(&self) -> Option<Instant> {
-        self.stop_wanted.get().copied()
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|wish| wish.at)
+    }
+
+    /// How it is to end, when the loop has not heard of that yet.
+    pub(super) fn hear_stop(&self) -> Option<(OnStop, String)> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner).as_mut()?.unheard.take()
     }
 
     /// What onlookers see without asking the loop.
@@ -125,11 +140,15 @@ impl Office {
         self.leave(Message::Declared(Box::new(declared)))
     }
 
-    /// It is to end.
+    /// It is to end; a second wish replaces the first. Never waits: a full house hears of it all the same.
     pub fn stop(&self, agents: OnStop, reason: &str) {
-        self.stop_wanted.get_or_init(Instant::now);
-        // One that has ended needs no telling; with a full house it waits for room.
-        drop(self.messages.send(Message::Stop(agents, reason.to_owned())));
+        {
+            let mut wish = self.stop.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = wish.as_ref().map_or_else(Instant::now, |wish| wish.at);
+            *wish = Some(Wish { at, unheard: Some((agents, reason.to_owned())) });
+        }
+        // Where there is no room the loop is awake; where there is nobody it has ended.
+        drop(self.messages.try_send(Message::Wake));
     }
 
     /// Something happened in the world; waits for room.
