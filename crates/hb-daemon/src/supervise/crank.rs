@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hb_core::ids::NodeName;
 use hb_core::supervise::alert::Severity;
 use hb_core::supervise::input::{Declared, Input, Ticket};
-use hb_core::supervise::state::Sealed;
+use hb_core::supervise::state::{Body, Sealed};
 use hb_core::supervise::step::{Effect, Refusal, Step, Why};
 use hb_core::supervise::{Presence, Supervision};
 use hb_core::time::Moment;
@@ -354,7 +354,9 @@ impl Crank {
             look(&self.supervision);
         }
         self.picture.events(self.supervision.state().counters.event);
-        if step.record.is_some() {
+        // Only a record that holds agents can change whom a watch speaks for; the first of a reign finds all of them.
+        let first = step.record.as_ref().is_some_and(|one| matches!(one.record.body, Body::EpochOpened { .. }));
+        if first || step.record.as_ref().is_some_and(|one| !one.record.body.changes().agents.is_empty()) {
             self.follow_watches();
         }
         self.draw_when_due();
