@@ -1,5 +1,6 @@
 //! The two halves of a node, watching and supervising, started and ended together.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, bounded};
@@ -71,11 +72,11 @@ impl Running {
         if let Some(running) = watch {
             halves += 1;
             let tell = tell.clone();
-            join("watches", move || drop(tell.send((Half::Watch, running.join()))))?;
+            join("watches", move || drop(tell.send((Half::Watch, end_of(|| running.join())))))?;
         }
         if let Some(running) = supervisor {
             halves += 1;
-            join("supervisor", move || drop(tell.send((Half::Supervise, running.join()))))?;
+            join("supervisor", move || drop(tell.send((Half::Supervise, end_of(|| running.join())))))?;
         }
         Ok(Self { handles, ends, halves })
     }
@@ -85,14 +86,7 @@ impl Running {
     pub(super) fn join(self) -> Ended {
         let mut gravest = Ended::Drained;
         for _ in 0..self.halves {
-            // A half whose thread was lost to a panic has been told about on standard error.
-            let lost = || {
-                (
-                    Half::Watch,
-                    Ended::Unfinished("a thread ended without a word: a fault of hb, please report it".into()),
-                )
-            };
-            let (half, ended) = self.ends.recv().unwrap_or_else(|_| lost());
+            let Ok((half, ended)) = self.ends.recv() else { break };
             if ended != Ended::Drained {
                 tracing::debug!("{half:?} ended: {ended:?}");
                 self.handles.stop(OnStop::Leave, "the other half of the node has ended");
@@ -103,6 +97,12 @@ impl Running {
         }
         gravest
     }
+}
+
+/// The end of a half; a panic is one too, so that the other half does not go on as if nothing had happened.
+fn end_of(join: impl FnOnce() -> Ended) -> Ended {
+    catch_unwind(AssertUnwindSafe(join))
+        .unwrap_or_else(|_| Ended::Unfinished("a thread panicked, see above: a fault of hb, please report it".into()))
 }
 
 fn gravity(ended: &Ended) -> u8 {
@@ -120,4 +120,22 @@ fn join(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Failure> 
         .spawn(run)
         .map(drop)
         .map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_that_panics_has_ended() {
+        let (tell, ends) = bounded(2);
+        join("broken", {
+            let tell = tell.clone();
+            move || drop(tell.send((Half::Watch, end_of(|| std::panic::resume_unwind(Box::new("broken"))))))
+        })
+        .unwrap();
+        join("sound", move || drop(tell.send((Half::Supervise, end_of(|| Ended::Drained))))).unwrap();
+        let running = Running { handles: Handles { watch: None, office: None }, ends, halves: 2 };
+        assert!(matches!(running.join(), Ended::Unfinished(_)));
+    }
 }
