@@ -65,11 +65,20 @@ fn fails(reader: &Reader) -> usize {
     cycles.iter().filter(|cycle| cycle.decision.status == Status::Fail).count()
 }
 
-/// Times that the watch came to FAIL from anything else: what the policy is to act on, once each.
-fn falls(reader: &Reader) -> usize {
-    let cycles = journal::cycles(&reader.records);
-    let failed: Vec<bool> = cycles.iter().map(|cycle| cycle.decision.status == Status::Fail).collect();
-    failed.iter().zip(std::iter::once(&false).chain(&failed)).filter(|(now, before)| **now && !**before).count()
+/// Spells from PASS to PASS with a FAIL in them: each is one group of alerts, on which the policy is to act once.
+fn falls(reader: &Reader) -> u64 {
+    let (mut count, mut acted) = (0_u64, false);
+    for cycle in journal::cycles(&reader.records) {
+        match cycle.decision.status {
+            Status::Pass => acted = false,
+            Status::Fail if !acted => {
+                acted = true;
+                count += 1;
+            }
+            Status::Fail | Status::PassWithDrift | Status::NoData | Status::NoBaseline => {}
+        }
+    }
+    count
 }
 
 #[test]
@@ -108,7 +117,7 @@ fn join_s4_w6_a_bad_cycle_restarts_the_right_agent_once_across_takeovers() {
         let goal = falls(&reader);
         until("it is acted on", || {
             pair.both_run();
-            let done = site.starts_of("right").len() > goal && site.open_interventions() == 0;
+            let done = site.agent("right")?.incarnation > goal && site.open_interventions() == 0;
             done.then_some(())
         });
     }
@@ -130,13 +139,30 @@ fn join_s4_w6_a_bad_cycle_restarts_the_right_agent_once_across_takeovers() {
     journal::assert_whole(&reader.records);
     let falls = falls(&reader);
     let completed = fold.state.interventions.values().filter(|one| one.status == InterventionStatus::Completed);
-    assert_eq!(completed.count(), falls, "one restart for each time that the watch came to FAIL");
-    assert_eq!(fold.state.interventions.iter().count(), falls);
-    assert_eq!((site.starts_of("right").len(), site.starts_of("wrong").len()), (1 + falls, 1));
-    assert!(falls as u64 >= rounds - 1, "{falls} bad spells in {rounds} rounds");
+    assert_eq!(completed.count() as u64, falls, "one restart for each spell: {:#?}", held_back(&site));
+    assert_eq!(fold.state.interventions.iter().count() as u64, falls);
+    let incarnations = |id: &str| site.agent(id).unwrap().incarnation;
+    assert_eq!((incarnations("right"), incarnations("wrong"), site.starts_of("wrong").len()), (1 + falls, 1, 1));
+    // One that was restarted at once again may not have come to write down that it was started.
+    assert!(site.starts_of("right").len() as u64 <= 1 + falls);
+    assert!(falls >= rounds / 2, "{falls} bad spells in {rounds} rounds");
     assert_sound(&site, &fold);
     println!(
         "join: {falls} bad spells, {kills} kills, {amid} of them amid the restart, {} replaced by a busy machine, all in {took:.1?}",
         pair.replaced
     );
+}
+
+/// Evaluations that held and set nothing off, though they had not held before.
+fn held_back(site: &Site) -> Vec<String> {
+    let mut found = Vec::new();
+    for sealed in site.records() {
+        for evaluation in sealed.record.body.evaluations() {
+            let said = evaluation.action_taken.join("; ");
+            if evaluation.decision && evaluation.interventions.is_empty() && !said.contains("it has held since") {
+                found.push(format!("{} {} {:?}: {said}", evaluation.id, evaluation.trigger, evaluation.group));
+            }
+        }
+    }
+    found
 }
