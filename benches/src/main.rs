@@ -65,7 +65,7 @@ struct Found {
 
 type Measure = fn(&Bench) -> Result<Found, String>;
 
-const ALL: [(&str, Measure); 13] = [
+const ALL: [(&str, Measure); 15] = [
     ("ingest", ingest::measure),
     ("compare", compare::measure),
     ("takeover", takeover::measure),
@@ -79,6 +79,8 @@ const ALL: [(&str, Measure); 13] = [
     ("mass", supervise::again::mass),
     ("adopt", supervise::adopt::measure),
     ("crowd", supervise::crowd::measure),
+    ("fleet", supervise::fleet::measure),
+    ("evaluate", core::evaluate),
 ];
 
 fn main() -> ExitCode {
@@ -100,7 +102,7 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
         match argument.as_str() {
             "--hb" => bench.hb = arguments.next().ok_or("--hb takes the path of a program")?.into(),
             "--small" => bench.size = Size::Small,
-            "supervise" => names.extend(["restart", "mass", "adopt", "crowd"].map(str::to_owned)),
+            "supervise" => names.extend(["restart", "mass", "adopt", "crowd", "fleet", "evaluate"].map(str::to_owned)),
             "memory" => names.extend(["series".to_owned(), "idle".to_owned()]),
             _ => names.push(argument),
         }

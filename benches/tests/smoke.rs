@@ -41,3 +41,8 @@ fn files_are_measured() {
 fn daemons_are_measured() {
     small(&["takeover", "startup", "series", "idle"]);
 }
+
+#[test]
+fn supervisors_are_measured() {
+    small(&["restart", "mass", "adopt", "crowd", "fleet"]);
+}

@@ -11,7 +11,7 @@ use crate::cli::cargo;
 /// Something does not build, or a measurement could not be taken.
 pub(crate) fn run(root: &Path, arguments: &[&str]) -> Result<(), String> {
     cargo(&["build", "--release", "--locked", "-p", "hb", "-p", "hb-benches"])?;
-    cargo(&["build", "--release", "--locked", "-p", "hb-core", "--examples"])?;
+    cargo(&["build", "--release", "--locked", "-p", "hb-core", "-p", "hb-daemon", "--examples"])?;
     let release = root.join("target").join("release");
     let status = Command::new(release.join("hb-bench"))
         .arg("--hb")

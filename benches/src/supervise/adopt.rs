@@ -18,7 +18,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Found, String> {
     let mut process = kits::hb(bench, &stage, "listen: none\n")?;
     stage.wait(count, PATIENCE)?;
     // All are watched, and that they are is recorded.
-    until("all children to be watched", PATIENCE, || (usage::pidfds_waited_on(process.0.id()) >= count).then_some(()))?;
+    until("all children to be watched", PATIENCE, || (usage::waited_on(process.0.id()) > count).then_some(()))?;
     std::thread::sleep(Duration::from_millis(500));
     let load = load();
     let (mut watched, mut restarts) = (Vec::new(), Vec::new());
@@ -29,7 +29,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Found, String> {
         let begun = stage::now();
         process = kits::again(bench, &stage)?;
         let pid = process.0.id();
-        until("all children to be watched again", PATIENCE, || (usage::pidfds_waited_on(pid) >= count).then_some(()))?;
+        until("all children to be watched again", PATIENCE, || (usage::waited_on(pid) > count).then_some(()))?;
         watched.push((stage::now() - begun) * 1e3);
         std::thread::sleep(Duration::from_millis(500));
         stage.look();

@@ -8,10 +8,12 @@
 //! | How soon is a dead child running again? | `again.rs` |
 //! | What do 1,000 children cost? | `crowd.rs` |
 //! | What does a killed supervisor find again? | `adopt.rs` |
+//! | What do 5,000 agents that beat cost? | `fleet.rs` |
 
 pub(crate) mod adopt;
 pub(crate) mod again;
 pub(crate) mod crowd;
+pub(crate) mod fleet;
 mod kits;
 mod stage;
 mod usage;

@@ -1,7 +1,7 @@
 //! What processes use, as `/proc` says it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Ticks a second of processor time in `/proc`.
 const TICKS: f64 = 100.0;
@@ -69,17 +69,17 @@ pub(crate) fn runs(pid: u32) -> bool {
     state.is_some_and(|state| state != 'Z' && state != 'X')
 }
 
-/// How many pidfds a process waits on, as the kernel tells it: what it would notice the end of.
-pub(crate) fn pidfds_waited_on(pid: u32) -> usize {
-    let folder = PathBuf::from(format!("/proc/{pid}"));
-    let Ok(open) = fs::read_dir(folder.join("fd")) else { return 0 };
-    let epolls = open
-        .flatten()
-        .filter(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == "anon_inode:[eventpoll]"));
-    // Of the few descriptors that it waits on by epoll, nearly all are pidfds: the one set that has many is the hands'.
-    let waited = epolls.map(|entry| {
-        let info = fs::read_to_string(folder.join("fdinfo").join(entry.file_name())).unwrap_or_default();
-        info.lines().filter(|line| line.starts_with("tfd:")).count()
-    });
-    waited.max().unwrap_or(0)
+/// Descriptors below which hb opens the set that it waits on.
+const EARLY: u32 = 64;
+
+/// How many descriptors the largest set has that a process waits on, as the kernel tells it: with hb's hands these are pidfds but for one, so
+/// what it would notice the end of.
+pub(crate) fn waited_on(pid: u32) -> usize {
+    let waited = |number: u32| {
+        let link = fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()?;
+        let info = || fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).ok();
+        let info = (link.as_os_str() == "anon_inode:[eventpoll]").then(info)??;
+        Some(info.lines().filter(|line| line.starts_with("tfd:")).count())
+    };
+    (0..EARLY).filter_map(waited).max().unwrap_or(0)
 }
