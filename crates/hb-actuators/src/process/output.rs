@@ -62,6 +62,8 @@ pub(super) struct Outputs {
     thread: Option<JoinHandle<()>>,
     /// What the thread was told, so that it is not woken for nothing.
     known: HashMap<AgentId, Output>,
+    /// Whether it has to be woken for what it was told.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,14 @@ impl Outputs {
         let keeper =
             Keeper { dir: dir.to_owned(), inbox, wake: Arc::clone(&wake), inotify, counts, kept: HashMap::new() };
         let thread = std::thread::Builder::new().name("hb-output".into()).spawn(move || keeper.run())?;
-        Ok(Self { dir: dir.to_owned(), orders: Some(orders), wake, thread: Some(thread), known: HashMap::new() })
+        Ok(Self {
+            dir: dir.to_owned(),
+            orders: Some(orders),
+            wake,
+            thread: Some(thread),
+            known: HashMap::new(),
+            told: false,
+        })
     }
 
     /// The file of an agent, for a program to hold.
@@ -117,11 +126,18 @@ impl Outputs {
         self.order(Order::Forget(agent.clone()));
     }
 
-    fn order(&self, order: Order) {
+    /// Wakes the thread for all that it was told since the last time: after a start of hb that is much at once.
+    pub(super) fn pass_on(&mut self) {
+        if std::mem::take(&mut self.told) {
+            self.wake();
+        }
+    }
+
+    fn order(&mut self, order: Order) {
         let Some(orders) = &self.orders else { return };
         // A bounded channel would hold the room for all from the start.
         if orders.len() < ORDERS_MAX && orders.send(order).is_ok() {
-            self.wake();
+            self.told = true;
         } else {
             tracing::error!("the output of an agent is not kept within its bound: the thread for it does not answer");
         }

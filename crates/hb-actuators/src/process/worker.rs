@@ -41,6 +41,8 @@ const EFFECTS_AT_ONCE: usize = 16;
 const MEASURED_AT_ONCE: usize = 16;
 /// Milliseconds until processes that are becoming programs are looked at again.
 const BECOMING_MS: u8 = 1;
+/// How often a slice of a walk waits for effects.
+const PUT_OFF_MAX: u32 = 32;
 /// How long after a death its session is swept; its group is killed at once.
 const SWEEP_AFTER: Duration = Duration::from_millis(50);
 /// When something that the system refused for want of means is tried again.
@@ -71,6 +73,8 @@ pub(super) struct Worker {
     /// The walk under way, and what waits for the next.
     scan: Option<Scan>,
     soon: bool,
+    /// How often it was put off since its last slice.
+    put_off: u32,
     sweeps: Vec<Sweep>,
     /// When the walk for these begins.
     sweep_at: Instant,
@@ -108,6 +112,7 @@ impl Worker {
             table: Table::new(epoll),
             scan: None,
             soon: false,
+            put_off: 0,
             sweeps: Vec::new(),
             sweep_at: Instant::now(),
             looks: Vec::new(),
@@ -140,7 +145,8 @@ impl Worker {
                 return;
             }
             self.take_up_again();
-            self.walk();
+            self.outputs.pass_on();
+            self.walk_when_there_is_time();
             self.measure();
             self.counts.watched.store(self.table.len() as u64, Ordering::Relaxed);
         }
@@ -173,6 +179,15 @@ impl Worker {
             self.sweep_at = Instant::now() + SWEEP_AFTER;
         }
         self.sweeps.push(sweep);
+    }
+
+    /// Whoever is to be started goes before the walk, which is put off so often at most.
+    fn walk_when_there_is_time(&mut self) {
+        self.put_off += 1;
+        if self.inbox.is_empty() || self.put_off > PUT_OFF_MAX {
+            self.put_off = 0;
+            self.walk();
+        }
     }
 
     fn woken(&self) {

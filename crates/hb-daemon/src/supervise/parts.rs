@@ -72,7 +72,7 @@ impl Default for Bounds {
             follow_every: Duration::from_millis(200),
             decisions_every: Duration::from_millis(200),
             drain_max: Duration::from_secs(90),
-            snapshot_bytes: 8 << 20,
+            snapshot_bytes: 4 << 20,
             keep_records: 10_000,
         }
     }

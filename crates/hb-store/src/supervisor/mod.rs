@@ -34,6 +34,9 @@ use crate::sqlite::{self, Handle, natural};
 use schema::SCHEMA;
 use tables::Tables;
 
+/// Kilobytes of pages that a handle keeps (B1). The system keeps them too, and reading one again from there costs little.
+const PAGE_CACHE_KB: i64 = 2_000;
+
 /// Name of the file below the output folder.
 pub const FILE: &str = "supervisor.db";
 
@@ -102,6 +105,8 @@ impl SupervisorDb {
     /// As [`Self::open`].
     pub fn open_with(path: &Path, kept: Kept) -> Result<Self, OpenError> {
         let handle = Handle::open(path, &SCHEMA)?;
+        let bounded = handle.connection.pragma_update(None, "cache_size", -PAGE_CACHE_KB);
+        bounded.map_err(|error| OpenError::of(path, &error))?;
         let stream = stream_of(&handle.connection).map_err(|error| OpenError::of(path, &error))?;
         let tables = Tables::default();
         Ok(Self { handle, stream, head: None, tables, since_snapshot: SinceSnapshot::default(), seen: None, kept })
