@@ -15,8 +15,8 @@ use crate::support::{random::Random, setting, spread};
 /// Members of the team: when one of it dies policies restart all of it, one intervention for each.
 const MEMBERS: [&str; 3] = ["m1", "m2", "m3"];
 
-/// It takes its time to end, so that most kills find an intervention under way.
-const SLOW: &str = "trap \"sleep 0.08; exit 0\" TERM; sleep 600 & wait";
+/// It takes its time to end, so that most kills find an intervention under way. The lock by which it is told twice is its own alone.
+const SLOW: &str = "trap \"sleep 0.08 9>&-; exit 0\" TERM; sleep 600 9>&- & wait";
 
 /// A team that policies restart when one of it dies, and brittle agents that one sets aside. Short windows: most deaths are groups of
 /// their own. (A policy that restarts a team by one intervention waits for a person.)
