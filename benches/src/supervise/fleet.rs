@@ -147,22 +147,9 @@ impl Beats {
         let (sent, refused) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let go_on = Arc::new(AtomicBool::new(true));
         let one = |sender: usize| {
-            let (sent, refused, go_on) = (Arc::clone(&sent), Arc::clone(&refused), Arc::clone(&go_on));
-            std::thread::spawn(move || {
-                let mine: Vec<usize> = (0..agents).filter(|agent| agent % SENDERS == sender).collect();
-                let share = u32::try_from(mine.len()).unwrap_or(1).max(1);
-                let (mut line, begun) = (None, Instant::now());
-                for (number, agent) in (0_u32..).zip(mine.iter().cycle()) {
-                    let due = BEAT_EVERY / share * number;
-                    std::thread::sleep(due.saturating_sub(begun.elapsed()));
-                    if !go_on.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let taken = beat(&mut line, address, *agent, number / share + 1);
-                    sent.fetch_add(1, Ordering::Relaxed);
-                    refused.fetch_add(u64::from(taken != Some(200)), Ordering::Relaxed);
-                }
-            })
+            let counts = (Arc::clone(&sent), Arc::clone(&refused), Arc::clone(&go_on));
+            let mine: Vec<usize> = (0..agents).filter(|agent| agent % SENDERS == sender).collect();
+            std::thread::spawn(move || send(address, &mine, &counts))
         };
         let threads = (0..SENDERS).map(one).collect();
         Self { sent, refused, go_on, threads }
@@ -176,6 +163,23 @@ impl Beats {
             drop(thread.join());
         }
         (self.sent.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed))
+    }
+}
+
+/// Beats of some agents, in turn, until told to end.
+fn send(address: SocketAddr, mine: &[usize], counts: &(Arc<AtomicU64>, Arc<AtomicU64>, Arc<AtomicBool>)) {
+    let (sent, refused, go_on) = counts;
+    let share = u32::try_from(mine.len()).unwrap_or(1).max(1);
+    let (mut line, begun) = (None, Instant::now());
+    for (number, agent) in (0_u32..).zip(mine.iter().cycle()) {
+        let due = BEAT_EVERY / share * number;
+        std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        if !go_on.load(Ordering::Relaxed) {
+            return;
+        }
+        let taken = beat(&mut line, address, *agent, number / share + 1);
+        sent.fetch_add(1, Ordering::Relaxed);
+        refused.fetch_add(u64::from(taken != Some(200)), Ordering::Relaxed);
     }
 }
 
