@@ -54,7 +54,12 @@ fn command_line() -> String {
 
 /// One command and those below it.
 fn page(command: &clap::Command, path: &str, text: &mut String) {
-    let help = command.clone().term_width(100).render_long_help().to_string();
+    let mut shown = command.clone().term_width(100);
+    if path != "hb" {
+        // What holds everywhere is said once.
+        shown = shown.mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg });
+    }
+    let help = shown.render_long_help().to_string();
     writeln!(text, "\n## `{path}`\n\n```text").expect("writing into a String cannot fail");
     for line in help.trim_end().lines() {
         writeln!(text, "{}", line.trim_end()).expect("writing into a String cannot fail");

@@ -1,7 +1,7 @@
 //! `hb events`: what happened, and what happens.
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hb_core::time::Stamp;
 use serde_json::Value;
@@ -140,7 +140,12 @@ fn follow(args: &Args, mut live: Live, mut last: Option<u64>, out: &mut Out) -> 
         match live.follow(&args.query(), last)? {
             Ok(lines) => {
                 lost = false;
+                let (begun, before) = (Instant::now(), last);
                 take(lines, args, &mut last, out)?;
+                // A node on its way out ends a stream as soon as it has begun: no reason to ask it without a pause.
+                if last == before && begun.elapsed() < AGAIN {
+                    std::thread::sleep(AGAIN);
+                }
             }
             Err(why) => {
                 if !lost {

@@ -153,7 +153,7 @@ pub struct Request {
 /// Whether the end is waited for.
 #[derive(Debug, clap::Args)]
 pub struct Wait {
-    /// Wait until it is over, for as long as this; exits with 1 when it was not completed.
+    /// Wait until it is over, for as long as this; exits with 1 when it did not come to what was wanted.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "300")]
     wait: Option<f64>,
 }
@@ -166,9 +166,9 @@ pub fn run(command: &Command, out: &mut Out) -> Result<Exit, Failure> {
     match command {
         Command::List(args) => list(args, out),
         Command::Show(args) => show(args, out),
-        Command::Approve(args) => decide(args, ("PUT", "approve"), out),
-        Command::Reject(args) => decide(args, ("PUT", "reject"), out),
-        Command::Rollback(args) => decide(args, ("POST", "rollback"), out),
+        Command::Approve(args) => decide(args, ("PUT", "approve"), "COMPLETED", out),
+        Command::Reject(args) => decide(args, ("PUT", "reject"), "REJECTED", out),
+        Command::Rollback(args) => decide(args, ("POST", "rollback"), "ROLLED_BACK", out),
         Command::Settle(args) => settle(args, out),
         Command::Request(args) => request(args, out),
     }
@@ -286,18 +286,19 @@ fn in_words(step: &PlanStep) -> String {
     format!("{act}: {state}{said}")
 }
 
-fn decide(args: &Decide, (verb, word): (&str, &str), out: &mut Out) -> Result<Exit, Failure> {
+fn decide(args: &Decide, (verb, word): (&str, &str), wanted: &str, out: &mut Out) -> Result<Exit, Failure> {
     let live = args.reach.changing()?;
     let path = format!("/interventions/{}/{word}", escaped(&args.id));
     let answer = live.send(verb, &path, Some(&json!({"reason": args.reason})))?;
-    told(&live, vec![answer], &args.wait, args.json.into(), out)
+    told(&live, vec![answer], (&args.wait, wanted), args.json.into(), out)
 }
 
 fn settle(args: &Settle, out: &mut Out) -> Result<Exit, Failure> {
     let live = args.reach.changing()?;
     let path = format!("/interventions/{}/settle", escaped(&args.id));
     let answer = live.send("PUT", &path, Some(&json!({"done": args.done, "reason": args.reason})))?;
-    told(&live, vec![answer], &args.wait, args.json.into(), out)
+    let wanted = if args.done { "COMPLETED" } else { "FAILED" };
+    told(&live, vec![answer], (&args.wait, wanted), args.json.into(), out)
 }
 
 fn request(args: &Request, out: &mut Out) -> Result<Exit, Failure> {
@@ -316,11 +317,17 @@ fn request(args: &Request, out: &mut Out) -> Result<Exit, Failure> {
         "confirm": args.confirm,
     });
     let answer = live.send("POST", "/interventions", Some(&body))?;
-    told(&live, vec![answer], &args.wait, args.json.into(), out)
+    told(&live, vec![answer], (&args.wait, "COMPLETED"), args.json.into(), out)
 }
 
-/// Tells of interventions that were asked for, and waits for their ends where that is wanted.
-pub(super) fn told(live: &Live, asked: Vec<Value>, wait: &Wait, form: Form, out: &mut Out) -> Result<Exit, Failure> {
+/// Tells of interventions that were asked for, and waits for their ends where that is wanted, which are to be `wanted`.
+pub(super) fn told(
+    live: &Live,
+    asked: Vec<Value>,
+    (wait, wanted): (&Wait, &str),
+    form: Form,
+    out: &mut Out,
+) -> Result<Exit, Failure> {
     let mut exit = Exit::Ok;
     for answer in asked {
         let last = match wait.wait {
@@ -333,7 +340,7 @@ pub(super) fn told(live: &Live, asked: Vec<Value>, wait: &Wait, form: Form, out:
             whole(&read(&last)?, "", out)?;
             told::notes(&last, out)?;
         }
-        if wait.wait.is_some() && last.text("status") != "COMPLETED" {
+        if wait.wait.is_some() && last.text("status") != wanted {
             exit = Exit::Error;
         }
     }
@@ -346,8 +353,9 @@ fn ended(live: &Live, answer: Value, patience: Duration) -> Result<Value, Failur
     let path = format!("/interventions/{}", escaped(&answer.text("id")));
     let mut last = answer;
     loop {
-        let over =
-            matches!(last.text("status").as_str(), "REJECTED" | "COMPLETED" | "FAILED" | "ROLLED_BACK" | "IN_DOUBT");
+        let status = last.text("status");
+        let over = matches!(status.as_str(), "REJECTED" | "COMPLETED" | "FAILED" | "ROLLED_BACK" | "IN_DOUBT");
+        let over = over && !(last.truth("rolling_back") && status != "IN_DOUBT" && status != "ROLLED_BACK");
         if over || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(last);
         }

@@ -240,5 +240,5 @@ fn restart(args: &Restart, out: &mut Out) -> Result<Exit, Failure> {
         "reason": args.reason.as_deref().unwrap_or_default(), "stagger_seconds": args.stagger,
     });
     let asked = live.send("POST", "/interventions", Some(&body))?;
-    intervention_told(&live, vec![asked], &args.wait, args.json.into(), out)
+    intervention_told(&live, vec![asked], (&args.wait, "COMPLETED"), args.json.into(), out)
 }

@@ -235,3 +235,23 @@ fn alerts_are_listed_and_closed() {
     assert!(site.ok(&["alerts", "list", "--json"]).lines().iter().all(|group| group["id"] != id));
     assert!(site.ok(&["alerts", "list", "--all"]).out.contains("closed"));
 }
+
+#[test]
+fn what_was_done_is_undone() {
+    let site = site();
+    let done = site.ok(&["intervention", "request", "agent_quarantine", "sleeper", "--wait", "--json"]).document();
+    assert_eq!(site.agent("sleeper")["status"], "QUARANTINED");
+    let undone = site.ok(&[
+        "intervention",
+        "rollback",
+        done["id"].as_str().unwrap(),
+        "--reason",
+        "too early",
+        "--wait",
+        "--json",
+    ]);
+    assert_eq!(undone.document()["status"], "ROLLED_BACK");
+    site.stands("sleeper", "RUNNING");
+    assert_eq!(site.hb(&["intervention", "request", "agent_polish", "sleeper"]).code, 2);
+    assert_eq!(site.hb(&["intervention", "settle", "i-0", "--done", "--reason", "x"]).code, 14, "it is not in doubt");
+}

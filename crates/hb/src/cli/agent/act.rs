@@ -147,7 +147,7 @@ pub(super) fn plan(args: &Plan, verb: &str, out: &mut Out) -> Result<Exit, Failu
         let path = format!("/agents/{}/{verb}", escaped(id));
         asked.push(live.send("POST", &path, Some(&reason(args.reason.as_deref())))?);
     }
-    intervention_told(&live, asked, &args.wait, args.json.into(), out)
+    intervention_told(&live, asked, (&args.wait, "COMPLETED"), args.json.into(), out)
 }
 
 /// Clears a quarantine.
@@ -220,7 +220,7 @@ pub(super) fn delete(args: &Delete, out: &mut Out) -> Result<Exit, Failure> {
     let live = args.reach.changing()?;
     let query = Query::default().with("confirm", Some(args.confirm)).with("reason", args.reason.as_ref());
     let asked = live.send("DELETE", &query.at(&format!("/agents/{}", escaped(&args.id))), None)?;
-    intervention_told(&live, vec![asked], &args.wait, args.json.into(), out)
+    intervention_told(&live, vec![asked], (&args.wait, "COMPLETED"), args.json.into(), out)
 }
 
 /// Hands a beat in.
