@@ -15,6 +15,7 @@ mod interventions;
 mod plans;
 mod random_walk;
 mod scenarios;
+mod sketches;
 mod stage;
 mod tree;
 mod world;
