@@ -222,9 +222,6 @@ impl Crank {
         if let Some(ended) = self.renew() {
             return Some(ended);
         }
-        if let Err(error) = self.take_hand() {
-            return Some(Ended::Unfinished(format!("agents cannot be acted on: {error}")));
-        }
         // Known before the opening: what it finds in doubt is told at once.
         self.supervision.handle(Input::Sinks(self.sinks.clone()), clock::now());
         let step = self.supervision.open(how, why, clock::now());
@@ -240,7 +237,8 @@ impl Crank {
         self.finish_turn(Vec::new())
     }
 
-    /// From here on this node acts: whatever another one's hand still wanted to start, it cannot any more.
+    /// From here on this node acts: whatever another one's hand still wanted to start, it cannot any more. Not before the reign is on record: a
+    /// node that is refused must not have taken the hand of the one that goes on.
     fn take_hand(&mut self) -> io::Result<()> {
         if let Some(make) = self.make_hand.take() {
             let office = self.office.clone();
@@ -317,6 +315,9 @@ impl Crank {
             && let Some(ended) = self.keep(record)
         {
             return Some(ended);
+        }
+        if let Err(error) = self.take_hand() {
+            return Some(Ended::Unfinished(format!("agents cannot be acted on: {error}")));
         }
         let mut ended = None;
         if !step.effects.is_empty() && clock::moment() >= self.until {

@@ -50,6 +50,20 @@ fn h1_a_holder_that_was_replaced_answers_nobody_and_ends() {
 }
 
 #[test]
+fn h1_nobody_s_hand_is_taken_before_the_reign_is_on_record() {
+    let site = Site::new();
+    site.mood(Mood::Full);
+    let node = site.node("left");
+    until("the opening waits", || node.trouble("database").is_some());
+    assert_eq!(site.place("hand"), None, "whoever writes meanwhile goes on acting");
+    // And so it does: this one is refused, and has taken nothing.
+    site.usurp();
+    site.mood(Mood::Well);
+    assert!(matches!(node.ends(), Ended::Fenced(_)));
+    assert_eq!(site.place("hand"), None);
+}
+
+#[test]
 fn what_cannot_be_read_for_a_moment_is_taken_over_later() {
     let site = Site::new();
     site.node("left").works().stop();

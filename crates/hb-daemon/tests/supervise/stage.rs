@@ -123,7 +123,10 @@ impl Site {
             stream: StreamName::supervisor("main"),
             keeper: Box::new(Disk(self.clone())),
             lease: Box::new(Right { site: self.clone(), me: name.into() }),
-            hand: Box::new(move |emit| Ok(Box::new(Hands::start(site, emit)) as Box<dyn Hand>)),
+            hand: Box::new(move |emit| {
+                site.log("hand");
+                Ok(Box::new(Hands::start(site, emit)) as Box<dyn Hand>)
+            }),
             sinks: ["pager".to_owned()].into(),
             declared,
             decisions: Box::new(Decided(self.clone())),
