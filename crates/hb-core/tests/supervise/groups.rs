@@ -175,7 +175,7 @@ fn b1_what_is_handed_up_is_one_group_of_bounded_size_and_the_root_tells_people()
     assert_eq!(keys, 1, "the group is evaluated once, so people are told once");
 }
 
-fn decision(seq: u64, status: &str) -> Input {
+pub(crate) fn decision(seq: u64, status: &str) -> Input {
     Input::Decision(Box::new(Decision {
         watch: "w".into(),
         seq: Seq(seq),

@@ -267,6 +267,27 @@ fn nothing_is_evaluated_and_spent_while_hb_ends() {
 }
 
 #[test]
+fn what_a_group_would_have_set_off_is_not_set_off_a_second_time_by_the_next_start() {
+    let mut house = House::with(json!({}), &[]);
+    house.agent("a", r#"{"process":{"command":["x"]},"watch":"w","restart":{"jitter":0}}"#);
+    house.runs("a");
+    let policy = json!({"name": "p", "when": "agent.anomaly_score >= 0.4", "actions": [{"type": "restart_agent"}]});
+    house.policy(policy, &["main"]);
+    house.drain(OnStop::Stop);
+    house.say(super::groups::decision(1, "FAIL"));
+    assert!(house.group("a_anomaly").unlooked && house.interventions().is_empty());
+    house.crash();
+    house.adopted("a");
+    // The next decision comes before the sweep that looks at the group.
+    house.say(super::groups::decision(2, "FAIL"));
+    house.dies("a");
+    house.runs("a");
+    assert_eq!(house.statuses(), [S::Completed]);
+    house.pass(30);
+    assert_eq!(house.statuses(), [S::Completed]);
+}
+
+#[test]
 fn agreement_expires_by_the_own_clock_and_after_a_crash_by_what_was_left() {
     let mut house = House::with(json!({"approval_timeout": 100.0}), &["a"]);
     let wanted = json!({"intervention_type": "AGENT_STOP", "target_id": "a", "approval_required": true});

@@ -59,6 +59,15 @@ struct OnDuty {
     matched: u64,
 }
 
+/// When a condition that holds fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fires {
+    /// Whenever it holds: something new has happened.
+    Whenever,
+    /// When it has come to hold: what it is about has been looked at before, or may have been.
+    OnceItHolds,
+}
+
 /// What one evaluation is about.
 #[derive(Clone, Copy)]
 struct Subject<'a> {
@@ -66,11 +75,12 @@ struct Subject<'a> {
     agent: Option<&'a AgentId>,
     group: Option<&'a AlertGroup>,
     trigger: Occasion<'a>,
+    fires: Fires,
 }
 
 impl Supervision {
     /// The evaluation of a group of alerts: when it is opened, and when it has become worse.
-    pub(in super::super) fn evaluate_group(&mut self, id: &GroupId, now: Now) {
+    pub(super) fn evaluate_group(&mut self, id: &GroupId, fires: Fires, now: Now) {
         let Some(group) = self.state.groups.get(id).cloned() else { return };
         let supervisor = group.supervisor.clone();
         if !self.evaluates(&supervisor) {
@@ -95,6 +105,7 @@ impl Supervision {
                 agent: agent.as_ref(),
                 group: Some(&group),
                 trigger: Occasion::Alert(&group),
+                fires,
             };
             self.evaluate(policy, subject, now);
         }
@@ -109,7 +120,17 @@ impl Supervision {
         let mut policies = self.on_duty(&supervisor);
         for policy in policies.iter_mut().filter(|policy| !policy.of_occasion) {
             let trigger = Occasion::Decision;
-            self.evaluate(policy, Subject { supervisor: &supervisor, agent: Some(agent), group: None, trigger }, now);
+            self.evaluate(
+                policy,
+                Subject {
+                    supervisor: &supervisor,
+                    agent: Some(agent),
+                    group: None,
+                    trigger,
+                    fires: Fires::OnceItHolds,
+                },
+                now,
+            );
         }
         self.count(&supervisor, &policies, now);
     }
@@ -137,7 +158,13 @@ impl Supervision {
             let has_changed = changed.contains(agent);
             for policy in policies.iter_mut().filter(|policy| has_changed || first || policy.by_itself) {
                 if has_changed || self.turns(policy, supervisor, agent, now) {
-                    let subject = Subject { supervisor, agent: Some(agent), group: None, trigger: Occasion::Sweep };
+                    let subject = Subject {
+                        supervisor,
+                        agent: Some(agent),
+                        group: None,
+                        trigger: Occasion::Sweep,
+                        fires: Fires::OnceItHolds,
+                    };
                     self.evaluate(policy, subject, now);
                 }
             }
@@ -227,7 +254,8 @@ impl Supervision {
             self.volatile.unlooked.remove(&id);
             if let Some(group) = self.state.groups.get_mut(&id).filter(|group| group.resolved_at.is_none()) {
                 group.unlooked = false;
-                self.evaluate_group(&id, now);
+                // A decision or a sweep may have set off meanwhile what the group would have.
+                self.evaluate_group(&id, Fires::OnceItHolds, now);
             }
         }
     }
@@ -242,7 +270,13 @@ impl Supervision {
 
     /// Whether an evaluation would come out otherwise than the one before.
     fn turns(&self, policy: &OnDuty, supervisor: &SupervisorId, agent: &AgentId, now: Now) -> bool {
-        let subject = Subject { supervisor, agent: Some(agent), group: None, trigger: Occasion::Sweep };
+        let subject = Subject {
+            supervisor,
+            agent: Some(agent),
+            group: None,
+            trigger: Occasion::Sweep,
+            fires: Fires::OnceItHolds,
+        };
         let latched = self.state.agents.get(agent).is_some_and(|agent| agent.latched.contains(&policy.name));
         policy.condition.holds(&self.context_of(subject, now)) != latched
     }
@@ -269,7 +303,7 @@ impl Supervision {
         policy.evaluated = policy.evaluated.saturating_add(1);
         policy.matched = policy.matched.saturating_add(u64::from(outcome.decision));
         let held_before = !policy.of_occasion && self.latch(policy, subject.agent, &outcome);
-        let fires = outcome.decision && (subject.group.is_some() || !held_before);
+        let fires = outcome.decision && (subject.fires == Fires::Whenever || !held_before);
         let decision = outcome.decision;
         let evaluation = self.log(policy, subject, outcome, now);
         let (said, interventions) = match (decision, fires) {

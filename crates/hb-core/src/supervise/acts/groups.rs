@@ -11,6 +11,7 @@ use super::super::bounds::{GROUP_ALERTS_MAX, GROUPS_CLOSED_MAX, GROUPS_OPEN_MAX}
 use super::super::event::About;
 use super::super::timers::Timer;
 use super::super::{Cause, Supervision};
+use super::evaluate::Fires;
 use super::{Alert, seconds_ns};
 use crate::ids::{AgentId, GroupId, SupervisorId};
 use crate::time::Now;
@@ -243,7 +244,7 @@ impl Supervision {
             Some(_) | None => summary,
         };
         let supervisor = group.supervisor.clone();
-        self.evaluate_group(id, now);
+        self.evaluate_group(id, Fires::Whenever, now);
         if severity >= Severity::Error {
             let text = format!("group {id} of supervisor {supervisor}");
             self.tell(&format!("group/{id}/{}", severity.as_str()), severity, (title, text), (supervisor, about), now);
