@@ -65,18 +65,13 @@ fn fails(reader: &Reader) -> usize {
     cycles.iter().filter(|cycle| cycle.decision.status == Status::Fail).count()
 }
 
-/// Spells from PASS to PASS with a FAIL in them: each is one group of alerts, on which the policy is to act once.
+/// Times that the watch came to FAIL from anything else: what the policy is to act on, once each.
 fn falls(reader: &Reader) -> u64 {
-    let (mut count, mut acted) = (0_u64, false);
+    let (mut count, mut failed) = (0, false);
     for cycle in journal::cycles(&reader.records) {
-        match cycle.decision.status {
-            Status::Pass => acted = false,
-            Status::Fail if !acted => {
-                acted = true;
-                count += 1;
-            }
-            Status::Fail | Status::PassWithDrift | Status::NoData | Status::NoBaseline => {}
-        }
+        let fails = cycle.decision.status == Status::Fail;
+        count += u64::from(fails && !failed);
+        failed = fails;
     }
     count
 }
@@ -98,8 +93,10 @@ fn join_s4_w6_a_bad_cycle_restarts_the_right_agent_once_across_takeovers() {
     site.started("right", 1);
     site.started("wrong", 1);
     let (mut kills, mut amid) = (0, 0);
-    let share = lines.len().div_ceil(rounds as usize);
-    for chunk in lines.chunks(share) {
+    // One bad spell for each: what comes while a restart is under way is covered by it.
+    let share = lines.len() * ROUND as usize / (rounds * ROUND + 4) as usize;
+    let (rounds_of, rest) = lines.split_at(share * rounds as usize);
+    for chunk in rounds_of.chunks(share) {
         let failed = fails(&reader);
         site.project.feed(chunk.concat());
         until("the watch decides a bad cycle", || {
@@ -114,13 +111,15 @@ fn join_s4_w6_a_bad_cycle_restarts_the_right_agent_once_across_takeovers() {
         amid += usize::from(site.open_interventions() > 0);
         pair.kill(if random.one_in(4) { &watching } else { &supervising });
         kills += 1;
-        let goal = falls(&reader);
+        let bad = journal::cycles(&reader.records).iter().rfind(|one| one.decision.status == Status::Fail).cloned();
+        let bad = bad.unwrap().decision.cycle;
         until("it is acted on", || {
             pair.both_run();
-            let done = site.agent("right")?.incarnation > goal && site.open_interventions() == 0;
-            done.then_some(())
+            let seen = site.state()?.state.cursors.get(&WatchName::from("default"))?.cycle;
+            (seen >= bad && site.open_interventions() == 0).then_some(())
         });
     }
+    site.project.feed(rest.concat());
     // Everything that was decided has been taken in.
     let fold = until("the supervisor has seen the last cycle", || {
         pair.both_run();
@@ -139,30 +138,25 @@ fn join_s4_w6_a_bad_cycle_restarts_the_right_agent_once_across_takeovers() {
     journal::assert_whole(&reader.records);
     let falls = falls(&reader);
     let completed = fold.state.interventions.values().filter(|one| one.status == InterventionStatus::Completed);
-    assert_eq!(completed.count() as u64, falls, "one restart for each spell: {:#?}", held_back(&site));
-    assert_eq!(fold.state.interventions.iter().count() as u64, falls);
+    let (restarts, covered) = (completed.count() as u64, covered(&site));
+    assert_eq!(fold.state.interventions.iter().count() as u64, restarts, "none failed");
+    assert_eq!(restarts + covered, falls, "one restart for each fall, but for those that one covers");
     let incarnations = |id: &str| site.agent(id).unwrap().incarnation;
-    assert_eq!((incarnations("right"), incarnations("wrong"), site.starts_of("wrong").len()), (1 + falls, 1, 1));
+    assert_eq!((incarnations("right"), incarnations("wrong"), site.starts_of("wrong").len()), (1 + restarts, 1, 1));
     // One that was restarted at once again may not have come to write down that it was started.
-    assert!(site.starts_of("right").len() as u64 <= 1 + falls);
-    assert!(falls >= rounds / 2, "{falls} bad spells in {rounds} rounds");
+    assert!(site.starts_of("right").len() as u64 <= 1 + restarts);
+    assert!(falls >= rounds / 2, "{falls} falls in {rounds} rounds");
     assert_sound(&site, &fold);
     println!(
-        "join: {falls} bad spells, {kills} kills, {amid} of them amid the restart, {} replaced by a busy machine, all in {took:.1?}",
+        "join: {falls} falls, {restarts} restarts, {covered} covered by one of these, {kills} kills, {amid} of them amid the restart, {} replaced by a busy machine, all in {took:.1?}",
         pair.replaced
     );
 }
 
-/// Evaluations that held and set nothing off, though they had not held before.
-fn held_back(site: &Site) -> Vec<String> {
-    let mut found = Vec::new();
-    for sealed in site.records() {
-        for evaluation in sealed.record.body.evaluations() {
-            let said = evaluation.action_taken.join("; ");
-            if evaluation.decision && evaluation.interventions.is_empty() && !said.contains("it has held since") {
-                found.push(format!("{} {} {:?}: {said}", evaluation.id, evaluation.trigger, evaluation.group));
-            }
-        }
-    }
-    found
+/// Evaluations that held and restarted nothing, because a restart was under way for the agent, or had been made for this group of alerts.
+fn covered(site: &Site) -> u64 {
+    let records = site.records();
+    let evaluations = records.iter().flat_map(|sealed| sealed.record.body.evaluations());
+    let held_back = evaluations.filter(|one| one.decision && one.interventions.is_empty());
+    held_back.filter(|one| one.action_taken.join("; ").contains("not again, ")).count() as u64
 }
