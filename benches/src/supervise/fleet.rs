@@ -92,7 +92,7 @@ fn is_running(address: SocketAddr) -> bool {
     health.is_some_and(|health| health.pointer("/presence/state").and_then(Value::as_str) == Some("active"))
 }
 
-/// `kill -9` and another start: milliseconds from exec until it is said that everything is monitored again.
+/// `kill -9` and another start: milliseconds from exec until it is said that everything is monitored again (S8).
 fn resume(
     bench: &Bench,
     stage: &Stage,
