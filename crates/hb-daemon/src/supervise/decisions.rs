@@ -35,7 +35,12 @@ impl Decisions {
         let run = move || {
             while go_on.load(Ordering::Acquire) {
                 poll(&mut *follow, &mine, &at);
-                thread::park_timeout(every);
+                if mine.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+                    // Nobody names a watch: nothing is looked for until somebody does.
+                    thread::park();
+                } else {
+                    thread::park_timeout(every);
+                }
             }
         };
         let thread = thread::Builder::new().name("decisions".into()).spawn(run)?;
@@ -50,6 +55,9 @@ impl Decisions {
         }
         for (watch, after) in wanted {
             positions.entry(watch).or_insert(after);
+        }
+        if let Some(thread) = self.thread.as_ref().filter(|_| !positions.is_empty()) {
+            thread.thread().unpark();
         }
     }
 

@@ -321,7 +321,6 @@ pub fn is_topic(text: &str) -> bool {
     !text.is_empty() && text.len() <= 249 && sound && text != "." && text != ".."
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

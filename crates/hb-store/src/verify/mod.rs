@@ -289,7 +289,13 @@ mod tests {
         assert!(report.sound(), "{report:#?}");
         assert_eq!(report.streams[0].first, Some(Seq(7)));
         let empty = tempfile::tempdir().unwrap();
-        let nowhere = Places { journal: empty.path().join("none"), output_dirs: Vec::new(), documents: None, db: None, supervisor: None };
+        let nowhere = Places {
+            journal: empty.path().join("none"),
+            output_dirs: Vec::new(),
+            documents: None,
+            db: None,
+            supervisor: None,
+        };
         assert_eq!(verify(&nowhere).unwrap(), VerifyReport::default());
     }
 
@@ -299,7 +305,13 @@ mod tests {
         crate::conformance::fill(&mut DirJournal::open(root.path()).unwrap(), &stream(), 3);
         let path = root.path().join("watch/bench").join(names::record_file(Seq(1)));
         let bytes = fs::read(&path).unwrap();
-        let places = Places { journal: root.path().to_path_buf(), output_dirs: Vec::new(), documents: None, db: None, supervisor: None };
+        let places = Places {
+            journal: root.path().to_path_buf(),
+            output_dirs: Vec::new(),
+            documents: None,
+            db: None,
+            supervisor: None,
+        };
         let told = |what: &str, stored: &[u8]| {
             fs::write(&path, stored).unwrap();
             let report = verify(&places).unwrap();

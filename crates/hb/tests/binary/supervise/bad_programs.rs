@@ -55,7 +55,9 @@ fn a_program_that_forks_and_ends_has_ended_and_what_it_left_goes_with_it() {
     assert_eq!(agent.exit, Some(Exit::Status(0)));
     let left = numbers(&site.project.dir().join("left"));
     assert_eq!(left.len(), 2);
-    until("what stayed in its session is gone", || (!Path::new(&format!("/proc/{}", left[0])).exists()).then_some(()));
+    until("what stayed in its session is gone", || {
+        (!Path::new(&format!("/proc/{}", left[0])).try_exists().unwrap()).then_some(())
+    });
     site.up("well");
     assert_eq!(node.stop(), 0);
     assert_sound(&site, &site.state().unwrap());
@@ -84,7 +86,7 @@ fn a_program_that_ignores_sigterm_is_killed_when_its_grace_is_over() {
     let process = format!("process: {{command: [PROGRAM, sh, -c, '{script}'], stop: {{grace_sec: 0.3}}}}");
     let site = Site::new(&format!("on_stop: stop\n{}", once(&process)));
     let mut node = site.start("a");
-    until("it ignores SIGTERM", || site.project.dir().join("ready").exists().then_some(()));
+    until("it ignores SIGTERM", || site.project.dir().join("ready").try_exists().unwrap().then_some(()));
     let bad = site.up("bad");
     assert_eq!(node.stop(), 0, "{}", node.log());
     assert!(!lives(Some(&bad)));
@@ -106,7 +108,7 @@ fn a_program_that_prints_without_end_fills_its_files_and_no_more() {
     let mut most = 0;
     until("all of it is printed", || {
         most = most.max(bytes(&logs));
-        site.project.dir().join("printed").exists().then_some(())
+        site.project.dir().join("printed").try_exists().unwrap().then_some(())
     });
     let most_at_rest = until("its files are cut to their bound", || Some(bytes(&logs)).filter(|size| *size <= 4 << 20));
     let memory = node.memory_kb("VmRSS").unwrap();

@@ -125,31 +125,31 @@ fn a10_a_read_only_folder_is_told_and_nothing_is_lost() {
 }
 
 /// Waits until `/ready` names the supervisor's trouble, or until it names none.
-fn ready(node: &mut Node, wanted: bool) -> String {
+fn ready(node: &mut Node, wanted: u16) -> String {
     let mut last = String::new();
     let found = within(crate::support::GENEROUS, || {
         let answer = node.get("/ready");
         last.clone_from(&answer.body);
-        ((answer.status == 200) == wanted).then_some(answer.body)
+        (answer.status == wanted).then_some(answer.body)
     });
     found.unwrap_or_else(|| panic!("/ready never was {wanted}: {last}"))
 }
 
 /// While it cannot be written nothing is done (S1); afterwards it is, once.
 fn acts_when_it_can(site: &Site, node: &mut Node, disturb: impl FnOnce() -> Box<dyn FnOnce()>) {
-    ready(node, true);
+    ready(node, 200);
     let before = site.up("a");
     let records = site.records().len();
     let undo = disturb();
     signal(&before, Signal::SIGKILL);
-    let said = ready(node, false);
+    let said = ready(node, 503);
     assert!(said.contains("supervisor.database"), "{said}");
     println!("a10: {said}");
     assert_eq!(node.get("/live").status, 200, "it lives, and tries");
     assert_eq!(site.starts().len(), 1, "nothing is started that is not recorded");
     undo();
     site.started("a", 2);
-    ready(node, true);
+    ready(node, 200);
     let fold = until("its agent is up again", || {
         site.state().filter(|fold| {
             fold.state.agents.values().all(|agent| agent.lifecycle.is_up() && lives(agent.process.identity()))

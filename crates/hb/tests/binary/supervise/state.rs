@@ -30,7 +30,7 @@ impl Witness {
         let thread = std::thread::spawn(move || {
             let mut seen = BTreeMap::new();
             while !ended.load(Ordering::Acquire) {
-                if path.exists() {
+                if path.try_exists().unwrap() {
                     look(&path, &mut seen).unwrap_or_default();
                 }
                 std::thread::sleep(Duration::from_millis(3));
@@ -54,12 +54,12 @@ impl Drop for Witness {
 
 fn look(path: &std::path::Path, seen: &mut BTreeMap<u64, Vec<u8>>) -> rusqlite::Result<()> {
     let sql = Connection::open(path)?;
-    let after = seen.last_key_value().map_or(-1, |(seq, _)| i64::try_from(*seq).unwrap());
+    let after = seen.last_key_value().map_or(-1, |(seq, _)| seq.cast_signed());
     let mut fresh = sql.prepare("SELECT seq, bytes FROM journal WHERE seq > ?1 ORDER BY seq")?;
     let rows = fresh.query_map([after], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
     for row in rows {
         let (seq, bytes) = row?;
-        seen.insert(u64::try_from(seq).unwrap(), bytes);
+        seen.insert(seq.cast_unsigned(), bytes);
     }
     Ok(())
 }

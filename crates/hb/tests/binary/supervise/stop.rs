@@ -22,7 +22,7 @@ fn ends(site: &Site) -> String {
 fn before(site: &Site) -> Vec<Option<Ended>> {
     let opened = site.records().into_iter().filter_map(|sealed| match sealed.record.body {
         Body::EpochOpened { before, .. } => Some(before),
-        _ => None,
+        Body::Changed { .. } | Body::Snapshot { .. } | Body::EpochClosed { .. } => None,
     });
     opened.collect()
 }
