@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hb_actuators::ask::Asker;
 use hb_actuators::process::{Hands, HandsSettings, NotTaken, is_mine};
@@ -71,8 +72,21 @@ pub(super) fn supervise(config: &Config) -> Result<Running, Failure> {
     start(parts).map_err(|error| Failure::new(Exit::Error, format!("the supervisor could not be started: {error}")))
 }
 
+/// How long a node that starts waits for others to let go of the database: several may begin at the same moment, and one of them makes it.
+const OPEN_PATIENCE: Duration = Duration::from_secs(30);
+
 fn open(path: &Path) -> Result<SupervisorDb, Failure> {
-    SupervisorDb::open(path).map_err(|error| {
+    let until = Instant::now() + OPEN_PATIENCE;
+    let opened = loop {
+        match SupervisorDb::open(path) {
+            Err(error) if error.trouble == Trouble::Locked && Instant::now() < until => {
+                tracing::info!("{error}");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            other => break other,
+        }
+    };
+    opened.map_err(|error| {
         let exit = match error.trouble {
             Trouble::Corrupt | Trouble::NotADatabase | Trouble::Newer => Exit::Corrupt,
             Trouble::Foreign => Exit::Corrupt,
