@@ -142,7 +142,9 @@ fn join_s4_w6_a_bad_cycle_restarts_the_right_agent_once_across_takeovers() {
     assert_eq!(fold.state.interventions.iter().count() as u64, restarts, "none failed");
     assert_eq!(restarts + covered, falls, "one restart for each fall, but for those that one covers");
     let incarnations = |id: &str| site.agent(id).unwrap().incarnation;
-    assert_eq!((incarnations("right"), incarnations("wrong"), site.starts_of("wrong").len()), (1 + restarts, 1, 1));
+    assert_eq!((incarnations("wrong"), site.starts_of("wrong").len()), (1, 1));
+    // A start that was lost with its hb never was: its number is skipped.
+    assert!(incarnations("right") > restarts, "{} for {restarts} restarts", incarnations("right"));
     // One that was restarted at once again may not have come to write down that it was started.
     assert!(site.starts_of("right").len() as u64 <= 1 + restarts);
     assert!(falls >= rounds / 2, "{falls} falls in {rounds} rounds");
