@@ -47,14 +47,6 @@ impl Supervision {
         ordered(ids, needs)
     }
 
-    /// The other way round.
-    #[expect(dead_code, reason = "plans over several agents will stop them in this order")]
-    pub(in crate::supervise) fn stop_order(&self, ids: &[AgentId]) -> Vec<AgentId> {
-        let mut order = self.start_order(ids);
-        order.reverse();
-        order
-    }
-
     /// Its start waits for these to be up.
     pub(super) fn wait_for(&mut self, missing: &[AgentId], id: &AgentId) {
         self.waits_no_more(id);

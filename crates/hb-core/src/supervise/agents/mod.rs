@@ -17,7 +17,7 @@
 //! | What is told, and what does it mean? | `kinds.rs` |
 //!
 //! What other rooms use: `start_agent`, `stop_agent`, `restart_agent`, `quarantine_agent`, `release_agent`, `forget_agent`, `register_agent`,
-//! `respecify_agent`, `depend_faults`, `start_order`, `stop_order`, `is_monitored`, `monitoring_resumed`; and the frame: `world`, `agent_due`, `measure_due`,
+//! `respecify_agent`, `depend_faults`, `start_order`, `is_monitored`, `monitoring_resumed`; and the frame: `world`, `agent_due`, `measure_due`,
 //! `resume_agents`, `drain`, `drained`, `write_beats`, `pass_words`. What it tells the others: `concern`, `relieved`, `settled`, at the end
 //! of the turn, so that nobody is called in the middle of a change; and `touched`.
 //!
