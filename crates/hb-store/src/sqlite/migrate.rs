@@ -34,7 +34,16 @@ enum Found {
 }
 
 impl Schema {
+    /// In one transaction: others may be making the file at this moment.
     fn find(&self, connection: &Connection) -> rusqlite::Result<Found> {
+        if connection.is_autocommit() {
+            self.find_in(&*connection.unchecked_transaction()?)
+        } else {
+            self.find_in(connection)
+        }
+    }
+
+    fn find_in(&self, connection: &Connection) -> rusqlite::Result<Found> {
         let id: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
         let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables == 0 {

@@ -12,7 +12,8 @@ pub(crate) mod migrate;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hb_core::time::Stamp;
 use nix::sys::statfs::statfs;
@@ -27,6 +28,8 @@ pub(crate) use migrate::Schema;
 
 /// How long a write waits for another process that holds the database.
 pub const PATIENCE: Duration = Duration::from_secs(1);
+/// How long opening pauses before it tries a file again that others are making.
+const OPEN_AGAIN: Duration = Duration::from_millis(5);
 /// Pages of the log after which it is moved into the file: about 16 MB (B1).
 pub(crate) const LOG_PAGES_MAX: i64 = 4_000;
 /// Prepared statements that are kept.
@@ -78,6 +81,17 @@ pub(crate) fn log_of(path: &Path) -> PathBuf {
 
 /// Opens a database for writing, making it when it is missing, and brings it up to date.
 pub(crate) fn open(path: &Path, schema: &Schema) -> Result<Connection, OpenError> {
+    let begun = Instant::now();
+    loop {
+        match try_open(path, schema) {
+            // Where several make or recover the file at once, SQLite answers some of them at once instead of letting them wait.
+            Err(error) if error.trouble == Trouble::Locked && begun.elapsed() < PATIENCE => thread::sleep(OPEN_AGAIN),
+            opened => return opened,
+        }
+    }
+}
+
+fn try_open(path: &Path, schema: &Schema) -> Result<Connection, OpenError> {
     look_at_folder(path)?;
     log::look(path)?;
     let explained = |error: rusqlite::Error| OpenError::of(path, &error);

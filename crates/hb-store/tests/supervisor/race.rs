@@ -47,6 +47,21 @@ fn a9_a_holder_that_was_replaced_cannot_commit_any_more() {
     assert_eq!((rows("a's"), rows("b's")), (0, 1));
 }
 
+/// SQLite answers "locked" at once, without waiting, while another process makes or recovers the file.
+#[test]
+fn many_may_make_and_leave_a_journal_at_once() {
+    for _ in 0..40 {
+        let place = Place::new();
+        let path = place.dir.path().join("journal.db");
+        std::thread::scope(|scope| {
+            let opening: Vec<_> = (0..4).map(|_| scope.spawn(|| SqliteJournal::open(&path).map(drop))).collect();
+            for opened in opening {
+                opened.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
 /// Whatever is put through the bare journal obeys its laws between processes too.
 #[test]
 fn j1_the_bare_journal_gives_each_number_once() {
