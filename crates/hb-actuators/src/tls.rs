@@ -1,10 +1,8 @@
-//! The one place where HTTP clients are made: one TLS library, one provider, one choice of roots.
+//! The one place where HTTP clients are made.
 
-use std::sync::Arc;
-
+use hb_tls::Roots;
 use reqwest::blocking::ClientBuilder;
 use reqwest::redirect::{Attempt, Policy};
-use rustls::{ClientConfig, RootCertStore};
 
 /// Most redirects that a request follows.
 const REDIRECTS_MAX: usize = 3;
@@ -34,13 +32,12 @@ pub(crate) fn asking(speaks: Speaks) -> Result<reqwest::ClientBuilder, String> {
     Ok(reqwest::ClientBuilder::new().tls_backend_preconfigured(config(speaks)?))
 }
 
-fn config(speaks: Speaks) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|fault| format!("TLS cannot be set up: {fault}"))?
-        .with_root_certificates(roots(speaks))
-        .with_no_client_auth())
+fn config(speaks: Speaks) -> Result<rustls::ClientConfig, String> {
+    let roots = match speaks {
+        Speaks::Http => Roots::None,
+        Speaks::Https => Roots::System,
+    };
+    hb_tls::client(roots, None)
 }
 
 /// An error with what is behind it; the outermost alone says little more than "error sending request".
@@ -53,23 +50,6 @@ pub(crate) fn chain(fault: &dyn std::error::Error) -> String {
         inner = cause.source();
     }
     text
-}
-
-fn roots(speaks: Speaks) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    if speaks == Speaks::Http {
-        return roots;
-    }
-    let system = rustls_native_certs::load_native_certs();
-    for fault in &system.errors {
-        tracing::warn!(%fault, "a certificate store of the system could not be read");
-    }
-    let (taken, ignored) = roots.add_parsable_certificates(system.certs);
-    if taken == 0 {
-        tracing::warn!(ignored, "the system has no usable root certificates: the ones built into hb are used");
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    roots
 }
 
 /// Only to the same scheme, host and port, and only where the request stays what it was: other redirects turn a POST into a

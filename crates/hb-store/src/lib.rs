@@ -10,6 +10,7 @@ pub mod journal;
 pub mod lease;
 pub mod port;
 pub mod reader;
+pub mod register;
 pub mod sqlite;
 pub mod supervisor;
 pub mod verify;

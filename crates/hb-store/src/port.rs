@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use hb_core::ids::{Epoch, NodeName, Seq, StreamName};
+use hb_core::journal::Hash;
+use hb_core::time::Stamp;
 
 /// What became of an append. There is no fourth end (J5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,21 @@ pub trait Journal: Send {
     fn floor(&mut self, stream: &StreamName) -> Result<Seq, JournalError>;
 }
 
+/// Documents under the hash of their bytes: baselines, which records only name.
+pub trait Blobs: Send {
+    /// Makes a document durable. Putting it again changes nothing, but for mending a damaged copy.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    fn put(&mut self, hash: Hash, bytes: &[u8]) -> Result<(), JournalError>;
+
+    /// The document of that hash, checked; none where there is none.
+    ///
+    /// # Errors
+    /// [`JournalError::Corrupt`] when what stands there has another hash.
+    fn get(&mut self, hash: Hash) -> Result<Option<Vec<u8>>, JournalError>;
+}
+
 /// What waiting for a lease came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waited {
@@ -100,6 +117,72 @@ pub struct Holder {
     pub epoch: Epoch,
     /// Grows with every turn of its work loop.
     pub progress: u64,
+}
+
+/// What operators ask of the nodes that share a lease. It stands beside the lease and outlives its holders.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Orders {
+    /// Nobody takes over: the holder works on, and may come back after a restart; everybody else stands by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<Pause>,
+    /// The holder hands over; it stays here until another node works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switchover: Option<Switchover>,
+}
+
+/// A pause for maintenance.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Pause {
+    /// Who asked for it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When (information only).
+    pub at: Stamp,
+}
+
+/// A planned takeover.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Switchover {
+    /// Tells one from the next.
+    pub id: String,
+    /// From whom.
+    pub from: NodeName,
+    /// To whom; whoever comes first where none is named.
+    pub to: Option<NodeName>,
+    /// Who asked for it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// When (information only).
+    pub at: Stamp,
+}
+
+/// A change of the orders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Pause.
+    Pause(Pause),
+    /// Go on after a pause.
+    Resume,
+    /// Hand over.
+    Switchover(Switchover),
+    /// The switchover of that id is over, done or given up.
+    Settled(String),
+}
+
+impl Orders {
+    /// The orders after a change.
+    #[must_use]
+    pub fn after(mut self, order: Order) -> Self {
+        match order {
+            Order::Pause(pause) => self.pause = Some(pause),
+            Order::Resume => self.pause = None,
+            Order::Switchover(switchover) => self.switchover = Some(switchover),
+            Order::Settled(id) => self.switchover = self.switchover.filter(|switchover| switchover.id != id),
+        }
+        self
+    }
 }
 
 /// Why a lease could not be asked.
@@ -132,4 +215,23 @@ pub trait Lease: Send {
     /// # Errors
     /// [`LeaseError`].
     fn holder(&mut self) -> Result<Option<Holder>, LeaseError>;
+
+    /// What operators ask, as it was last seen: after [`Lease::acquire`] or [`Lease::renew`] it is not older than those.
+    ///
+    /// # Errors
+    /// [`LeaseError`].
+    fn orders(&mut self) -> Result<Orders, LeaseError> {
+        Ok(Orders::default())
+    }
+
+    /// Changes what is asked, whoever holds the lease.
+    ///
+    /// # Errors
+    /// [`LeaseError`] when it was not done, or is not known to be.
+    fn order(&mut self, _order: Order) -> Result<Orders, LeaseError> {
+        Err(LeaseError("this lease takes no orders".into()))
+    }
+
+    /// How many nodes go first when the lease becomes free: this one waits that many steps longer.
+    fn stand_behind(&mut self, _others: u32) {}
 }

@@ -3,15 +3,17 @@
 use super::{File, Findings};
 
 /// Our own crates that each may depend on. Tests and examples obey the same.
-const CRATES: [(&str, &[&str]); 10] = [
+const CRATES: [(&str, &[&str]); 12] = [
     ("hb-sys", &[]),
     ("hb-core", &[]),
-    ("hb-sources", &["hb-core"]),
-    ("hb-actuators", &["hb-core", "hb-sys"]),
+    ("hb-tls", &[]),
+    ("hb-sources", &["hb-core", "hb-tls"]),
+    ("hb-actuators", &["hb-core", "hb-sys", "hb-tls"]),
     ("hb-store", &["hb-core"]),
+    ("hb-engines", &["hb-core", "hb-store", "hb-tls"]),
     ("hb-daemon", &["hb-core", "hb-sources", "hb-actuators", "hb-store"]),
     ("hb-api", &["hb-core"]),
-    ("hb", &["hb-core", "hb-sys", "hb-sources", "hb-actuators", "hb-store", "hb-daemon", "hb-api"]),
+    ("hb", &["hb-core", "hb-sys", "hb-sources", "hb-actuators", "hb-store", "hb-engines", "hb-daemon", "hb-api"]),
     ("hb-benches", &[]),
     ("xtask", &[]),
 ];

@@ -12,14 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use hb_core::time::Stamp;
+use hb_tls::Roots;
 use rumqttc::{
     AckMode, AsyncClient, ClientError, Event, EventLoop, ManualAck, MqttOptions, Packet, PersistedAckMode,
     PersistedSession, PubAck, Publish, QoS, RetainForwardRule, SessionStore, SessionStoreError, SessionStoreKey,
     SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::oneshot;
 
 use super::broker::{Broker, PASSWORD_VARIABLE, Wire};
@@ -194,32 +192,8 @@ fn password(broker: &Broker) -> Result<String, SourceError> {
 }
 
 fn tls(broker: &Broker) -> Result<rustls::ClientConfig, SourceError> {
-    let mut roots = RootCertStore::empty();
-    match &broker.ca_file {
-        Some(path) => {
-            let unusable = |why: String| SourceError::Retry(format!("cannot use {}: {why}", path.display()));
-            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-                roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
-            }
-        }
-        None => {
-            let system = rustls_native_certs::load_native_certs();
-            for fault in &system.errors {
-                tracing::warn!(%fault, "a certificate store of the system could not be read");
-            }
-            roots.add_parsable_certificates(system.certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err(SourceError::Retry("there are no certificates to trust: name a `ca_file`".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| SourceError::Invalid(format!("TLS cannot be set up: {error}")))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    let roots = broker.ca_file.as_deref().map_or(Roots::System, Roots::File);
+    hb_tls::client(roots, None).map_err(SourceError::Retry)
 }
 
 /// The thread's side.
