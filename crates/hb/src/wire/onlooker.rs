@@ -59,6 +59,10 @@ impl Onlooker for DaemonOnlooker {
             if picture.troubles.is_empty() {
                 checks.push(Check::passed("supervisor"));
             }
+            if let Presence::Recovering { found, of } = picture.presence {
+                let what = format!("recovering: {found} of {of} agents that ran before are found");
+                checks.push(Check::failed("supervisor.recovery", what));
+            }
             checks
                 .extend(picture.troubles.iter().map(|(name, what)| Check::failed(format!("supervisor.{name}"), what)));
         }

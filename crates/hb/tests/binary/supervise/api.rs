@@ -1,47 +1,11 @@
 //! The API of the real binary: what it answers is durable, a standby names the active node, and followers miss nothing across a `kill -9`.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
-
 use hb_core::supervise::agent::Process;
 use serde_json::{Value, json};
 
+use super::asking::{follow, send};
 use super::site::Site;
 use crate::support::until;
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Asks with the owner's token; gives the status and the document.
-fn send(site: &Site, address: SocketAddr, verb: &str, path: &str, body: &Value) -> (u16, Value) {
-    let token = until("the owner's token", || std::fs::read_to_string(site.project.output.join("api.token")).ok());
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(
-        stream,
-        "{verb} /api/v1{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        token.trim(),
-        body.len()
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{verb} {path}: {answer:?}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or(Value::Null))
-}
-
-/// Numbers of the next `count` events after one, as a follower is sent them.
-fn follow(address: SocketAddr, after: u64, count: u64) -> Vec<u64> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET /api/v1/events/stream HTTP/1.1\r\nHost: {address}\r\nLast-Event-ID: {after}\r\n\r\n").unwrap();
-    let lines = BufReader::new(stream).lines().map(Result::unwrap);
-    let ids = lines.filter_map(|line| line.strip_prefix("id: ").map(|id| id.parse().unwrap()));
-    ids.take(usize::try_from(count).unwrap()).collect()
-}
 
 #[test]
 fn a1_what_the_api_acknowledged_survives_a_kill_and_followers_miss_nothing() {

@@ -2,9 +2,10 @@
 
 use nix::sys::signal::Signal;
 
+use super::asking::send;
 use super::site::{Site, lives};
 use super::sound::assert_sound;
-use crate::support::hung::Hung;
+use crate::support::hung::{Hung, Unborn};
 use crate::support::mount::not_run;
 use crate::support::node::Node;
 use crate::support::until;
@@ -82,5 +83,48 @@ fn a11_h2_a_loop_that_hangs_is_seen_by_live_and_by_the_other_one() {
     });
     assert_eq!(b.stop(), 0);
     assert_eq!(site.starts().len(), 1, "its agent was adopted");
+    assert_sound(&site, &fold);
+}
+
+#[test]
+fn a11_recovering_is_told_with_how_many_of_how_many() {
+    const AGENTS: usize = 3;
+    let agents: String =
+        (0..AGENTS).map(|n| format!("  w{n}: {{process: {{command: [PROGRAM, sleep, 600]}}}}\n")).collect();
+    let site = Site::new(&format!("agents:\n{agents}"));
+    let mut node = site.serve("a");
+    site.calm(&mut node);
+    node.kill();
+    // Held up before its first record, so that there is time to take hold of the threads that will find the agents.
+    let other = rusqlite::Connection::open(site.db()).unwrap();
+    other.execute_batch("PRAGMA busy_timeout=10000; BEGIN IMMEDIATE").unwrap();
+    let mut node = site.serve("a");
+    answers(&mut node, "/ready", 503);
+    let mut unborn = match Unborn::of(node.thread("supervise")) {
+        Ok(unborn) => unborn,
+        Err(why) => return not_run("a11 recovering", &why.to_string()),
+    };
+    other.execute_batch("COMMIT").unwrap();
+    let address = node.address();
+    let presence = until("it recovers", || {
+        unborn.hold();
+        let (_, status) = send(&site, address, "GET", "/status", &serde_json::Value::Null);
+        (status["presence"]["state"] == "recovering").then(|| status["presence"].clone())
+    });
+    assert_eq!((&presence["found"], &presence["of"]), (&0.into(), &AGENTS.into()), "{presence}");
+    // Alive, at work, and not ready: liveness and readiness differ.
+    unborn.hold();
+    let ready = node.get("/ready");
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    let said = &ready.json()["checks"]["supervisor.recovery"];
+    assert!(said.as_str().is_some_and(|said| said.contains("0 of 3")), "{}", ready.body);
+    println!("a11: {said}");
+    assert_eq!(node.get("/live").status, 200);
+    assert_eq!(node.get("/active").status, 200);
+    unborn.let_go();
+    answers(&mut node, "/ready", 200);
+    let fold = site.calm(&mut node);
+    assert_eq!(site.starts().len(), AGENTS, "all were adopted");
+    assert_eq!(node.stop(), 0);
     assert_sound(&site, &fold);
 }
