@@ -1,45 +1,55 @@
-//! Baseline documents: `baselines/HASH.json`, each under the hash of its bytes.
+//! Baseline documents, each under the hash of its bytes, wherever they are kept.
 //!
 //! **Invariants.** A document never changes; what is read has the hash that it is called by. As long as somebody holds a
 //! document, whoever asks for it gets that one: of many series it is large.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hb_core::journal::Hash;
 use hb_core::watch::baseline::Baseline;
 
-use crate::atomic::{Disk, Durability, Fault, Publish};
-
-/// Folder, below `output_dir`.
-pub const DIR: &str = "baselines";
+use crate::blobs::DirBlobs;
+use crate::port::Blobs;
 
 /// Why a baseline document could not be kept or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BaselineError(pub String);
 
-/// The baseline documents of one folder. Clones know of the documents that others of them hold.
-#[derive(Debug, Clone)]
-pub struct Baselines {
-    disk: Disk,
-    dir: PathBuf,
+/// The baseline documents of one place. Clones know of the documents that others of them hold.
+#[derive(Clone)]
+pub struct Baselines(Arc<Mutex<Known>>);
+
+struct Known {
+    kept: Box<dyn Blobs>,
     /// What somebody holds; what nobody holds any more goes with the next one that comes.
-    held: Arc<Mutex<BTreeMap<Hash, Weak<Baseline>>>>,
+    held: BTreeMap<Hash, Weak<Baseline>>,
+}
+
+impl fmt::Debug for Baselines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Baselines")
+    }
 }
 
 impl Baselines {
     /// The documents below `output_dir`; nothing is created before the first is put.
     #[must_use]
     pub fn open(output_dir: &Path) -> Self {
-        Self { disk: Disk::new(), dir: output_dir.join(DIR), held: Arc::default() }
+        Self::over(Box::new(DirBlobs::open(output_dir)))
     }
 
-    /// Where the document of that hash stands, or would.
+    /// The documents that are kept there.
     #[must_use]
-    pub fn path(&self, hash: Hash) -> PathBuf {
-        self.dir.join(file_name(hash))
+    pub fn over(kept: Box<dyn Blobs>) -> Self {
+        Self(Arc::new(Mutex::new(Known { kept, held: BTreeMap::new() })))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Known) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps a document, durable, and gives back its hash. Putting it again changes nothing, but for mending a damaged copy.
@@ -60,76 +70,52 @@ impl Baselines {
         if Hash::of(bytes) != hash {
             return Err(BaselineError(format!("a baseline document with another hash than {hash} was to be kept")));
         }
-        let refused = |fault: Fault| BaselineError(fault.to_string());
-        self.disk.create_dirs(&self.dir).map_err(refused)?;
-        self.disk.sweep(&self.dir).map_err(refused)?;
-        match self.disk.publish_new(&self.dir, &file_name(hash), bytes) {
-            Publish::Done => Ok(()),
-            // Only damage can stand under this name with other bytes.
-            Publish::Taken(_) => {
-                self.disk.replace(&self.dir, &file_name(hash), bytes, Durability::Durable).map_err(refused)
-            }
-            Publish::NotDone(fault) | Publish::Perhaps(fault) => Err(refused(fault)),
-        }
+        self.with(|known| known.kept.put(hash, bytes)).map_err(|error| BaselineError(error.to_string()))
     }
 
     /// The document of that hash: the one that somebody holds, or else read and checked.
     ///
     /// # Errors
-    /// When it is missing, damaged or newer; names the file and says what to do.
+    /// When it is missing, damaged or newer; names it and says what to do.
     pub fn get(&self, hash: Hash) -> Result<Arc<Baseline>, BaselineError> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(document) = held.get(&hash).and_then(Weak::upgrade) {
-            return Ok(document);
-        }
         // Read under the lock: two that ask at the same time would read it twice.
-        let document = Arc::new(self.read(hash)?);
-        note(&mut held, hash, &document);
-        Ok(document)
+        self.with(|known| {
+            if let Some(document) = known.held.get(&hash).and_then(Weak::upgrade) {
+                return Ok(document);
+            }
+            let document = Arc::new(known.read(hash)?);
+            note(&mut known.held, hash, &document);
+            Ok(document)
+        })
     }
 
-    /// Reads the document from its file, whoever holds it.
+    /// Reads the document from where it is kept, whoever holds it.
     ///
     /// # Errors
     /// As [`Self::get`].
     pub fn read(&self, hash: Hash) -> Result<Baseline, BaselineError> {
-        let bytes = self.disk.read(&self.path(hash)).map_err(|fault| BaselineError(fault.to_string()))?;
-        let bytes = bytes.ok_or_else(|| self.told(hash, "the baseline document is missing"))?;
-        Baseline::from_bytes(&bytes, hash).map_err(|what| self.told(hash, &what))
+        self.with(|known| known.read(hash))
     }
 
     /// Told of a document that is held already: whoever asks for it gets this one.
     pub fn lend(&self, hash: Hash, document: &Arc<Baseline>) {
-        note(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner), hash, document);
+        self.with(|known| note(&mut known.held, hash, document));
     }
+}
 
-    fn told(&self, hash: Hash, what: &str) -> BaselineError {
-        let path = self.path(hash);
-        BaselineError(format!("{}: {what}; restore it from a copy, or learn a new baseline", path.display()))
-    }
-
-    /// Every document that stands there, by its name's hash, and names that are no hash.
-    pub(crate) fn list(&self) -> Result<(Vec<Hash>, Vec<String>), BaselineError> {
-        let names = self.disk.names(&self.dir).map_err(|fault| BaselineError(fault.to_string()))?;
-        let (mut hashes, mut foreign) = (Vec::new(), Vec::new());
-        for name in names {
-            match name.strip_suffix(".json").and_then(Hash::parse) {
-                Some(hash) if file_name(hash) == name => hashes.push(hash),
-                Some(_) | None => foreign.push(name),
-            }
-        }
-        hashes.sort();
-        Ok((hashes, foreign))
+impl Known {
+    fn read(&mut self, hash: Hash) -> Result<Baseline, BaselineError> {
+        let advice = "restore it from a copy, or learn a new baseline";
+        let bytes = self.kept.get(hash).map_err(|error| BaselineError(format!("{error}; {advice}")))?;
+        let bytes = bytes.ok_or_else(|| BaselineError(format!("the baseline document {hash} is missing; {advice}")))?;
+        Baseline::from_bytes(&bytes, hash)
+            .map_err(|what| BaselineError(format!("the baseline document {hash}: {what}; {advice}")))
     }
 }
 
 fn note(held: &mut BTreeMap<Hash, Weak<Baseline>>, hash: Hash, document: &Arc<Baseline>) {
     held.retain(|_, document| document.strong_count() > 0);
     held.insert(hash, Arc::downgrade(document));
-}
-
-fn file_name(hash: Hash) -> String {
-    format!("{hash}.json")
 }
 
 #[cfg(test)]
@@ -152,18 +138,19 @@ mod tests {
     fn a_document_is_read_back_by_its_hash_and_damage_is_told_and_mended() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Baselines::open(dir.path());
+        let path = |hash| DirBlobs::open(dir.path()).path(hash);
         let hash = kept.put(&baseline()).unwrap();
         assert_eq!(*kept.get(hash).unwrap(), baseline());
-        let sound = fs::read(kept.path(hash)).unwrap();
+        let sound = fs::read(path(hash)).unwrap();
         for bit in 0..sound.len() * 8 {
             let mut flipped = sound.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            fs::write(kept.path(hash), flipped).unwrap();
+            fs::write(path(hash), flipped).unwrap();
             let told = kept.get(hash).unwrap_err().to_string();
             assert!(told.contains(&hash.to_string()) && told.contains("restore"), "{told}");
         }
         assert_eq!(kept.put(&baseline()).unwrap(), hash);
-        assert_eq!(fs::read(kept.path(hash)).unwrap(), sound);
+        assert_eq!(fs::read(path(hash)).unwrap(), sound);
         assert!(kept.put_bytes(hash, b"other").is_err());
         assert!(kept.get(Hash::of(b"nothing")).unwrap_err().to_string().contains("is missing"));
     }
@@ -172,11 +159,12 @@ mod tests {
     fn a_document_is_in_memory_once_for_all_who_hold_it() {
         let dir = tempfile::tempdir().unwrap();
         let kept = Baselines::open(dir.path());
+        let path = |hash| DirBlobs::open(dir.path()).path(hash);
         let hash = kept.put(&baseline()).unwrap();
         let first = kept.get(hash).unwrap();
         assert!(Arc::ptr_eq(&first, &kept.clone().get(hash).unwrap()));
         drop(first);
-        fs::remove_file(kept.path(hash)).unwrap();
+        fs::remove_file(path(hash)).unwrap();
         assert!(kept.get(hash).is_err(), "nobody holds it any more, and the file is gone");
         let mine = Arc::new(baseline());
         kept.lend(hash, &mine);

@@ -5,6 +5,7 @@
 
 pub mod atomic;
 pub mod baselines;
+pub mod blobs;
 pub mod conformance;
 pub mod journal;
 pub mod lease;

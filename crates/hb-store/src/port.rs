@@ -77,6 +77,28 @@ pub trait Journal: Send {
     fn floor(&mut self, stream: &StreamName) -> Result<Seq, JournalError>;
 }
 
+impl<J: Journal + ?Sized> Journal for Box<J> {
+    fn head(&mut self, stream: &StreamName) -> Result<Option<Seq>, JournalError> {
+        (**self).head(stream)
+    }
+
+    fn append(&mut self, stream: &StreamName, seq: Seq, bytes: &[u8]) -> Appended {
+        (**self).append(stream, seq, bytes)
+    }
+
+    fn read(&mut self, stream: &StreamName, from: Seq, most: usize) -> Result<Vec<(Seq, Vec<u8>)>, JournalError> {
+        (**self).read(stream, from, most)
+    }
+
+    fn trim(&mut self, stream: &StreamName, floor: Seq) -> Result<u64, JournalError> {
+        (**self).trim(stream, floor)
+    }
+
+    fn floor(&mut self, stream: &StreamName) -> Result<Seq, JournalError> {
+        (**self).floor(stream)
+    }
+}
+
 /// Documents under the hash of their bytes: baselines, which records only name.
 pub trait Blobs: Send {
     /// Makes a document durable. Putting it again changes nothing, but for mending a damaged copy.

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::{Finding, Findings, Known, ViewReport};
 use crate::atomic::Disk;
-use crate::baselines::{self, Baselines};
+use crate::baselines::Baselines;
+use crate::blobs::{self, DirBlobs};
 use crate::views::checkpoint::{self, Checkpoint};
 use crate::views::{ViewError, history, runs};
 
@@ -162,13 +163,13 @@ fn judge_alerts(file: PathBuf, seen: Result<Option<Vec<u8>>, String>) -> ViewRep
 
 /// The baseline documents: each has the hash that it is called by, and those in force are there.
 pub(super) fn baselines(dir: &Path, known: &Streams) -> ViewReport {
-    let documents = Baselines::open(dir);
-    let folder = dir.join(baselines::DIR);
+    let (files, documents) = (DirBlobs::open(dir), Baselines::open(dir));
+    let folder = dir.join(blobs::DIR);
     let mut out = report("baselines", folder.clone());
-    let (hashes, foreign) = match documents.list() {
+    let (hashes, foreign) = match files.list() {
         Ok(listed) => listed,
         Err(error) => {
-            out.findings.push(Finding::fault(&folder, &error.0));
+            out.findings.push(Finding::fault(&folder, &error.to_string()));
             return out;
         }
     };
@@ -182,7 +183,7 @@ pub(super) fn baselines(dir: &Path, known: &Streams) -> ViewReport {
     for hash in all {
         out.checked = out.checked.saturating_add(1);
         if let Err(error) = documents.read(hash) {
-            out.findings.push(Finding::fault(&documents.path(hash), &error.0));
+            out.findings.push(Finding::fault(&files.path(hash), &error.0));
         }
     }
     out
