@@ -2,24 +2,63 @@
 
 use std::time::Duration;
 
-use hb_tls::Identity;
+/// Kinds of engines, by the scheme of their addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `postgres://`, `postgresql://`.
+    Postgres,
+    /// `s3://`, `gs://`, `az://`.
+    Object,
+    /// `etcd://`, `etcds://`.
+    Etcd,
+    /// `kubernetes://`.
+    Kubernetes,
+}
 
-/// Files and bounds of a connection; addresses are each engine's own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Kind {
+    /// Every kind with its schemes.
+    pub const ALL: [(Self, &'static [&'static str]); 4] = [
+        (Self::Postgres, &["postgres", "postgresql"]),
+        (Self::Object, &["s3", "gs", "az", "memory"]),
+        (Self::Etcd, &["etcd", "etcds"]),
+        (Self::Kubernetes, &["kubernetes"]),
+    ];
+
+    /// The kind that an address names, if its scheme is one of ours.
+    #[must_use]
+    pub fn of(url: &str) -> Option<Self> {
+        let (scheme, _) = url.split_once(':')?;
+        Self::ALL.iter().find(|(_, schemes)| schemes.contains(&scheme)).map(|(kind, _)| *kind)
+    }
+
+    /// Whether journals and documents can stand there. The others are for leases.
+    #[must_use]
+    pub fn keeps_journals(self) -> bool {
+        matches!(self, Self::Postgres | Self::Object)
+    }
+
+    /// As the lease's backend is called.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Object => "object",
+            Self::Etcd => "etcd",
+            Self::Kubernetes => "kubernetes",
+        }
+    }
+}
+
+/// Bounds of a connection that are not part of its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
     /// How long one question may take. An append that takes longer ends as unknown.
     pub patience: Duration,
-    /// PEM file with the certificates to believe; the system's where there is none.
-    pub ca_file: Option<std::path::PathBuf>,
-    /// Who this node says that it is.
-    pub identity: Option<Identity>,
-    /// File whose first line is the password or token.
-    pub password_file: Option<std::path::PathBuf>,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { patience: Duration::from_secs(2), ca_file: None, identity: None, password_file: None }
+        Self { patience: Duration::from_secs(2) }
     }
 }
 
@@ -27,3 +66,17 @@ impl Default for Manner {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct TargetError(pub String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_by_their_schemes() {
+        assert_eq!(Kind::of("postgres://a/b"), Some(Kind::Postgres));
+        assert_eq!(Kind::of("s3://bucket/x"), Some(Kind::Object));
+        assert_eq!(Kind::of("etcd://a:2379/x"), Some(Kind::Etcd));
+        assert_eq!(Kind::of("/srv/journal"), None);
+        assert_eq!(Kind::of("mysql://a"), None);
+    }
+}
