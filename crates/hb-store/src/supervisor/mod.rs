@@ -7,6 +7,7 @@
 //! and nothing is acknowledged before it is fsynced (J3). The file belongs to one stream. `applied` names the record that the tables
 //! stand at, in the same transaction. What is read back is checked record by record and link by link (J4).
 
+mod aside;
 mod commit;
 mod history;
 pub mod read;
@@ -23,6 +24,7 @@ use hb_core::journal::Head;
 use rusqlite::{Connection, OptionalExtension as _};
 
 pub use crate::sqlite::{OpenError, Trouble};
+pub use aside::{Damaged, Extent, LOST_TOLD_MAX, SetAside};
 pub use history::{EVALUATIONS_KEPT, EVENTS_KEPT, GROUPS_KEPT, HISTORY_STEP, INTERVENTIONS_KEPT, Kept};
 pub use rebuild::Rebuilt;
 pub use restore::{Followed, Restored, TablesWere};

@@ -1,6 +1,6 @@
 //! Making the tables again from the records.
 
-use hb_core::ids::{Seq, StreamName};
+use hb_core::ids::StreamName;
 use hb_core::journal::ChainCheck;
 use rusqlite::Transaction;
 
@@ -9,7 +9,7 @@ use super::tables::Tables;
 use super::{SupervisorDb, restore};
 use crate::journal::sqlite::Rows;
 use crate::port::{Appended, JournalError};
-use crate::sqlite::{Halt, as_error, int};
+use crate::sqlite::{Halt, as_error};
 
 /// What making the tables again came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,32 +31,8 @@ impl SupervisorDb {
         self.repair(|tx| rebuild(tx, &stream)).map(|records| Rebuilt { records })
     }
 
-    /// Takes record `from` and all after it out of the stream, into the table `set_aside`, and makes the tables again from what stays: so that
-    /// hb starts from the last good record when the newest ones are damaged. **What they recorded is forgotten, acts among it**: this is for a
-    /// person to decide, with no hb running. Gives how many records were set aside.
-    ///
-    /// # Errors
-    /// When what stays is no state to start from, or the file cannot be written; then nothing was changed.
-    pub fn set_aside(&mut self, from: Seq) -> Result<u64, JournalError> {
-        let Some(stream) = self.find_stream()? else { return Ok(0) };
-        self.head = None;
-        self.seen = None;
-        self.repair(|tx| {
-            let place = (stream.as_str(), int(from.0));
-            tx.execute("INSERT INTO set_aside (stream, seq, bytes) SELECT stream, seq, bytes FROM journal WHERE stream = ?1 AND seq >= ?2", place)?;
-            let gone = tx.execute("DELETE FROM journal WHERE stream = ?1 AND seq >= ?2", place)?;
-            if Rows(tx, &stream).head()?.is_none() {
-                return Ok(Err(format!("stream {stream}, record {from}: no record would stay; restore a copy")));
-            }
-            if let Err(damage) = rebuild(tx, &stream)? {
-                return Ok(Err(damage));
-            }
-            forget_unsaid(tx, &stream)?;
-            Ok(Ok(u64::try_from(gone).unwrap_or(u64::MAX)))
-        })
-    }
-
-    fn repair<T>(
+    /// Does it in one transaction with the tables forgotten; what says that it cannot be changes nothing.
+    pub(super) fn repair<T>(
         &mut self,
         act: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<Result<T, String>>,
     ) -> Result<T, JournalError> {
@@ -78,22 +54,8 @@ impl SupervisorDb {
     }
 }
 
-/// Removes what was numbered by records that were set aside: their numbers are given again.
-fn forget_unsaid(tx: &Transaction<'_>, stream: &StreamName) -> rusqlite::Result<()> {
-    let next = "SELECT counters ->> ?2 FROM applied WHERE stream = ?1";
-    for (table, number, counter) in [
-        ("supervisor_events", "id", "event"),
-        ("supervisor_policy_evaluations", "id", "evaluation"),
-        ("supervisor_interventions", "number", "intervention"),
-        ("supervisor_alert_groups", "number", "group"),
-    ] {
-        let next: i64 = tx.query_row(next, (stream.as_str(), counter), |row| row.get(0))?;
-        tx.execute(&format!("DELETE FROM {table} WHERE {number} >= ?1"), [next])?;
-    }
-    Ok(())
-}
-
-fn rebuild(tx: &Transaction<'_>, stream: &StreamName) -> rusqlite::Result<Result<u64, String>> {
+/// Makes the tables again inside a transaction; or why they cannot be made.
+pub(super) fn rebuild(tx: &Transaction<'_>, stream: &StreamName) -> rusqlite::Result<Result<u64, String>> {
     for (table, _) in STATE_TABLES {
         tx.execute(&format!("DELETE FROM {table}"), [])?;
     }

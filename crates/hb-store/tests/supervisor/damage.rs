@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use hb_core::ids::Seq;
+use hb_store::supervisor::Extent;
 use hb_store::verify::{Finding, Places, VerifyReport, verify};
 use rusqlite::Connection;
 
@@ -117,8 +118,17 @@ fn a10_a_damaged_end_can_be_set_aside_and_work_goes_on_from_the_last_good_record
     let mut db = place.open();
     assert!(db.restore(&mut drop).unwrap_err().to_string().contains("record 7"));
     assert!(db.rebuild_tables().unwrap_err().to_string().contains("record 7"));
-    assert!(db.set_aside(Seq(0)).is_err(), "something has to stay");
-    assert_eq!(db.set_aside(Seq(7)).unwrap(), 2);
+    let damaged = db.damaged().unwrap().unwrap();
+    assert_eq!((damaged.from, damaged.good.map(|head| head.seq)), (Seq(7), Some(Seq(6))), "{damaged:?}");
+    assert!(db.set_aside(Seq(0), Extent::Do).is_err(), "something has to stay");
+    let before = fs::read(place.path()).unwrap();
+    let rehearsed = db.set_aside(Seq(7), Extent::Rehearse).unwrap();
+    assert_eq!(fs::read(place.path()).unwrap(), before, "a rehearsal changes nothing");
+    assert!(db.restore(&mut drop).unwrap_err().to_string().contains("record 7"));
+    let aside = db.set_aside(Seq(7), Extent::Do).unwrap();
+    assert_eq!(aside, rehearsed);
+    assert_eq!((aside.records, aside.newest, aside.events, aside.told.len()), (2, Seq(6), 4, 4));
+    assert_eq!(db.damaged(), Ok(None));
     drop(db);
     assert_eq!(folded(&place.path()), good);
     assert!(look(&place).sound(), "{:#?}", look(&place));
