@@ -75,6 +75,41 @@ pub fn trimming_never_reopens(open: Open<'_>) {
     assert_eq!(open().head(&name), Ok(Some(Seq(10))));
 }
 
+/// J6: a copy may go on above its newest record, once its floor says so; what lies below can never come back.
+pub fn copies_begin_at_a_floor(open: Open<'_>) {
+    let (empty, behind, ahead) = (stream("empty"), stream("behind"), stream("ahead"));
+    let (mut journal, mut late) = (open(), open());
+    fill(&mut *journal, &behind, 3);
+    let whole = fill(&mut *journal, &ahead, 9);
+    assert_eq!(late.head(&behind), Ok(Some(Seq(2))));
+    for name in [&empty, &behind, &ahead] {
+        assert_eq!(journal.begin(name, Seq(7)), Ok(()), "J6: {name}");
+        assert_eq!(journal.begin(name, Seq(5)), Ok(()), "J6: a late one changes nothing: {name}");
+    }
+    assert_eq!(journal.floor(&ahead), Ok(Seq(0)), "J6: a stream that reaches up to it is left as it is");
+    assert_eq!(read_sound(&mut *late, &ahead, Seq(0), 99).expect("J6"), whole, "J6");
+    for name in [&empty, &behind] {
+        for handle in [&mut *journal, &mut *late, &mut *open()] {
+            assert_eq!(handle.floor(name), Ok(Seq(7)), "J6: {name}");
+            assert_eq!(handle.head(name), Ok(None), "J6: {name}");
+            assert_eq!(handle.read(name, Seq(0), 9), Ok(Vec::new()), "J6: {name}");
+            let below = sample(name, Seq(3), "zombie", Hash::ZERO);
+            let refused = Appended::Refused(Standing::BelowFloor(Seq(7)));
+            assert_eq!(handle.append(name, Seq(3), &below.bytes), refused, "J6: {name}");
+            let gap = sample(name, Seq(8), "a", Hash::ZERO);
+            assert!(matches!(handle.append(name, Seq(8), &gap.bytes), Appended::Failed(_)), "J1: a gap in {name}");
+        }
+        let first = sample(name, Seq(7), "a", Hash::of(b"before"));
+        let second = sample(name, Seq(8), "a", first.hash);
+        assert_eq!(late.append(name, Seq(7), &first.bytes), Appended::Committed, "J6: {name}");
+        let other = sample(name, Seq(7), "b", Hash::of(b"before"));
+        let refused = Appended::Refused(Standing::Taken(first.bytes.clone()));
+        assert_eq!(journal.append(name, Seq(7), &other.bytes), refused, "J2: {name}");
+        assert_eq!(journal.append(name, Seq(8), &second.bytes), Appended::Committed, "J1: {name}");
+        assert_eq!(read_sound(&mut *open(), name, Seq(0), 9).expect("J6"), [first, second], "J6: {name}");
+    }
+}
+
 /// Everything that a follower has not seen yet, page by page.
 fn all_new(follower: &mut Follower, journal: &mut dyn Journal) -> Vec<Sealed> {
     let mut all = Vec::new();

@@ -11,11 +11,14 @@ mod crash;
 mod cycles;
 mod laws;
 mod race;
+pub mod registers;
 
 pub use crash::{every_crash_point_of_an_append, every_fault_of_an_append};
 #[cfg(test)]
 pub(crate) use cycles::{cycles, watch};
-pub use laws::{appended_records_stand, follower_keeps_up, numbers_are_given_once, trimming_never_reopens};
+pub use laws::{
+    appended_records_stand, copies_begin_at_a_floor, follower_keeps_up, numbers_are_given_once, trimming_never_reopens,
+};
 pub use race::{one_writer_wins, writers_race_with_the_floor};
 
 use crate::port::Journal;
@@ -35,6 +38,7 @@ where
     appended_records_stand(&open_fresh());
     numbers_are_given_once(&open_fresh());
     trimming_never_reopens(&open_fresh());
+    copies_begin_at_a_floor(&open_fresh());
     follower_keeps_up(&open_fresh());
     one_writer_wins(&open_fresh());
     writers_race_with_the_floor(&open_fresh());

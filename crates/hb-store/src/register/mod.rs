@@ -7,12 +7,50 @@
 //!
 //! Bounds (B1): a cell has at most [`CELL_MAX`] bytes, its name at most [`NAME_MAX`].
 
+pub mod memory;
+
 use std::time::Duration;
 
 /// Most bytes of a cell.
 pub const CELL_MAX: usize = 64 << 10;
 /// Most bytes of a name.
 pub const NAME_MAX: usize = 200;
+
+/// What is wrong with a name of a cell, if anything: segments of ASCII letters, digits, `.`, `_` and `-` with `/` between them, no
+/// segment that is empty or made of dots alone, at most [`NAME_MAX`] bytes.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.len() > NAME_MAX {
+        return Err(format!(
+            "the name of a cell has {} bytes, at most {NAME_MAX} are allowed: {name:.40}…",
+            name.len()
+        ));
+    }
+    let sound = |segment: &str| {
+        segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+            && segment.bytes().any(|byte| byte != b'.')
+    };
+    if name.split('/').all(sound) {
+        return Ok(());
+    }
+    Err(format!(
+        "{name:?} is no name of a cell: segments of letters, digits, '.', '_' and '-' are, with '/' between them"
+    ))
+}
+
+/// What is wrong with a swap of such a cell for such bytes, if anything.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn check(name: &str, bytes: &[u8]) -> Result<(), String> {
+    check_name(name)?;
+    if bytes.len() > CELL_MAX {
+        return Err(format!("{} bytes are more than the {CELL_MAX} that cell {name} can take", bytes.len()));
+    }
+    Ok(())
+}
 
 /// Which content of a cell: opaque, compared for equality alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,6 +94,15 @@ pub enum Woken {
     Patience,
 }
 
+/// How a register learns that a cell has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hears {
+    /// The engine tells.
+    Told,
+    /// It has to be asked: each look is a request. A lease then chooses the moments itself.
+    Asks,
+}
+
 /// Named cells with compare-and-set. Names are made of segments of letters, digits, `.`, `_` and `-`, with `/` between them.
 pub trait Register: Send {
     /// What stands in a cell.
@@ -77,11 +124,17 @@ pub trait Register: Send {
     fn list(&mut self, prefix: &str, most: usize) -> Result<Vec<(String, Cell)>, RegisterError>;
 
     /// Waits until the cell has another version than `seen`, for at most `patience`. Engines that can tell are not asked again and
-    /// again; the others are, at a rate of their own.
+    /// again; the others are, at a rate of their own. It is called many times a second with the same version: what is open
+    /// (a watch, a subscription) stays open from call to call, so that waiting on costs no requests.
     ///
     /// # Errors
     /// [`RegisterError`] when it cannot be told.
     fn wait(&mut self, name: &str, seen: Option<&CellVersion>, patience: Duration) -> Result<Woken, RegisterError>;
+
+    /// Whether the engine tells of changes, or is asked.
+    fn hears(&self) -> Hears {
+        Hears::Told
+    }
 
     /// From now on, while this handle lives, the engine can tell those who wait for the cell when this process has gone. Engines
     /// that cannot, do nothing: then only the age of what stands there tells.
@@ -94,4 +147,23 @@ pub trait Register: Send {
 
     /// Attends no longer.
     fn leave(&mut self, _name: &str) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_sizes_have_bounds() {
+        let longest = "n".repeat(NAME_MAX);
+        for sound in ["lease", "lease/unreadable", "node/bench-7.lab_2", "a/b/c", "..a", longest.as_str()] {
+            assert_eq!(check_name(sound), Ok(()), "{sound}");
+        }
+        let too_long = "n".repeat(NAME_MAX + 1);
+        for bad in ["", "/", "a/", "/a", "a//b", "..", "a/../b", ".", "a b", "ä", "a\n", too_long.as_str()] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+        assert_eq!(check("a", &vec![0; CELL_MAX]), Ok(()));
+        assert!(check("a", &vec![0; CELL_MAX + 1]).unwrap_err().contains("65537"));
+    }
 }
