@@ -3,7 +3,7 @@
 use super::{File, Findings};
 
 /// Most direct dependencies of the workspace.
-const DIRECT_MAX: usize = 40;
+const DIRECT_MAX: usize = 44;
 /// All that hb-core may use: data and hashing, nothing that touches the world.
 const CORE: [&str; 5] = ["blake3", "jiff", "serde", "serde_json", "thiserror"];
 /// Longest `main.rs` of a program: parse, run, exit.
