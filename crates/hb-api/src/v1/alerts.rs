@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use super::call::{self, Call, Listed, Outcome, number_of, ok};
 use super::problem::Problem;
-use super::seam::GroupFilter;
 use super::supervisors;
 use super::table::{AFTER, CHANGE, Gives, LIMIT, LOOK, ORDER, Parameter, Route, Takes};
+use hb_core::supervise::history::GroupFilter;
 
 const ROOM: Route = Route { room: "alerts", ..LOOK };
 const OPEN: Parameter = ("open", "truth", "Only those that are open, or those that are closed.");

@@ -25,8 +25,9 @@ use tokio::time::timeout;
 use super::Inner;
 use super::access::Caller;
 use super::problem::Problem;
-use super::seam::{NotTaken, Order, Page, Standing, Supervisors};
+use super::seam::{NotTaken, Standing, Supervisors};
 use super::shapes::agent::Eyes;
+use hb_core::supervise::history::{Order, Page};
 
 /// Most bytes of a body.
 pub(crate) const BODY_MAX: usize = 256 * 1024;
@@ -41,7 +42,7 @@ pub(crate) const GLANCE: Duration = Duration::from_millis(500);
 /// How long a place at the database is waited for.
 const HISTORY_WAIT: Duration = Duration::from_secs(2);
 /// Most rows of one answer.
-pub(crate) const LIMIT_MAX: usize = 1_000;
+pub(crate) const LIMIT_MAX: usize = hb_core::supervise::history::PAGE_MAX;
 /// Rows of an answer when it is not said how many.
 const LIMIT: usize = 100;
 

@@ -6,9 +6,9 @@ use hb_core::supervise::alert::Severity;
 
 use super::call::{self, Call, Listed, Outcome, ok};
 use super::problem::Problem;
-use super::seam::EventFilter;
 use super::table::{AFTER, Gives, LIMIT, LOOK, ORDER, Parameter, Route};
 use super::{alerts, stream};
+use hb_core::supervise::history::EventFilter;
 
 const ROOM: Route = Route { room: "events", ..LOOK };
 const SEVERITY: Parameter = ("severity", "severity", "As bad as this, or worse.");

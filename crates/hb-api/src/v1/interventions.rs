@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::agents::Reason;
 use super::call::{self, Call, Listed, Outcome, number_of, ok};
 use super::problem::Problem;
-use super::seam::InterventionFilter;
 use super::supervisors;
 use super::table::{AFTER, BASE, CHANGE, Gives, LIMIT, LOOK, ORDER, Parameter, RULE, Route, Takes, Verb};
+use hb_core::supervise::history::InterventionFilter;
 
 const ROOM: Route = Route { room: "interventions", ..LOOK };
 const DECIDE: Route = Route {

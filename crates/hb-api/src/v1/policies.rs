@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use super::call::{self, Call, Listed, Outcome, ok};
 use super::problem::Problem;
 use super::rate::Kind;
-use super::seam::EvaluationFilter;
 use super::shapes::policy::{EffectivenessDoc, PolicyDoc, PolicyLine, VersionDoc};
 use super::supervisors;
 use super::table::{AFTER, BASE, Gives, LIMIT, LOOK, ORDER, Parameter, RULE, Route, SKIP, Takes, Verb};
+use hb_core::supervise::history::EvaluationFilter;
 
 const ROOM: Route = Route { room: "policies", ..LOOK };
 const ACT: Route = Route { room: "policies", gives: Gives::Json("Policy"), ..RULE };

@@ -1,11 +1,12 @@
 //! What the API needs of a supervisor. The binary implements it over the running one and its database.
 
-use hb_core::ids::{AgentId, Epoch, GroupId, InterventionId, NodeName, PolicyName, SupervisorId, TeamId};
+use hb_core::ids::{Epoch, GroupId, InterventionId, NodeName};
 use hb_core::node::latency::Latency;
-use hb_core::supervise::alert::{AlertGroup, Severity};
+use hb_core::supervise::alert::AlertGroup;
 use hb_core::supervise::event::Event;
+use hb_core::supervise::history::{EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, Page};
 use hb_core::supervise::input::{Beat, Command, OnStop, Person};
-use hb_core::supervise::intervention::{Intervention, InterventionStatus};
+use hb_core::supervise::intervention::Intervention;
 use hb_core::supervise::policy::Evaluation;
 use hb_core::supervise::step::Reply;
 use hb_core::supervise::{Presence, Supervision};
@@ -149,79 +150,4 @@ pub struct Standing {
     pub uptime_seconds: f64,
     /// Seconds since the loop last turned, while that is longer than it may be.
     pub hung_seconds: Option<f64>,
-}
-
-/// A part of a list of history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
-    /// In which order.
-    pub order: Order,
-    /// The number after which, in that order, the page begins.
-    pub after: Option<u64>,
-    /// Rows.
-    pub limit: usize,
-}
-
-/// In which order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
-    /// The newest first.
-    #[default]
-    NewestFirst,
-    /// The oldest first.
-    OldestFirst,
-}
-
-/// Which events; what is absent is not looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EventFilter {
-    /// As bad as this, or worse.
-    pub severity: Option<Severity>,
-    /// Of this kind, or of all that begin so when it ends in `.*`.
-    pub kind: Option<String>,
-    /// About this agent.
-    pub agent: Option<AgentId>,
-    /// About this supervisor.
-    pub supervisor: Option<SupervisorId>,
-    /// About this team.
-    pub team: Option<TeamId>,
-    /// About this intervention.
-    pub intervention: Option<InterventionId>,
-}
-
-/// Which evaluations.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EvaluationFilter {
-    /// For this supervisor.
-    pub supervisor: Option<SupervisorId>,
-    /// By this policy.
-    pub policy: Option<PolicyName>,
-    /// About this agent.
-    pub agent: Option<AgentId>,
-    /// With this outcome.
-    pub decision: Option<bool>,
-}
-
-/// Which interventions.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct InterventionFilter {
-    /// Of this supervisor.
-    pub supervisor: Option<SupervisorId>,
-    /// On this target.
-    pub target: Option<String>,
-    /// Standing there.
-    pub status: Option<InterventionStatus>,
-    /// Asked for by this policy.
-    pub policy: Option<PolicyName>,
-}
-
-/// Which groups of alerts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GroupFilter {
-    /// Of this supervisor.
-    pub supervisor: Option<SupervisorId>,
-    /// Only open ones, or only closed ones.
-    pub open: Option<bool>,
-    /// As bad as this, or worse.
-    pub severity: Option<Severity>,
 }

@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::call::{self, Call, Outcome};
 use super::problem::Problem;
-use super::seam::{EventFilter, Order, Page};
 use super::{Inner, STREAMS_MAX, events};
+use hb_core::supervise::history::{EventFilter, Order, Page};
 
 /// Pieces ahead of a client.
 const AHEAD_MAX: usize = 4;

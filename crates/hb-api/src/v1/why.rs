@@ -13,9 +13,10 @@ use serde::Serialize;
 
 use super::agents;
 use super::call::{Call, Outcome, ok};
-use super::seam::{EvaluationFilter, EventFilter, Order, Page, Supervisors};
+use super::seam::Supervisors;
 use super::shapes::agent::{AgentDoc, Planned};
 use super::table::{Gives, LOOK, Route};
+use hb_core::supervise::history::{EvaluationFilter, EventFilter, Order, Page};
 
 /// Newest events that are told.
 const EVENTS: usize = 20;

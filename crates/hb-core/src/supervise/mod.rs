@@ -18,6 +18,7 @@ pub mod alert;
 pub mod bounds;
 pub mod desk;
 pub mod event;
+pub mod history;
 pub mod input;
 pub mod intervention;
 pub mod policy;

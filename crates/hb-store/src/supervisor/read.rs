@@ -11,13 +11,13 @@ use hb_core::ids::{AgentId, GroupId, InterventionId};
 use hb_core::supervise::agent::Agent;
 use hb_core::supervise::alert::AlertGroup;
 use hb_core::supervise::event::Event;
+use hb_core::supervise::history::{EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, PAGE_MAX, Page};
 use hb_core::supervise::intervention::Intervention;
 use hb_core::supervise::policy::Evaluation;
 use hb_core::supervise::state::Fold;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-pub use filter::{EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, Order, PAGE_MAX, Page};
 pub use rows::{Counts, SupervisorRow};
 
 use super::schema::SCHEMA;
@@ -25,7 +25,7 @@ use super::{restore, stream_of};
 use crate::journal::sqlite::Rows;
 use crate::port::JournalError;
 use crate::sqlite::{self, OpenError, int};
-use filter::Where;
+use filter::{Conditions as _, Where};
 
 /// A connection that only reads.
 #[derive(Debug)]

@@ -1,10 +1,9 @@
 //! Reading beside the writer.
 
 use hb_core::supervise::alert::Severity;
+use hb_core::supervise::history::{EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, PAGE_MAX, Page};
 use hb_core::supervise::intervention::InterventionStatus;
-use hb_store::supervisor::read::{
-    EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, PAGE_MAX, Page, SupervisorReader,
-};
+use hb_store::supervisor::read::SupervisorReader;
 
 use super::support::{Place, agent, agents, commit, group, intervention};
 

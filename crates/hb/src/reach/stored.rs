@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use hb_api::v1::seam::{
-    Answered, Elsewhere, EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, Look, NotTaken, Order, Page,
-    Standing, Supervisors,
-};
+use hb_api::v1::seam::{Answered, Elsewhere, Look, NotTaken, Standing, Supervisors};
 use hb_api::{Access, Anonymous, Api};
 use hb_core::ids::{GroupId, InterventionId, NodeName, StreamName};
 use hb_core::journal::{self, Hash};
@@ -13,6 +10,7 @@ use hb_core::node::latency::Latency;
 use hb_core::supervise::agent::Lifecycle;
 use hb_core::supervise::alert::AlertGroup;
 use hb_core::supervise::event::Event;
+use hb_core::supervise::history::{EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, Page};
 use hb_core::supervise::input::{Beat, Command, OnStop, Person};
 use hb_core::supervise::intervention::Intervention;
 use hb_core::supervise::policy::Evaluation;
@@ -21,7 +19,6 @@ use hb_core::supervise::tree::WantedLifecycle;
 use hb_core::supervise::{Presence, Supervision};
 use hb_core::time::Now;
 use hb_daemon::clock;
-use hb_store::supervisor::read as store;
 use hb_store::supervisor::read::SupervisorReader;
 use serde_json::Value;
 
@@ -124,14 +121,6 @@ impl FileSupervisors {
     }
 }
 
-fn page(page: Page) -> store::Page {
-    let order = match page.order {
-        Order::NewestFirst => store::Order::NewestFirst,
-        Order::OldestFirst => store::Order::OldestFirst,
-    };
-    store::Page { order, after: page.after, limit: page.limit }
-}
-
 impl Supervisors for FileSupervisors {
     fn now(&self) -> Now {
         clock::now()
@@ -164,40 +153,32 @@ impl Supervisors for FileSupervisors {
         None
     }
 
-    fn events(&self, filter: &EventFilter, asked: Page) -> Result<Vec<Event>, String> {
-        let EventFilter { severity, kind, agent, supervisor, team, intervention } = filter.clone();
-        let filter = store::EventFilter { severity, kind, agent, supervisor, team, intervention };
-        self.read(|reader| reader.events(&filter, page(asked)))
+    fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<Event>, String> {
+        self.read(|reader| reader.events(filter, page))
     }
 
     fn event(&self, id: u64) -> Result<Option<Event>, String> {
         self.read(|reader| reader.event(id))
     }
 
-    fn evaluations(&self, filter: &EvaluationFilter, asked: Page) -> Result<Vec<Evaluation>, String> {
-        let EvaluationFilter { supervisor, policy, agent, decision } = filter.clone();
-        let filter = store::EvaluationFilter { supervisor, policy, agent, decision };
-        self.read(|reader| reader.evaluations(&filter, page(asked)))
+    fn evaluations(&self, filter: &EvaluationFilter, page: Page) -> Result<Vec<Evaluation>, String> {
+        self.read(|reader| reader.evaluations(filter, page))
     }
 
     fn evaluation(&self, id: u64) -> Result<Option<Evaluation>, String> {
         self.read(|reader| reader.evaluation(id))
     }
 
-    fn interventions(&self, filter: &InterventionFilter, asked: Page) -> Result<Vec<Intervention>, String> {
-        let InterventionFilter { supervisor, target, status, policy } = filter.clone();
-        let filter = store::InterventionFilter { supervisor, target, status, policy };
-        self.read(|reader| reader.interventions(&filter, page(asked)))
+    fn interventions(&self, filter: &InterventionFilter, page: Page) -> Result<Vec<Intervention>, String> {
+        self.read(|reader| reader.interventions(filter, page))
     }
 
     fn intervention(&self, id: &InterventionId) -> Result<Option<Intervention>, String> {
         self.read(|reader| reader.intervention(id))
     }
 
-    fn groups(&self, filter: &GroupFilter, asked: Page) -> Result<Vec<AlertGroup>, String> {
-        let GroupFilter { supervisor, open, severity } = filter.clone();
-        let filter = store::GroupFilter { supervisor, open, severity };
-        self.read(|reader| reader.groups(&filter, page(asked)))
+    fn groups(&self, filter: &GroupFilter, page: Page) -> Result<Vec<AlertGroup>, String> {
+        self.read(|reader| reader.groups(filter, page))
     }
 
     fn group(&self, id: &GroupId) -> Result<Option<AlertGroup>, String> {

@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use hb_api::v1::seam::{
-    Answered, Elsewhere, EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, Look, NotTaken, Order, Page,
-    Standing, Supervisors,
-};
+use hb_api::v1::seam::{Answered, Elsewhere, Look, NotTaken, Standing, Supervisors};
 use hb_api::{
     Access, Anonymous, Api, Check, CycleLine, Liveness, Metrics, Onlooker, ServerHandle, ServerLimits, spawn_with_api,
 };
@@ -20,6 +17,7 @@ use hb_core::supervise::Supervision;
 use hb_core::supervise::agent::{Identity, Process};
 use hb_core::supervise::alert::AlertGroup;
 use hb_core::supervise::event::Event;
+use hb_core::supervise::history::{EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, Order, Page};
 use hb_core::supervise::input::{Beat, Command, Input, OnStop, Person, Ticket};
 use hb_core::supervise::intervention::Intervention;
 use hb_core::supervise::policy::Evaluation;

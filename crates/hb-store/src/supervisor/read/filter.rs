@@ -1,106 +1,23 @@
-//! What is asked for, and how it is said in SQL.
+//! How what is asked of history is said in SQL.
 
 use hb_core::ids::{AgentId, InterventionId, PolicyName, SupervisorId, TeamId};
 use hb_core::supervise::alert::Severity;
+use hb_core::supervise::history::{
+    EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, Order, PAGE_MAX, Page,
+};
 use hb_core::supervise::intervention::InterventionStatus;
 use rusqlite::types::Value;
 
 use crate::sqlite::{count, int};
 
-/// Most rows of one page (B1).
-pub const PAGE_MAX: usize = 1_000;
-
-/// In which order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Order {
-    /// The newest first.
-    #[default]
-    NewestFirst,
-    /// The oldest first: for following along.
-    OldestFirst,
+/// What can be said as conditions of a query.
+pub(super) trait Conditions {
+    /// As conditions.
+    fn conditions(&self) -> Where;
 }
 
-/// A part of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Page {
-    /// In which order.
-    pub order: Order,
-    /// The number after which (in that order) the page begins; at the beginning when absent.
-    pub after: Option<u64>,
-    /// Rows, 1 to [`PAGE_MAX`].
-    pub limit: usize,
-}
-
-impl Page {
-    /// The newest ones.
-    #[must_use]
-    pub fn newest(limit: usize) -> Self {
-        Self { order: Order::NewestFirst, after: None, limit }
-    }
-
-    /// Those that came after that number, oldest first.
-    #[must_use]
-    pub fn since(after: Option<u64>, limit: usize) -> Self {
-        Self { order: Order::OldestFirst, after, limit }
-    }
-}
-
-/// Which events. What is absent is not looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EventFilter {
-    /// As bad as this, or worse.
-    pub severity: Option<Severity>,
-    /// Of this kind, or of all that begin so when it ends in `.*`.
-    pub kind: Option<String>,
-    /// About this agent.
-    pub agent: Option<AgentId>,
-    /// About this supervisor.
-    pub supervisor: Option<SupervisorId>,
-    /// About this team.
-    pub team: Option<TeamId>,
-    /// About this intervention.
-    pub intervention: Option<InterventionId>,
-}
-
-/// Which evaluations.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct EvaluationFilter {
-    /// For this supervisor.
-    pub supervisor: Option<SupervisorId>,
-    /// By this policy.
-    pub policy: Option<PolicyName>,
-    /// About this agent.
-    pub agent: Option<AgentId>,
-    /// With this outcome.
-    pub decision: Option<bool>,
-}
-
-/// Which interventions.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct InterventionFilter {
-    /// Of this supervisor.
-    pub supervisor: Option<SupervisorId>,
-    /// On this target.
-    pub target: Option<String>,
-    /// Standing there.
-    pub status: Option<InterventionStatus>,
-    /// Asked for by this policy.
-    pub policy: Option<PolicyName>,
-}
-
-/// Which groups of alerts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct GroupFilter {
-    /// Of this supervisor.
-    pub supervisor: Option<SupervisorId>,
-    /// Only open ones, or only closed ones.
-    pub open: Option<bool>,
-    /// As bad as this, or worse.
-    pub severity: Option<Severity>,
-}
-
-impl EventFilter {
-    pub(super) fn conditions(&self) -> Where {
+impl Conditions for EventFilter {
+    fn conditions(&self) -> Where {
         let mut conditions = Where::default();
         conditions.severity(self.severity);
         if let Some(kind) = &self.kind {
@@ -121,8 +38,8 @@ impl EventFilter {
     }
 }
 
-impl EvaluationFilter {
-    pub(super) fn conditions(&self) -> Where {
+impl Conditions for EvaluationFilter {
+    fn conditions(&self) -> Where {
         let mut conditions = Where::default();
         conditions.equal("supervisor_id", self.supervisor.as_ref().map(SupervisorId::as_str));
         conditions.equal("policy_id", self.policy.as_ref().map(PolicyName::as_str));
@@ -134,8 +51,8 @@ impl EvaluationFilter {
     }
 }
 
-impl InterventionFilter {
-    pub(super) fn conditions(&self) -> Where {
+impl Conditions for InterventionFilter {
+    fn conditions(&self) -> Where {
         let mut conditions = Where::default();
         conditions.equal("supervisor_id", self.supervisor.as_ref().map(SupervisorId::as_str));
         conditions.equal("target_id", self.target.as_deref());
@@ -145,8 +62,8 @@ impl InterventionFilter {
     }
 }
 
-impl GroupFilter {
-    pub(super) fn conditions(&self) -> Where {
+impl Conditions for GroupFilter {
+    fn conditions(&self) -> Where {
         let mut conditions = Where::default();
         conditions.equal("supervisor_id", self.supervisor.as_ref().map(SupervisorId::as_str));
         match self.open {
