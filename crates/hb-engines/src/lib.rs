@@ -3,10 +3,16 @@
 //!
 //! What each of them must obey is written down in `hb_store::conformance`; agreement comes from the server, never from here.
 
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+mod address;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+mod follow;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+#[cfg(any(feature = "etcd", feature = "kubernetes"))]
+mod line;
 #[cfg(feature = "object")]
 pub mod object;
 #[cfg(feature = "postgres")]
