@@ -23,7 +23,13 @@ impl DirBlobs {
     /// The documents below `output_dir`; nothing is created before the first is put.
     #[must_use]
     pub fn open(output_dir: &Path) -> Self {
-        Self { disk: Disk::new(), dir: output_dir.join(DIR) }
+        Self::open_on(Disk::new(), output_dir)
+    }
+
+    /// The same on a file system whose steps may be made to fail.
+    #[must_use]
+    pub fn open_on(disk: Disk, output_dir: &Path) -> Self {
+        Self { disk, dir: output_dir.join(DIR) }
     }
 
     /// Where the document of that hash stands, or would.

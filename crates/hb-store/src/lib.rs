@@ -14,5 +14,6 @@ pub mod reader;
 pub mod register;
 pub mod sqlite;
 pub mod supervisor;
+pub mod sync;
 pub mod verify;
 pub mod views;

@@ -75,6 +75,17 @@ pub trait Journal: Send {
     /// # Errors
     /// [`JournalError`].
     fn floor(&mut self, stream: &StreamName) -> Result<Seq, JournalError>;
+
+    /// For copies alone: forgets everything below `floor`, and lets the stream go on with that very number although the one
+    /// before it does not stand here. What was copied has been trimmed at its source meanwhile, further than the copy had come.
+    /// The floor is durable before anything goes (J6); a stream that reaches up to it or beyond is left as it is.
+    ///
+    /// # Errors
+    /// [`JournalError`]; a journal that cannot do this says so and changes nothing.
+    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), JournalError> {
+        let what = format!("{stream}: this kind of journal cannot go on at record {floor} above its newest one");
+        Err(JournalError::Unavailable(what))
+    }
 }
 
 impl<J: Journal + ?Sized> Journal for Box<J> {
@@ -96,6 +107,10 @@ impl<J: Journal + ?Sized> Journal for Box<J> {
 
     fn floor(&mut self, stream: &StreamName) -> Result<Seq, JournalError> {
         (**self).floor(stream)
+    }
+
+    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), JournalError> {
+        (**self).begin(stream, floor)
     }
 }
 

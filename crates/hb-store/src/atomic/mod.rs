@@ -256,6 +256,15 @@ impl Disk {
         }
     }
 
+    /// Gives a folder another name on the same file system; folders above are to be fsynced by the caller. What stands there is
+    /// not replaced, but for an empty folder.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub fn move_dir(&self, from: &Path, to: &Path) -> Result<(), Fault> {
+        self.step(Op::Rename, to, || fs::rename(from, to))
+    }
+
     /// Bytes that a file takes up on disk, by whole blocks; zero when there is no such file.
     ///
     /// # Errors

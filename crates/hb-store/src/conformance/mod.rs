@@ -38,10 +38,17 @@ where
     appended_records_stand(&open_fresh());
     numbers_are_given_once(&open_fresh());
     trimming_never_reopens(&open_fresh());
-    copies_begin_at_a_floor(&open_fresh());
     follower_keeps_up(&open_fresh());
     one_writer_wins(&open_fresh());
     writers_race_with_the_floor(&open_fresh());
+}
+
+/// Puts a backend through the law for copies, which those need that are copied to.
+pub fn of_copies<F>(open_fresh: impl Fn() -> F)
+where
+    F: Fn() -> Box<dyn Journal> + Sync,
+{
+    copies_begin_at_a_floor(&open_fresh());
 }
 
 /// A sound record to put at `seq`, by `node`, after a record with hash `prev`.

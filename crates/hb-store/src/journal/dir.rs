@@ -11,6 +11,7 @@
 //! is removed, and looked up before and after every publishing. After a failed fsync this handle never writes again and
 //! does not claim to know what stands: the kernel may have dropped the bytes and forgotten the error.
 
+mod moving;
 mod reading;
 mod trimming;
 
@@ -23,6 +24,7 @@ use super::names::{self, FLOOR_SUFFIX, FLOORS, FORMAT_FILE, RECORD_SUFFIX};
 use crate::atomic::{Disk, Fault, Publish, READ_MAX};
 use crate::port::{Appended, Journal, JournalError, Standing};
 
+pub use moving::{move_stream, streams};
 pub use trimming::TRIM_STEP;
 
 /// Version of the folder's layout that this program writes.
@@ -220,6 +222,10 @@ impl DirJournal {
             return Ok(Some(Appended::Refused(Standing::BelowFloor(floor))));
         }
         let Some(before) = seq.0.checked_sub(1).map(Seq) else { return Ok(None) };
+        // What came before the floor has gone, or never was here.
+        if seq == floor {
+            return Ok(None);
+        }
         if stream.head.is_some_and(|head| head >= before) || self.has(stream, before)? {
             return Ok(None);
         }
@@ -304,6 +310,13 @@ impl Journal for DirJournal {
         let stream = self.stream(name)?;
         self.floor_in(&stream.dir)
     }
+
+    fn begin(&mut self, name: &StreamName, floor: Seq) -> Result<(), JournalError> {
+        let mut stream = self.stream(name)?;
+        let begun = self.begin_at(&mut stream, floor);
+        self.streams.insert(name.clone(), stream);
+        begun
+    }
 }
 
 #[cfg(test)]
@@ -322,6 +335,17 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let count = std::cell::Cell::new(0);
         conformance::all(|| {
+            count.set(count.get() + 1);
+            let root = root.path().join(format!("j{}", count.get()));
+            move || Box::new(DirJournal::open(&root).unwrap()) as Box<dyn Journal>
+        });
+    }
+
+    #[test]
+    fn j6_copies_go_on_above_their_newest_record() {
+        let root = tempfile::tempdir().unwrap();
+        let count = std::cell::Cell::new(0);
+        conformance::of_copies(|| {
             count.set(count.get() + 1);
             let root = root.path().join(format!("j{}", count.get()));
             move || Box::new(DirJournal::open(&root).unwrap()) as Box<dyn Journal>
