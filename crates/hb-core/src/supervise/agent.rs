@@ -195,6 +195,9 @@ pub struct Beats {
     pub duplicates: u64,
     /// Sequence numbers that never came.
     pub gaps: u64,
+    /// What it said that it works at, in its newest beat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
 }
 
 /// What probes have said.

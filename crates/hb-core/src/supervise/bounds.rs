@@ -38,5 +38,9 @@ pub const DOCUMENT_BYTES_MAX: usize = 256 * 1024;
 pub const EXPRESSION_BYTES_MAX: usize = 64 * 1024;
 /// Values in one list of a condition.
 pub const CONDITION_LIST_MAX: usize = 1_000;
+/// Requests under a name that are remembered; beyond it the oldest is forgotten, and could be carried out again.
+pub const REQUESTS_MAX: usize = 4_096;
+/// Characters of such a name.
+pub const REQUEST_KEY_MAX: usize = 200;
 /// Variables of a policy.
 pub const VARIABLES_MAX: usize = 100;

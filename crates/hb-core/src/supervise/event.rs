@@ -65,6 +65,9 @@ impl About {
     }
 }
 
+/// The kind by which an event is acknowledged, and the figure of it that names the one that is.
+pub const ACKNOWLEDGED: (&str, &str) = ("event.acknowledged", "event");
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -84,6 +87,18 @@ pub struct Event {
     /// Figures of it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub details: BTreeMap<String, Value>,
+    /// When.
+    pub at: Stamp,
+    /// Who has taken note of it first, and when; no part of the record, which never changes, but of what is read from the tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// Somebody has taken note of an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// Who.
+    pub by: Actor,
     /// When.
     pub at: Stamp,
 }

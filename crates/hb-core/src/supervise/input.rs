@@ -117,6 +117,13 @@ pub enum Input {
     },
     /// The sinks that there are; told once before anything else.
     Sinks(BTreeSet<String>),
+    /// Where a watch is begun to be followed whose decisions were never taken in: after this record. Comes before its first decision.
+    Following {
+        /// The watch.
+        watch: WatchName,
+        /// The newest record of its stream that is not looked at.
+        after: Seq,
+    },
     /// The next decided cycle of a watch, in the order of its stream.
     Decision(Box<Decision>),
     /// What `hb.yaml` declares; at the start and after each reload. Faults of single documents have been told before.
@@ -456,6 +463,20 @@ pub enum Command {
     },
     /// A new version of a policy (the first makes it).
     AcceptPolicy(Box<NewPolicy>),
+    /// A new version of a policy that exists; refused when its newest version is not the one that the sender saw.
+    RevisePolicy {
+        /// The version to be made.
+        new: Box<NewPolicy>,
+        /// Refused when this is not the newest version any more.
+        expect: Option<u64>,
+    },
+    /// Out of force and off duty for good; its versions and history stay, and its numbers are not given again.
+    RetirePolicy {
+        /// Which.
+        name: PolicyName,
+        /// Refused when this is not its newest version any more.
+        expect: Option<u64>,
+    },
     /// A second person agrees to a dangerous version.
     ApprovePolicy {
         /// Which.
@@ -533,6 +554,29 @@ pub enum Command {
     },
     /// Somebody has seen a group of alerts and closes it.
     ResolveGroup(crate::ids::GroupId),
+    /// Somebody has taken note of an event.
+    AcknowledgeEvent {
+        /// Its number.
+        id: u64,
+        /// What they make of it.
+        note: String,
+    },
+    /// The command in it, if no request of this key was carried out before; else the answer that was given then (S4).
+    Once {
+        /// Which request this is, as its sender names it.
+        key: RequestKey,
+        /// What.
+        command: Box<Command>,
+    },
+}
+
+/// Names a request, so that it can be sent again without being carried out again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestKey {
+    /// The name that the sender gave it; each sender has names of their own.
+    pub key: String,
+    /// A digest of the request: another one under the same name is refused.
+    pub of: String,
 }
 
 impl Command {
@@ -540,7 +584,10 @@ impl Command {
     #[must_use]
     pub fn needs(&self) -> Role {
         match self {
+            Self::Once { command, .. } => command.needs(),
             Self::AcceptPolicy(_)
+            | Self::RevisePolicy { .. }
+            | Self::RetirePolicy { .. }
             | Self::ApprovePolicy { .. }
             | Self::ActivatePolicy { .. }
             | Self::DeactivatePolicy(_)
@@ -568,7 +615,8 @@ impl Command {
             | Self::ReleaseAgent { .. }
             | Self::Intervene(_)
             | Self::RaiseAlert { .. }
-            | Self::ResolveGroup(_) => Role::Operator,
+            | Self::ResolveGroup(_)
+            | Self::AcknowledgeEvent { .. } => Role::Operator,
         }
     }
 }

@@ -242,6 +242,7 @@ impl Supervision {
             Input::Called { intervention, step, outcome } => self.called(&intervention, step, outcome, now),
             Input::Delivered { key, sink, given_up } => self.delivered(&key, &sink, given_up, now),
             Input::Sinks(sinks) => self.sinks(sinks, now),
+            Input::Following { watch, after } => self.following(watch, after),
             Input::Decision(decision) => self.decided(&decision, now),
             Input::Declared(declared) => self.declared(*declared, now),
             Input::Command { ticket, person, command } => {
@@ -391,7 +392,7 @@ impl Supervision {
         self.state.counters.event = id.saturating_add(1);
         let about = About { intervention: about.intervention.or_else(|| cause.intervention.clone()), ..about };
         let (kind, by, message) = (kind.to_owned(), cause.by.clone(), cause.why.clone());
-        self.events.push(Event { id, kind, severity, about, by, message, details, at: now.wall });
+        self.events.push(Event { id, kind, severity, about, by, message, details, at: now.wall, acknowledged: None });
         id
     }
 

@@ -19,6 +19,7 @@ use crate::ids::{
     AgentId, CycleNo, Epoch, GroupId, InterventionId, NodeName, PolicyName, Seq, SupervisorId, TeamId, WatchName,
 };
 use crate::journal::{self, Head};
+use crate::time::Stamp;
 
 /// How far the decisions of a watch were taken in: each exactly once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,10 +67,39 @@ pub struct State {
     pub notifications: Tracked<String, Notification>,
     /// How far each watch was taken in.
     pub cursors: Tracked<WatchName, Cursor>,
+    /// Requests that were carried out under a name of their own, so that none is carried out twice.
+    pub requests: Tracked<String, Remembered>,
     /// Numbers given out.
     pub counters: Counters,
     /// Whether the newest reign ended in good order, and how its children were left.
     pub ended: Option<Ended>,
+}
+
+/// A request that was carried out, and what was answered (S4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    /// Grows from one to the next: the smallest is the oldest.
+    pub number: u64,
+    /// A digest of the request.
+    pub of: String,
+    /// When.
+    pub at: Stamp,
+    /// What it made or changed; absent where there was nothing more to say than that it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+}
+
+/// What a request made or changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Its name.
+    pub id: String,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// What was said of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// How a reign ended.
@@ -110,6 +140,9 @@ pub struct Changes {
     /// Cursors.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub cursors: BTreeMap<WatchName, Option<Cursor>>,
+    /// Requests that were carried out under a name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, Option<Remembered>>,
     /// Numbers given out, after the step.
     pub counters: Counters,
 }
@@ -253,7 +286,8 @@ impl State {
             || self.interventions.is_touched()
             || self.groups.is_touched()
             || self.notifications.is_touched()
-            || self.cursors.is_touched();
+            || self.cursors.is_touched()
+            || self.requests.is_touched();
         (touched || self.counters != counters_before).then(|| Changes {
             agents: self.agents.take(),
             supervisors: self.supervisors.take(),
@@ -263,6 +297,7 @@ impl State {
             groups: self.groups.take(),
             notifications: self.notifications.take(),
             cursors: self.cursors.take(),
+            requests: self.requests.take(),
             counters: self.counters,
         })
     }
@@ -279,6 +314,7 @@ impl State {
             groups: self.groups.whole(),
             notifications: self.notifications.whole(),
             cursors: self.cursors.whole(),
+            requests: self.requests.whole(),
             counters: self.counters,
         }
     }
@@ -293,6 +329,7 @@ impl State {
         self.groups.apply(changes.groups);
         self.notifications.apply(changes.notifications);
         self.cursors.apply(changes.cursors);
+        self.requests.apply(changes.requests);
         self.counters = changes.counters;
     }
 }

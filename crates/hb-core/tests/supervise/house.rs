@@ -90,6 +90,7 @@ impl House {
         assert_eq!(kept.policies, state.policies);
         assert_eq!(kept.notifications, state.notifications);
         assert_eq!(kept.cursors, state.cursors);
+        assert_eq!(kept.requests, state.requests);
         (step.effects, step.replies.into_iter().map(|(_, reply)| reply).collect())
     }
 

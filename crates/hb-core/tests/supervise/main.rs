@@ -14,6 +14,7 @@ mod house;
 mod interventions;
 mod plans;
 mod random_walk;
+mod requests;
 mod scenarios;
 mod sketches;
 mod stage;

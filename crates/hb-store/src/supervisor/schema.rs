@@ -5,7 +5,7 @@ use crate::sqlite::Schema;
 
 /// `hbsv` in ASCII stands in the file's head.
 pub(crate) const SCHEMA: Schema =
-    Schema { application: 0x6862_7376, name: "a supervisor's", migrations: &[JOURNAL_TABLES, TABLES] };
+    Schema { application: 0x6862_7376, name: "a supervisor's", migrations: &[JOURNAL_TABLES, TABLES, ACKNOWLEDGED] };
 
 /// Tables whose rows the records since the newest snapshot determine wholly, with the order in which they are compared.
 pub(crate) const STATE_TABLES: [(&str, &str); 9] = [
@@ -27,6 +27,12 @@ pub(crate) const HISTORY_TABLES: [(&str, &str); 4] = [
     ("supervisor_policy_evaluations", "id"),
     ("supervisor_events", "id"),
 ];
+
+/// Who has taken note of an event, and when.
+const ACKNOWLEDGED: &str = "
+ALTER TABLE supervisor_events ADD COLUMN acknowledged_by TEXT;
+ALTER TABLE supervisor_events ADD COLUMN acknowledged_at TEXT;
+";
 
 const TABLES: &str = "
 CREATE TABLE supervisors (

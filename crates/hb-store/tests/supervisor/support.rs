@@ -139,6 +139,7 @@ impl Chain {
             message: format!("event {id} happened"),
             details: BTreeMap::from([("n".to_owned(), json!(id))]),
             at: at(id),
+            acknowledged: None,
         }
     }
 
@@ -313,6 +314,7 @@ pub(crate) fn policy(name: &str, versions: u32) -> Policy {
         matches: 0,
         successes: 0,
         held: None,
+        retired_at: None,
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::event::About;
 use super::super::input::Decision;
 use super::super::state::Cursor;
 use super::super::{Cause, Supervision};
-use crate::ids::AgentId;
+use crate::ids::{AgentId, CycleNo, Seq, WatchName};
 use crate::time::Now;
 
 /// Weight of the newest reading.
@@ -30,6 +30,20 @@ fn reading(status: &str) -> Option<(f64, Severity)> {
 }
 
 impl Supervision {
+    /// A watch is followed from here on: known before its first decision comes, so that none is skipped when hb ends in between.
+    pub(in super::super) fn following(&mut self, watch: WatchName, after: Seq) {
+        if !self.state.cursors.contains(&watch) {
+            self.state.cursors.insert(watch, Cursor { seq: after, cycle: CycleNo(0) });
+        }
+    }
+
+    /// Nobody names this watch any more: what it decides until somebody does again will not be held against them.
+    pub(in super::super) fn unfollow(&mut self, watch: &WatchName) {
+        if !self.state.agents.values().any(|agent| agent.spec.watch.as_ref() == Some(watch)) {
+            self.state.cursors.remove(watch);
+        }
+    }
+
     /// A watch decided a cycle.
     pub(in super::super) fn decided(&mut self, decision: &Decision, now: Now) {
         if self.state.cursors.get(&decision.watch).is_some_and(|cursor| cursor.seq >= decision.seq) {

@@ -98,7 +98,10 @@ impl Supervision {
             team.close(id, now.wall);
         }
         self.drain_after(id, now);
-        self.state.agents.remove(id);
+        let watch = self.state.agents.remove(id).and_then(|agent| agent.spec.watch.clone());
+        if let Some(watch) = watch {
+            self.unfollow(&watch);
+        }
         self.volatile.dirty.remove(id);
         self.effect(Effect::Forget(id.clone()));
     }

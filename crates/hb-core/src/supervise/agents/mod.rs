@@ -94,6 +94,7 @@ impl Supervision {
             Input::Called { .. }
             | Input::Delivered { .. }
             | Input::Sinks(_)
+            | Input::Following { .. }
             | Input::Decision(_)
             | Input::Declared(_)
             | Input::Command { .. }

@@ -48,6 +48,7 @@ impl Supervision {
         let beats = &mut agent.beats;
         beats.received = beats.received.saturating_add(1);
         beats.last = Some(now.wall);
+        beats.task.clone_from(&beat.task);
         let last = beats.sequence.replace(beat.sequence)?;
         if !known {
             return None;

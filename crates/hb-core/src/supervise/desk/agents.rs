@@ -70,6 +70,9 @@ impl Supervision {
         self.respecify_agent(Arc::new(spec), &Cause::by(&person.actor, "its specification was changed"), now);
         if watch {
             self.forget_readings(&id, now);
+            if let Some(before) = &before.watch {
+                self.unfollow(before);
+            }
         }
         let mut notes = vec!["applies to a running process with its next start".to_owned()];
         match wanted {

@@ -3,15 +3,20 @@
 mod agents;
 mod declared;
 pub(crate) mod names;
+mod once;
 mod policies;
 pub(super) mod supervisors;
 mod teams;
 
-use super::Cause;
-use super::Supervision;
+use std::collections::BTreeMap;
+
 use super::agent::Origin;
+use super::alert::Severity;
+use super::bounds::SAID_MAX;
+use super::event::{self, About};
 use super::input::{Command, Person};
 use super::step::{Answer, Refusal, Reply, Why};
+use super::{Cause, Supervision};
 use crate::time::Now;
 
 impl Supervision {
@@ -59,7 +64,11 @@ impl Supervision {
                 self.settle_intervention(person, &id, (done, reason), now)
             }
             Command::RollBackIntervention { id, reason } => self.roll_back(person, &id, reason, now),
+            Command::AcknowledgeEvent { id, note } => self.acknowledge_event(person, id, &note, now),
+            Command::Once { key, command } => self.once(person, &key, *command, now),
             Command::AcceptPolicy(_)
+            | Command::RevisePolicy { .. }
+            | Command::RetirePolicy { .. }
             | Command::ApprovePolicy { .. }
             | Command::ActivatePolicy { .. }
             | Command::DeactivatePolicy(_)
@@ -77,6 +86,20 @@ impl Supervision {
                 Ok(Answer::Done {})
             }
         }
+    }
+
+    /// Somebody has taken note of an event: that is an event too, and names it.
+    fn acknowledge_event(&mut self, person: &Person, id: u64, note: &str, now: Now) -> Reply {
+        if id >= self.state.counters.event {
+            let refusal = Refusal::new(Why::NotFound, format!("there is no event {id} yet"));
+            return Err(refusal.field("event", "the number of an event"));
+        }
+        let said: String = note.chars().take(SAID_MAX).collect();
+        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        let cause = Cause::by(&person.actor, format!("{} has taken note of event {id}{said}", person.actor));
+        let details = BTreeMap::from([(event::ACKNOWLEDGED.1.to_owned(), id.into())]);
+        self.event_with(event::ACKNOWLEDGED.0, Severity::Info, About::default(), &cause, details, now);
+        Ok(Answer::Done {})
     }
 
     fn approval_note(&self, id: &crate::ids::InterventionId) -> Vec<String> {

@@ -24,6 +24,14 @@ impl Supervision {
         if let Command::AcceptPolicy(new) = command {
             return self.accept_policy(person, *new, now);
         }
+        if let Command::RevisePolicy { new, expect } = command {
+            self.unchanged(&new.name, expect)?;
+            return self.accept_policy(person, *new, now);
+        }
+        if let Command::RetirePolicy { name, expect } = command {
+            self.unchanged(&name, expect)?;
+            return self.retire_policy(person, &name, now);
+        }
         if let Command::ApprovePolicy { name, version } = command {
             return self.approve_policy(person, &name, version, now);
         }
@@ -84,8 +92,48 @@ impl Supervision {
     /// Puts a version in force; an older one is a rollback.
     pub(super) fn activate_policy(&mut self, person: &Person, name: &PolicyName, version: u32, now: Now) -> Reply {
         self.changeable(name)?;
+        self.in_service(name)?;
         self.put_in_force(person, name, version, now)?;
         Ok(Answer::Made { id: name.to_string(), version: Some(u64::from(version)), notes: self.nobody_has_it(name) })
+    }
+
+    /// That it exists, and that nobody has made another version since the sender looked.
+    fn unchanged(&self, name: &PolicyName, expect: Option<u64>) -> Result<(), Refusal> {
+        let newest = self.policy(name)?.versions.last().map_or(0, |newest| u64::from(newest.version));
+        match expect {
+            Some(expect) if expect != newest => {
+                let message = format!("its newest version is {newest}, not {expect}: read it again");
+                Err(Refusal::new(Why::Stale, message).field("version", newest.to_string()))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Out of force, off duty everywhere, and kept: what was decided by it can still be explained.
+    fn retire_policy(&mut self, person: &Person, name: &PolicyName, now: Now) -> Reply {
+        self.changeable(name)?;
+        if self.policy(name)?.retired_at.is_some() {
+            return Ok(Answer::Done {});
+        }
+        self.put_out_of_force(person, name, now);
+        for id in self.state.supervisors.keys().cloned().collect::<Vec<_>>() {
+            self.duty(person, &id, name, None, now);
+        }
+        if let Some(policy) = self.state.policies.get_mut(name) {
+            policy.retired_at = Some(now.wall);
+        }
+        let cause = Cause::by(&person.actor, format!("{name} is retired: another version of it would bring it back"));
+        self.event("policy.retired", Severity::Info, About::policy(name), &cause, now);
+        Ok(Answer::Done {})
+    }
+
+    /// That it is not retired.
+    fn in_service(&self, name: &PolicyName) -> Result<(), Refusal> {
+        if self.policy(name)?.retired_at.is_none() {
+            return Ok(());
+        }
+        let message = format!("{name} is retired: make a version of it first, which brings it back");
+        Err(Refusal::new(Why::Conflict, message).field("name", "a policy that is not retired"))
     }
 
     /// Puts none in force.
@@ -123,6 +171,9 @@ impl Supervision {
         };
         if priority.is_some() && known.wanted == WantedLifecycle::Terminated {
             return Err(Refusal::new(Why::Conflict, format!("supervisor {supervisor} is over; it takes no policies")));
+        }
+        if priority.is_some() {
+            self.in_service(name)?;
         }
         self.duty(person, supervisor, name, priority, now);
         let in_force = self.state.policies.get(name).is_some_and(|policy| policy.active.is_some());
@@ -219,9 +270,16 @@ impl Supervision {
         }
         let mut policy = known.unwrap_or_else(|| Policy::empty(name.clone(), origin));
         let dangerous = check::is_dangerous(&new.definition);
+        let back = policy.retired_at.take().is_some();
         let accepted = policy.accept(new, &person.actor, now.wall);
-        if let Accepted::Made(version) = accepted {
+        if back || matches!(accepted, Accepted::Made(_)) {
             self.state.policies.insert(name.clone(), policy);
+        }
+        if back {
+            let cause = Cause::by(&person.actor, format!("{name} is no longer retired"));
+            self.event("policy.brought_back", Severity::Info, About::policy(&name), &cause, now);
+        }
+        if let Accepted::Made(version) = accepted {
             let note = if dangerous { "; it acts on everything at once" } else { "" };
             let cause = Cause::by(&person.actor, format!("version {version} of {name} was made{note}"));
             self.event("policy.made", Severity::Info, About::policy(&name), &cause, now);

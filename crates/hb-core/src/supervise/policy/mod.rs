@@ -271,6 +271,9 @@ pub struct Policy {
     /// A large change that waits for a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HeldChange>,
+    /// Since when it is retired: out of force and off duty until somebody makes another version of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired_at: Option<Stamp>,
 }
 
 /// A policy on duty for a supervisor.

@@ -63,6 +63,7 @@ impl Policy {
             matches: 0,
             successes: 0,
             held: None,
+            retired_at: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hb_core::ids::{GroupId, SupervisorId};
 use hb_core::supervise::alert::AlertGroup;
-use hb_core::supervise::event::{About, Event};
+use hb_core::supervise::event::{About, Acknowledged, Event};
 use hb_core::supervise::policy::Evaluation;
 use hb_core::time::Stamp;
 use rusqlite::types::Type;
@@ -91,6 +91,12 @@ fn maybe_stamp(row: &Row<'_>, column: &str) -> Result<Option<Stamp>> {
     found.map(|text| serde_json::from_value(Value::String(text)).map_err(unfit)).transpose()
 }
 
+fn acknowledged(row: &Row<'_>) -> Result<Option<Acknowledged>> {
+    let by: Option<String> = row.get("acknowledged_by")?;
+    let at = maybe_stamp(row, "acknowledged_at")?;
+    Ok(by.zip(at).map(|(by, at)| Acknowledged { by: by.into(), at }))
+}
+
 pub(super) fn event(row: &Row<'_>) -> Result<Event> {
     Ok(Event {
         id: number(row, "id")?,
@@ -108,6 +114,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event> {
         message: row.get("message")?,
         details: document(row, "details")?,
         at: stamp(row, "timestamp")?,
+        acknowledged: acknowledged(row)?,
     })
 }
 

@@ -1,7 +1,7 @@
 //! Events and evaluations: what happened, and what policies made of it.
 
 use hb_core::ids::{AgentId, GroupId, InterventionId, PolicyName, SupervisorId, TeamId};
-use hb_core::supervise::event::Event;
+use hb_core::supervise::event::{ACKNOWLEDGED, Event};
 use hb_core::supervise::policy::Evaluation;
 use rusqlite::{Connection, Result, params};
 use serde_json::json as document;
@@ -36,7 +36,14 @@ pub(super) fn events(tx: &Connection, events: &[Event]) -> Result<()> {
             utc(event.at),
         ])?;
     }
-    Ok(())
+    events.iter().filter(|event| event.kind == ACKNOWLEDGED.0).try_for_each(|event| acknowledge(tx, event))
+}
+
+/// An event that says that another one was taken note of. The first one counts.
+fn acknowledge(tx: &Connection, event: &Event) -> Result<()> {
+    let Some(id) = event.details.get(ACKNOWLEDGED.1).and_then(serde_json::Value::as_u64) else { return Ok(()) };
+    let sql = "UPDATE supervisor_events SET acknowledged_by = ?2, acknowledged_at = ?3 WHERE id = ?1 AND acknowledged_at IS NULL";
+    tx.prepare_cached(sql)?.execute(params![int(id), event.by.as_str(), utc(event.at)]).map(drop)
 }
 
 pub(super) fn evaluations(tx: &Connection, evaluations: &[Evaluation]) -> Result<()> {
