@@ -383,6 +383,7 @@ fn view() -> View {
             since: Stamp(START + 76 * INTERVAL),
             count: 3,
         }],
+        ..View::default()
     }
 }
 

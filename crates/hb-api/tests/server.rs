@@ -40,7 +40,7 @@ impl Onlooker for Fake {
             totals: Totals::default(),
         };
         let role = self.0.lock().unwrap().role;
-        Arc::new(View { node: Some("a".into()), role, epoch: Epoch(2), watches: vec![watch], alarms: Vec::new() })
+        Arc::new(View { node: Some("a".into()), role, epoch: Epoch(2), watches: vec![watch], ..View::default() })
     }
 
     fn checks(&self) -> Vec<Check> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hb_core::ids::{Epoch, NodeName, Seq, StreamName};
 use hb_core::journal::Hash;
-use hb_core::time::Stamp;
+use hb_core::time::{Moment, Stamp};
 
 /// What became of an append. There is no fourth end (J5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +165,9 @@ pub struct Orders {
     /// The holder hands over; it stays here until another node works.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switchover: Option<Switchover>,
+    /// How the newest switchover ended, for whoever asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
 }
 
 /// A pause for maintenance.
@@ -195,6 +198,31 @@ pub struct Switchover {
     pub at: Stamp,
 }
 
+/// How a switchover ended.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Settled {
+    /// Which.
+    pub id: String,
+    /// What came of it.
+    pub end: SwitchoverEnd,
+    /// Who works now, and why so, in words.
+    pub what: String,
+    /// Which node says so.
+    pub by: NodeName,
+    /// When (information only).
+    pub at: Stamp,
+}
+
+/// What came of a switchover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SwitchoverEnd {
+    /// The node that was named works, or any other where none was named.
+    Done,
+    /// It was not done in time, or cannot be.
+    GivenUp,
+}
+
 /// A change of the orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
@@ -205,7 +233,7 @@ pub enum Order {
     /// Hand over.
     Switchover(Switchover),
     /// The switchover of that id is over, done or given up.
-    Settled(String),
+    Settled(Settled),
 }
 
 impl Orders {
@@ -216,7 +244,10 @@ impl Orders {
             Order::Pause(pause) => self.pause = Some(pause),
             Order::Resume => self.pause = None,
             Order::Switchover(switchover) => self.switchover = Some(switchover),
-            Order::Settled(id) => self.switchover = self.switchover.filter(|switchover| switchover.id != id),
+            Order::Settled(settled) => {
+                self.switchover = self.switchover.filter(|switchover| switchover.id != settled.id);
+                self.settled = Some(settled);
+            }
         }
         self
     }
@@ -267,6 +298,13 @@ pub trait Lease: Send {
     /// [`LeaseError`] when it was not done, or is not known to be.
     fn order(&mut self, _order: Order) -> Result<Orders, LeaseError> {
         Err(LeaseError("this lease takes no orders".into()))
+    }
+
+    /// Until when nobody else can have been granted it for want of progress, on this node's own clock: one TTL after the last renewal
+    /// that went through was begun. None: it is not held, or does not end with time. A holder that does not want to rest on the
+    /// journal alone acts only until then.
+    fn sure_until(&self) -> Option<Moment> {
+        None
     }
 
     /// How many nodes go first when the lease becomes free: this one waits that many steps longer.

@@ -258,7 +258,7 @@ mod tests {
 
     fn page(role: Role, watches: Vec<WatchView>, alive: Liveness) -> String {
         let alarms = vec![Alarm { name: "view.db".to_owned(), what: "<full>".to_owned(), since: Stamp(0), count: 2 }];
-        let view = Arc::new(View { node: Some("a".into()), role, epoch: Epoch(7), watches, alarms });
+        let view = Arc::new(View { node: Some("a".into()), role, epoch: Epoch(7), watches, alarms, ..View::default() });
         render(&Fake { view, liveness: alive }, &html! {})
     }
 

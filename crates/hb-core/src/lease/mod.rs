@@ -27,6 +27,11 @@ pub enum Lease {
         /// Good until.
         until: Moment,
     },
+    /// Giving the lease to somebody else, to stand by afterwards; the epochs are being closed.
+    HandingOver {
+        /// Good until.
+        until: Moment,
+    },
     /// A larger epoch exists.
     Fenced,
 }
@@ -52,6 +57,10 @@ pub enum LeaseEvent {
     Fenced,
     /// The operator, or a signal, asks to stop.
     Drain,
+    /// The operator asks that another node goes on.
+    HandOver,
+    /// The lease has run out, as far as can be told, and somebody else may have it: stand by again.
+    Lapsed,
     /// Everything is written; stand by again (or end).
     Released,
 }
@@ -79,23 +88,32 @@ impl Lease {
         match (self, event) {
             (L::Fenced, _) | (_, E::Fenced) => Some(L::Fenced),
             (L::Standby, E::Granted { until }) => Some(L::Opening { until }),
-            (L::Standby, E::Drain | E::Released) => Some(L::Standby),
+            (L::Standby, E::Drain | E::HandOver | E::Released | E::Lapsed) => Some(L::Standby),
             (L::Standby, E::Renewed { .. } | E::Opened | E::Overtaken) => None,
 
             (L::Opening { .. }, E::Granted { until } | E::Renewed { until }) => Some(L::Opening { until }),
             (L::Opening { until }, E::Opened) => Some(L::Held { until }),
-            (L::Opening { .. }, E::Overtaken | E::Released) => Some(L::Standby),
+            (L::Opening { .. }, E::Overtaken | E::Released | E::Lapsed) => Some(L::Standby),
+            // Asked too early: it has to be asked again once the epochs are open.
+            (L::Opening { until }, E::HandOver) => Some(L::Opening { until }),
             (L::Opening { until }, E::Drain) => Some(L::Draining { until }),
 
             (L::Held { .. }, E::Granted { until } | E::Renewed { until }) => Some(L::Held { until }),
             (L::Held { until }, E::Drain) => Some(L::Draining { until }),
             (L::Held { until }, E::Opened) => Some(L::Held { until }),
-            (L::Held { .. }, E::Released) => Some(L::Standby),
+            (L::Held { until }, E::HandOver) => Some(L::HandingOver { until }),
+            (L::Held { .. }, E::Released | E::Lapsed) => Some(L::Standby),
             (L::Held { .. }, E::Overtaken) => None,
 
             (L::Draining { .. }, E::Granted { until } | E::Renewed { until }) => Some(L::Draining { until }),
-            (L::Draining { until }, E::Opened | E::Drain) => Some(L::Draining { until }),
-            (L::Draining { .. }, E::Released | E::Overtaken) => Some(L::Standby),
+            (L::Draining { until }, E::Opened | E::Drain | E::HandOver) => Some(L::Draining { until }),
+            (L::Draining { .. }, E::Released | E::Overtaken | E::Lapsed) => Some(L::Standby),
+
+            (L::HandingOver { .. }, E::Granted { until } | E::Renewed { until }) => Some(L::HandingOver { until }),
+            (L::HandingOver { until }, E::Opened | E::HandOver) => Some(L::HandingOver { until }),
+            // What is being closed stays closed; the process ends afterwards instead of standing by.
+            (L::HandingOver { until }, E::Drain) => Some(L::Draining { until }),
+            (L::HandingOver { .. }, E::Released | E::Overtaken | E::Lapsed) => Some(L::Standby),
         }
     }
 
@@ -103,10 +121,17 @@ impl Lease {
     #[must_use]
     pub fn permit(self, now: Moment) -> Option<Permit> {
         match self {
-            Self::Opening { until } | Self::Held { until } | Self::Draining { until } if now < until => {
+            Self::Opening { until } | Self::Held { until } | Self::Draining { until } | Self::HandingOver { until }
+                if now < until =>
+            {
                 Some(Permit { until })
             }
-            Self::Opening { .. } | Self::Held { .. } | Self::Draining { .. } | Self::Standby | Self::Fenced => None,
+            Self::Opening { .. }
+            | Self::Held { .. }
+            | Self::Draining { .. }
+            | Self::HandingOver { .. }
+            | Self::Standby
+            | Self::Fenced => None,
         }
     }
 }
@@ -126,5 +151,20 @@ mod tests {
             assert_eq!(fenced.on(event), Some(Lease::Fenced));
         }
         assert!(fenced.permit(Moment(0)).is_none());
+    }
+
+    #[test]
+    fn h3_a_lease_that_is_handed_over_or_lapses_can_be_granted_again() {
+        let until = Moment(10);
+        let held = Lease::Held { until };
+        let handing = held.on(LeaseEvent::HandOver).unwrap();
+        assert_eq!(handing, Lease::HandingOver { until });
+        assert!(handing.permit(Moment(9)).is_some(), "the epochs still have to be closed");
+        assert_eq!(handing.on(LeaseEvent::Drain), Some(Lease::Draining { until }));
+        for end in [handing.on(LeaseEvent::Released), handing.on(LeaseEvent::Lapsed), held.on(LeaseEvent::Lapsed)] {
+            assert_eq!(end, Some(Lease::Standby));
+            assert_eq!(end.unwrap().on(LeaseEvent::Granted { until }), Some(Lease::Opening { until }));
+        }
+        assert_eq!(Lease::Standby.on(LeaseEvent::HandOver), Some(Lease::Standby), "there is nothing to hand over");
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::fact::{Body, CycleDecided, Sealed, Undelivered};
+use super::fact::{Body, CycleDecided, Record, Sealed, Undelivered};
+use super::view::{Reign, Takeover};
 use super::watcher::{settle, teach};
 use crate::ids::Epoch;
 use crate::journal::Head;
+use crate::time::Stamp;
 use crate::watch::baseline::Learner;
 use crate::watch::decision::{BaselineRef, Status};
 
@@ -26,6 +28,10 @@ pub struct Fold {
     pub learner: Learner,
     /// Epochs opened since the watch began, as far as seen.
     pub takeovers: u64,
+    /// The newest of them.
+    pub takeover: Option<Takeover>,
+    /// Who wrote the newest record, and when.
+    writer: Option<(Reign, Stamp)>,
 }
 
 impl Fold {
@@ -40,9 +46,39 @@ impl Fold {
                 self.baseline = Some(adopted.baseline.clone());
                 self.learner = Learner::default();
             }
-            Body::EpochOpened { .. } => self.takeovers = self.takeovers.saturating_add(1),
+            Body::EpochOpened { lease, reason } => {
+                self.takeovers = self.takeovers.saturating_add(1);
+                self.opened(sealed, lease, reason);
+            }
             Body::EpochClosed { .. } | Body::BaselineEvent(_) => {}
         }
+        let Record { node, epoch, at, .. } = &sealed.record;
+        self.writer = Some((Reign { node: node.clone(), epoch: *epoch }, *at));
+    }
+
+    /// Who wrote the newest record.
+    #[must_use]
+    pub fn writer(&self) -> Option<&Reign> {
+        self.writer.as_ref().map(|(reign, _)| reign)
+    }
+
+    fn opened(&mut self, sealed: &Sealed, lease: &str, reason: &str) {
+        let Record { node, epoch, at, .. } = &sealed.record;
+        // A stream that is read again from further back tells of takeovers that are known already.
+        if self.takeover.as_ref().is_some_and(|known| known.epoch >= *epoch) {
+            return;
+        }
+        let before = self.writer.as_ref();
+        self.takeover = Some(Takeover {
+            at: *at,
+            node: node.clone(),
+            epoch: *epoch,
+            from: before.map(|(reign, _)| reign.clone()),
+            how: lease.to_owned(),
+            why: reason.to_owned(),
+            took_seconds: None,
+            gap_seconds: before.map(|(_, newest)| at.as_seconds() - newest.as_seconds()),
+        });
     }
 
     fn decided(&mut self, decided: &Arc<CycleDecided>) {

@@ -17,12 +17,13 @@ pub mod watcher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alarms::Alarms;
 use fact::{AlertDelivered, Sealed};
 use step::{Effect, Input, Leave, Step};
 use stream::{Author, Held, Stream};
-use view::{Role, SourceView, View};
+use view::{Role, SourceView, Takeover, View};
 use watcher::Watcher;
 
 use crate::ids::{Epoch, NodeName, Seq, WatchName};
@@ -42,6 +43,10 @@ pub struct Node {
     documents: BTreeMap<Hash, Arc<Baseline>>,
     under_way: BTreeMap<(WatchName, Seq), Arc<Sealed>>,
     alarms: Alarms,
+    /// When the lease was granted, until the first append under it stands.
+    granted: Option<Moment>,
+    /// How many nanoseconds that took, for the newest grant.
+    took: Option<u64>,
 }
 
 impl Node {
@@ -56,6 +61,8 @@ impl Node {
             documents: BTreeMap::new(),
             under_way: BTreeMap::new(),
             alarms: Alarms::default(),
+            granted: None,
+            took: None,
         }
     }
 
@@ -68,12 +75,15 @@ impl Node {
         match input {
             Input::Record(watch, sealed) => self.followed(watch, sealed, now),
             Input::Document(hash, document) => self.document(hash, document, now),
-            Input::Granted { how, why, until } => {
+            Input::Granted { how, why, since, until } => {
                 self.turn(LeaseEvent::Granted { until }, now);
+                (self.granted, self.took) = (Some(since), None);
                 self.open(how, &why, now, &mut step);
             }
             Input::Renewed { until } => self.turn(LeaseEvent::Renewed { until }, now),
-            Input::Superseded { by } => self.fence(by, &mut step),
+            Input::Superseded { by } => self.superseded(by, now, &mut step),
+            Input::Lapsed => self.lapsed(now, &mut step),
+            Input::HandOver { reason } => self.hand_over(reason, now, &mut step),
             Input::Committed(watch, seq) => self.committed(watch, seq, now, &mut step),
             Input::Refused(watch, seq) => self.refused(watch, seq, now, &mut step),
             Input::Batch(watch, batch) => self.collect(watch, now, &mut step, |w| w.batch(batch, now)),
@@ -120,7 +130,7 @@ impl Node {
             Lease::Standby => Role::Standby,
             Lease::Opening { .. } => Role::TakingOver,
             Lease::Held { .. } => Role::Active,
-            Lease::Draining { .. } => Role::Draining,
+            Lease::Draining { .. } | Lease::HandingOver { .. } => Role::Draining,
             Lease::Fenced => Role::Fenced,
         }
     }
@@ -167,7 +177,20 @@ impl Node {
             epoch: self.epoch(),
             watches: self.streams.values().map(|stream| stream.view(now)).collect(),
             alarms: self.alarms.list().cloned().collect(),
+            takeover: self.takeover(),
+            paused: None,
         }
+    }
+
+    /// The newest takeover that the streams tell of.
+    #[must_use]
+    pub fn takeover(&self) -> Option<Takeover> {
+        let newest = self.streams.values().filter_map(|stream| stream.fold.takeover.as_ref());
+        let mut newest = newest.max_by_key(|takeover| (takeover.at, takeover.epoch))?.clone();
+        if newest.node == self.name {
+            newest.took_seconds = self.took.map(|took| Duration::from_nanos(took).as_secs_f64());
+        }
+        Some(newest)
     }
 
     fn turn(&mut self, event: LeaseEvent, now: Now) {
@@ -221,7 +244,11 @@ impl Node {
                     stream.follow(sealed);
                 }
             }
-            Lease::Opening { .. } | Lease::Held { .. } | Lease::Draining { .. } | Lease::Fenced => {
+            Lease::Opening { .. }
+            | Lease::Held { .. }
+            | Lease::Draining { .. }
+            | Lease::HandingOver { .. }
+            | Lease::Fenced => {
                 let what = format!("record {} of {watch} was read along while writing", sealed.record.seq);
                 self.alarms.raise("impossible", what, now.wall);
             }
@@ -255,6 +282,9 @@ impl Node {
             return;
         };
         stream.durable(&sealed);
+        if let Some(since) = self.granted.take() {
+            self.took = Some(now.moment.since_ns(since));
+        }
         for held in stream.committed(seq) {
             match held {
                 Held::Effect(effect) => step.effects.push(effect),
@@ -281,36 +311,94 @@ impl Node {
                 self.turn(LeaseEvent::Released, now);
                 step.effects.push(Effect::Leave(Leave::Drained));
             }
-            Lease::Opening { .. } | Lease::Draining { .. } | Lease::Held { .. } | Lease::Standby | Lease::Fenced => {}
+            Lease::HandingOver { .. } if self.streams.values().all(|stream| !stream.opened) => {
+                self.turn(LeaseEvent::Released, now);
+                self.stand_by(step);
+            }
+            Lease::Opening { .. }
+            | Lease::Draining { .. }
+            | Lease::HandingOver { .. }
+            | Lease::Held { .. }
+            | Lease::Standby
+            | Lease::Fenced => {}
         }
     }
 
     fn refused(&mut self, watch: &WatchName, seq: Seq, now: Now, step: &mut Step) {
-        if matches!(self.lease, Lease::Opening { .. }) {
+        if matches!(self.lease, Lease::Opening { .. } | Lease::HandingOver { .. }) {
             self.turn(LeaseEvent::Overtaken, now);
-            self.under_way.clear();
-            self.streams.values_mut().for_each(Stream::give_way);
-            step.effects.push(Effect::StandBy);
+            self.stand_by(step);
         } else {
             self.fence(format!("record {seq} of {watch} was written by another node"), step);
         }
     }
 
-    fn fence(&mut self, what: String, step: &mut Step) {
-        self.lease = Lease::Fenced;
+    /// Whoever is handing over has got what it wanted.
+    fn superseded(&mut self, by: String, now: Now, step: &mut Step) {
+        match self.lease {
+            Lease::HandingOver { .. } => {
+                self.turn(LeaseEvent::Overtaken, now);
+                self.stand_by(step);
+            }
+            Lease::Standby => {}
+            Lease::Opening { .. } | Lease::Held { .. } | Lease::Draining { .. } | Lease::Fenced => self.fence(by, step),
+        }
+    }
+
+    fn lapsed(&mut self, now: Now, step: &mut Step) {
+        if matches!(self.lease, Lease::Standby) {
+            return;
+        }
+        let draining = matches!(self.lease, Lease::Draining { .. });
+        self.turn(LeaseEvent::Lapsed, now);
+        if draining {
+            // It was to end anyway: what could not be closed is opened over by whoever comes next.
+            self.give_way();
+            step.effects.push(Effect::Leave(Leave::Drained));
+        } else {
+            self.stand_by(step);
+        }
+    }
+
+    fn hand_over(&mut self, reason: &str, now: Now, step: &mut Step) {
+        let working = matches!(self.lease, Lease::Held { .. });
+        self.turn(LeaseEvent::HandOver, now);
+        let author = Author { node: &self.name, now };
+        for stream in self.streams.values_mut().filter(|_| working) {
+            stream.drain(&author, reason, step);
+        }
+        if working && self.streams.is_empty() {
+            self.settle(now, step);
+        }
+    }
+
+    fn stand_by(&mut self, step: &mut Step) {
+        self.give_way();
+        step.effects.push(Effect::StandBy);
+    }
+
+    fn give_way(&mut self) {
+        self.granted = None;
         self.under_way.clear();
         self.streams.values_mut().for_each(Stream::give_way);
+    }
+
+    fn fence(&mut self, what: String, step: &mut Step) {
+        self.lease = Lease::Fenced;
+        self.give_way();
         step.effects.push(Effect::Leave(Leave::Fenced { what }));
     }
 
     fn drain(&mut self, reason: &str, now: Now, step: &mut Step) {
         let working = matches!(self.lease, Lease::Held { .. });
+        // The epochs are being closed already: it ends once they are.
+        let closing = matches!(self.lease, Lease::HandingOver { .. } | Lease::Draining { .. });
         self.turn(LeaseEvent::Drain, now);
         let author = Author { node: &self.name, now };
         for stream in self.streams.values_mut().filter(|_| working) {
             stream.drain(&author, reason, step);
         }
-        if !working || self.streams.is_empty() {
+        if !(working || closing) || self.streams.is_empty() {
             step.effects.push(Effect::Leave(Leave::Drained));
         }
     }

@@ -31,6 +31,8 @@ pub enum Input<'a> {
         how: &'static str,
         /// Why it was free.
         why: String,
+        /// When it was granted.
+        since: Moment,
         /// Good until.
         until: Moment,
     },
@@ -38,6 +40,14 @@ pub enum Input<'a> {
     Renewed {
         /// Good until.
         until: Moment,
+    },
+    /// The lease may be somebody else's by now, and nothing proves otherwise: stand by again. What is not durable is forgotten;
+    /// whether it became durable after all is read in the journal.
+    Lapsed,
+    /// Another node is to go on: close the epochs, give the lease back, stand by again. Open cycles are left as they are.
+    HandOver {
+        /// Why.
+        reason: &'a str,
     },
     /// The lease has a larger epoch on it.
     Superseded {

@@ -125,4 +125,40 @@ pub struct View {
     pub watches: Vec<WatchView>,
     /// What should not be.
     pub alarms: Vec<Alarm>,
+    /// The newest takeover that the journal tells of, by whichever node.
+    #[serde(default)]
+    pub takeover: Option<Takeover>,
+    /// Set while operators have asked that nobody takes over: by whom and why.
+    #[serde(default)]
+    pub paused: Option<String>,
+}
+
+/// A change of the writer, as the journal tells of it: a first start, a restart, a takeover and a switchover alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Takeover {
+    /// When its epoch was opened, by its own wall clock.
+    pub at: Stamp,
+    /// Who took over.
+    pub node: NodeName,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Who wrote before, where that still stands in the journal.
+    pub from: Option<Reign>,
+    /// What gave the right to try: `file`, `file-ttl`, `external` …
+    pub how: String,
+    /// Why it changed hands, in words.
+    pub why: String,
+    /// From the grant of the lease to the first append, in seconds; known to the node that took over alone.
+    pub took_seconds: Option<f64>,
+    /// From the newest record of the writer before to the first of this one, in seconds, by the two nodes' wall clocks.
+    pub gap_seconds: Option<f64>,
+}
+
+/// Who wrote, and in which epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reign {
+    /// The node.
+    pub node: NodeName,
+    /// Its epoch.
+    pub epoch: Epoch,
 }

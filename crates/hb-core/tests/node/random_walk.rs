@@ -1,5 +1,5 @@
-//! Random nodes on one journal: crashes between any two steps, two that think they may write, commits that come late, batches
-//! cut anywhere. Whatever happens, the journal holds each cycle once, decided as an undisturbed node decides it.
+//! Random nodes on one journal: crashes, handing over and lapsed leases between any two steps, two that think they may write,
+//! commits that come late, batches cut anywhere. Whatever happens, the journal holds each cycle once, decided as an undisturbed node decides it.
 //!
 //! `SEED=42 cargo test -p hb-core --test node` replays one walk.
 
@@ -152,10 +152,21 @@ fn digest(sealed: &hb_core::node::fact::Sealed) -> Option<Hash> {
 fn act(actor: &mut Actor, disk: &mut Disk, source: &[Item], dice: &mut Dice) -> Vec<Effect> {
     let at = 2_000;
     match dice.roll(100) {
-        0 => {
-            *actor = Actor::new(if dice.roll(2) == 0 { "a" } else { "b" });
-            Vec::new()
-        }
+        0 => match dice.roll(4) {
+            0 => actor.handle(Input::HandOver { reason: "switchover" }, at),
+            1 => actor.handle(Input::Lapsed, at),
+            // The same, and a record had become durable without an answer.
+            2 => {
+                if let Some(sealed) = actor.under_way.front() {
+                    disk.append(sealed);
+                }
+                actor.handle(Input::Lapsed, at)
+            }
+            _ => {
+                *actor = Actor::new(if dice.roll(2) == 0 { "a" } else { "b" });
+                Vec::new()
+            }
+        },
         // A lease that lies: granted although the other holds it.
         1..=2 => {
             if actor.node.role() == hb_core::node::view::Role::Standby {

@@ -4,7 +4,7 @@
 //!
 //! Commands begin with the time in seconds: `granted`, `commit` (all under way) or `commit N`, `read A B …` (event times in
 //! seconds, `?` is nonsense) which adds to the source and reads it, `reread` which reads what is there, `idle`, `ended`, `delivered CYCLE`,
-//! `drain`, `superseded`, `usurp`, and `crash`, after which a new node has only the journal and the source.
+//! `drain`, `hand_over`, `lapsed`, `superseded`, `usurp`, `follow` (reads along), `takeover` (what is told of it), and `crash`, after which a new node has only the journal and the source.
 
 use std::{env, fs, path::Path};
 
@@ -73,6 +73,13 @@ impl Scene {
                 let watch = watch();
                 self.actor.handle(Input::Delivered { watch: &watch, cycle, sink: "page", tries: 1, given_up: None }, at)
             }
+            "hand_over" => self.actor.handle(Input::HandOver { reason: "switchover by ada: new kernel" }, at),
+            "lapsed" => self.actor.handle(Input::Lapsed, at),
+            "follow" => {
+                self.actor.follow(&self.disk, at);
+                Vec::new()
+            }
+            "takeover" => return self.takeover(),
             "drain" => self.actor.handle(Input::Drain { reason: "SIGTERM" }, at),
             "superseded" => self.actor.handle(Input::Superseded { by: "node b".into() }, at),
             "usurp" => {
@@ -88,6 +95,13 @@ impl Scene {
         };
         self.answer(&mut answer, &effects);
         if answer.is_empty() { "nothing\n".into() } else { answer }
+    }
+
+    fn takeover(&self) -> String {
+        let Some(one) = self.actor.node.takeover() else { return "none\n".into() };
+        let from = one.from.map_or_else(|| "nobody".into(), |from| format!("{} e{}", from.node, from.epoch));
+        let (took, gap) = (one.took_seconds, one.gap_seconds);
+        format!("{} e{} from {from} by {} ({}): took {took:?} gap {gap:?}\n", one.node, one.epoch, one.how, one.why)
     }
 
     fn commit(&mut self, at: i64, rest: &[&str]) -> String {

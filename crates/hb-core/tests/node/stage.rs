@@ -20,7 +20,7 @@ pub(crate) struct Disk(pub(crate) Vec<Arc<Sealed>>, pub(crate) BTreeMap<Hash, Ar
 
 impl Disk {
     /// Appends if the number is free.
-    fn append(&mut self, sealed: &Arc<Sealed>) -> bool {
+    pub(crate) fn append(&mut self, sealed: &Arc<Sealed>) -> bool {
         let free = sealed.record.seq == Seq(self.0.len() as u64);
         if free {
             self.0.push(Arc::clone(sealed));
@@ -96,9 +96,18 @@ impl Actor {
         self.blobs.extend(step.blobs);
         self.under_way.extend(step.records.into_iter().map(|(_, sealed)| sealed));
         for effect in &step.effects {
-            if let Effect::OpenSource(_, mark) = effect {
-                self.reading = Some(mark.as_ref().map_or(0, |mark| usize::try_from(mark.position).unwrap()));
-                self.announced = false;
+            match effect {
+                Effect::OpenSource(_, mark) => {
+                    self.reading = Some(mark.as_ref().map_or(0, |mark| usize::try_from(mark.position).unwrap()));
+                    self.announced = false;
+                }
+                // What is not durable is forgotten, and the journal is read again from its beginning.
+                Effect::StandBy => {
+                    self.under_way.clear();
+                    self.reading = None;
+                    self.read_records = 0;
+                }
+                Effect::Decided(..) | Effect::Deliver(..) | Effect::Learned(_) | Effect::Leave(_) => {}
             }
         }
         step.effects
@@ -111,7 +120,7 @@ impl Actor {
             self.handle(Input::Document(reference.hash, document), at);
         }
         let until = now(at + 1_000_000).moment;
-        self.handle(Input::Granted { how: "file", why: "first start".into(), until }, at)
+        self.handle(Input::Granted { how: "file", why: "first start".into(), since: now(at).moment, until }, at)
     }
 
     /// Appends the oldest record under way, and reports it.

@@ -184,7 +184,7 @@ fn stored_view(config: &Config) -> Result<(View, Vec<CycleLine>), String> {
         });
     }
     let epoch = watches.iter().map(|watch| watch.epoch).max().unwrap_or_default();
-    Ok((View { node: None, role: Role::Standby, epoch, watches, alarms: Vec::new() }, recent))
+    Ok((View { role: Role::Standby, epoch, watches, ..View::default() }, recent))
 }
 
 impl Onlooker for Sidecar {
