@@ -8,6 +8,7 @@ use hb_core::node::view::{Alarm, Role, View, WatchView};
 use hb_core::time::Stamp;
 use serde::Serialize;
 
+use crate::copying::Copying;
 use crate::onlooker::{Check, Liveness};
 use hb_core::node::cycle_line::CycleLine;
 
@@ -92,6 +93,9 @@ pub struct StatusDoc {
     pub watches: Vec<WatchDoc>,
     /// What should not be.
     pub alarms: Vec<Alarm>,
+    /// How the periodic copy of this node stands, where it makes one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copy: Option<Box<Copying>>,
 }
 
 /// One watch of a [`StatusDoc`].
@@ -144,6 +148,7 @@ pub fn status(view: &View) -> StatusDoc {
         epoch: view.epoch,
         watches: view.watches.iter().map(WatchDoc::from).collect(),
         alarms: view.alarms.clone(),
+        copy: None,
     }
 }
 

@@ -6,6 +6,7 @@
 //! the network is escaped where it is shown.
 
 mod connection;
+mod copying;
 mod documents;
 mod exposition;
 mod figure;
@@ -21,11 +22,12 @@ mod supervised;
 mod svg;
 pub mod v1;
 
+pub use copying::Copying;
 pub use documents::{ActiveDoc, CyclesDoc, LiveDoc, ReadyDoc, StatusDoc, WatchDoc, status};
 pub use hb_core::node::cycle_line::CycleLine;
 pub use hb_core::node::latency::Latency;
 pub use metrics::{AlertOutcome, BuildInfo, Metrics, QueueDepth, WatchMetrics, exposition};
 pub use onlooker::{Check, Liveness, Onlooker};
 pub use routes::router;
-pub use server::{ServerCounters, ServerHandle, ServerLimits, families, serve, spawn, spawn_with_api};
+pub use server::{Rooms, ServerCounters, ServerHandle, ServerLimits, families, serve, spawn, spawn_with, spawn_with_api};
 pub use v1::{Access, Anonymous, Api};

@@ -6,6 +6,7 @@ use hb_core::ids::{Seq, StreamName, WatchName};
 use hb_core::node::view::{Role, View, WatchView};
 use hb_core::watch::decision::Status;
 
+use crate::copying::{self, Copying};
 use crate::exposition::{Exposition, Kind};
 use crate::process::Process;
 use crate::supervised;
@@ -33,6 +34,8 @@ pub struct Metrics {
     pub view_errors: Vec<(String, u64)>,
     /// What the supervisor is doing, where there is one.
     pub supervisor: Option<Box<Standing>>,
+    /// How the periodic copy stands, where there is one.
+    pub copying: Option<Box<Copying>>,
     /// What runs.
     pub build: BuildInfo,
 }
@@ -111,6 +114,9 @@ pub fn exposition(metrics: &Metrics, view: &View) -> String {
     work(&mut out, metrics);
     delivery(&mut out, metrics, view);
     bounds(&mut out, metrics);
+    if let Some(copying) = &metrics.copying {
+        copying::write(&mut out, copying);
+    }
     if let Some(standing) = &metrics.supervisor {
         supervised::write(&mut out, standing);
     }

@@ -13,10 +13,10 @@ use hb_core::node::view::Role;
 use maud::PreEscaped;
 use serde::{Deserialize, Serialize};
 
-use crate::documents::{ActiveDoc, CyclesDoc, ErrorDoc, LiveDoc, ReadyDoc, status};
+use crate::documents::{ActiveDoc, CyclesDoc, ErrorDoc, LiveDoc, ReadyDoc, StatusDoc, status};
 use crate::guard::{Hosts, guard};
 use crate::onlooker::Onlooker;
-use crate::server::ServerCounters;
+use crate::server::{Rooms, ServerCounters};
 use crate::v1::{Api, Problem, is_api};
 use crate::{metrics, page, supervised};
 
@@ -35,18 +35,19 @@ struct Shown {
 
 /// All paths of the server at `address`; `names` are host names that lead to it beside its addresses.
 pub fn router(onlooker: Arc<dyn Onlooker>, counters: Arc<ServerCounters>, address: IpAddr, names: &[String]) -> Router {
-    router_with_api(onlooker, None, counters, address, names)
+    router_with(onlooker, &Rooms::default(), counters, address, names)
 }
 
-/// The same with the API of a supervisor.
-pub(crate) fn router_with_api(
+/// The same with what else the node serves.
+pub(crate) fn router_with(
     onlooker: Arc<dyn Onlooker>,
-    api: Option<&Api>,
+    rooms: &Rooms,
     counters: Arc<ServerCounters>,
     address: IpAddr,
     names: &[String],
 ) -> Router {
-    let of_api = api.map(|api| api.router(address)).unwrap_or_default();
+    let of_api = rooms.api.as_ref().map(|api| api.router(address)).unwrap_or_default();
+    let of_copies = rooms.sync.as_ref().map(|sync| sync.router(address)).unwrap_or_default();
     Router::new()
         .route("/live", get(live))
         .route("/ready", get(ready))
@@ -59,8 +60,9 @@ pub(crate) fn router_with_api(
         .route("/style.css", get(|| async { asset("text/css; charset=utf-8", page::STYLE) }))
         .route("/page.js", get(|| async { asset("text/javascript; charset=utf-8", page::SCRIPT) }))
         .route("/favicon.svg", get(|| async { asset("image/svg+xml", page::ICON) }))
-        .with_state(Shown { onlooker, counters, api: api.cloned() })
+        .with_state(Shown { onlooker, counters, api: rooms.api.clone() })
         .merge(of_api)
+        .merge(of_copies)
         .method_not_allowed_fallback(wrong_method)
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(Hosts::new(address, names), guard))
@@ -104,7 +106,8 @@ async fn show_metrics(State(shown): State<Shown>) -> Response {
 }
 
 async fn show_status(State(shown): State<Shown>) -> Response {
-    json(StatusCode::OK, &status(&shown.onlooker.view()))
+    let copy = shown.onlooker.metrics().copying;
+    json(StatusCode::OK, &StatusDoc { copy, ..status(&shown.onlooker.view()) })
 }
 
 #[derive(Debug, Deserialize)]

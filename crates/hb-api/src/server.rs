@@ -25,8 +25,9 @@ use tokio::time::timeout;
 use crate::connection::Connection;
 use crate::exposition::{Exposition, Kind};
 use crate::onlooker::Onlooker;
-use crate::routes::router_with_api;
+use crate::routes::router_with;
 use crate::v1::Api;
+use crate::v1::sync::SyncApi;
 
 /// Bounds of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +169,16 @@ impl Drop for ServerHandle {
 /// # Errors
 /// When the listener has no address, or a thread or its event loop cannot be made.
 pub fn spawn(listener: TcpListener, onlooker: Arc<dyn Onlooker>, limits: ServerLimits) -> io::Result<ServerHandle> {
-    spawn_with_api(listener, onlooker, None, limits)
+    spawn_with(listener, onlooker, Rooms::default(), limits)
+}
+
+/// What a server serves beside health, metrics and the page.
+#[derive(Debug, Clone, Default)]
+pub struct Rooms {
+    /// The API of a supervisor.
+    pub api: Option<Api>,
+    /// What copies of the node need.
+    pub sync: Option<SyncApi>,
 }
 
 /// The same with the API of a supervisor.
@@ -179,6 +189,19 @@ pub fn spawn_with_api(
     listener: TcpListener,
     onlooker: Arc<dyn Onlooker>,
     api: Option<Api>,
+    limits: ServerLimits,
+) -> io::Result<ServerHandle> {
+    spawn_with(listener, onlooker, Rooms { api, sync: None }, limits)
+}
+
+/// The same with everything that the node serves.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_with(
+    listener: TcpListener,
+    onlooker: Arc<dyn Onlooker>,
+    rooms: Rooms,
     limits: ServerLimits,
 ) -> io::Result<ServerHandle> {
     let addr = listener.local_addr()?;
@@ -192,7 +215,7 @@ pub fn spawn_with_api(
             // Sent or dropped means the same.
             let _either = stopped.await;
         };
-        if let Err(fault) = runtime.block_on(run(listener, (onlooker, api), limits, shared, stopped)) {
+        if let Err(fault) = runtime.block_on(run(listener, (onlooker, rooms), limits, shared, stopped)) {
             tracing::error!(%fault, "the HTTP server cannot run");
         }
     })?;
@@ -210,19 +233,19 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    run(listener, (onlooker, None), limits, Arc::new(ServerCounters::default()), stop).await
+    run(listener, (onlooker, Rooms::default()), limits, Arc::new(ServerCounters::default()), stop).await
 }
 
 async fn run(
     listener: TcpListener,
-    (onlooker, api): (Arc<dyn Onlooker>, Option<Api>),
+    (onlooker, rooms): (Arc<dyn Onlooker>, Rooms),
     limits: ServerLimits,
     counters: Arc<ServerCounters>,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let address: IpAddr = listener.local_addr()?.ip();
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let app = router_with_api(onlooker, api.as_ref(), Arc::clone(&counters), address, &limits.allowed_hosts);
+    let app = router_with(onlooker, &rooms, Arc::clone(&counters), address, &limits.allowed_hosts);
     let mut house = House::new(app, limits, counters);
     let mut stop = pin!(stop);
     loop {
@@ -237,7 +260,7 @@ async fn run(
         }
     }
     drop(listener);
-    if let Some(api) = api {
+    if let Some(api) = rooms.api {
         api.close();
     }
     house.close().await;

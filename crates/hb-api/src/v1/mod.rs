@@ -35,6 +35,7 @@ pub mod seam;
 mod shapes;
 mod stream;
 mod supervisors;
+pub mod sync;
 mod system;
 mod table;
 mod teams;
