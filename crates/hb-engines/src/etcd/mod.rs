@@ -159,6 +159,10 @@ impl Register for EtcdRegister {
     }
 
     fn wait(&mut self, name: &str, seen: Option<&CellVersion>, patience: Duration) -> Result<Woken, RegisterError> {
+        if patience.is_zero() {
+            let now = self.read(name)?.map(|cell| cell.version);
+            return Ok(if now.as_ref() == seen { Woken::Patience } else { Woken::Changed });
+        }
         check_name(name).map_err(RegisterError)?;
         if !self.follower.as_ref().is_some_and(|follower| follower.follows(name)) {
             self.follower = Some(Follower::start(self.thread.handle(), &self.link, name));

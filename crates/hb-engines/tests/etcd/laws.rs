@@ -1,0 +1,79 @@
+//! The laws of registers, and how fast they are kept.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use hb_engines::etcd::{EtcdRegister, EtcdTarget};
+use hb_engines::target::Manner;
+use hb_store::conformance::registers;
+use hb_store::register::{Register, Swapped, Woken};
+
+use crate::server::{Etcd, address};
+
+fn patient() -> Manner {
+    Manner { patience: Duration::from_secs(20) }
+}
+
+#[test]
+fn every_law_of_registers_is_kept() {
+    let Some(etcd) = Etcd::start(1, &[]) else { return };
+    let fresh = AtomicU32::new(0);
+    registers::all(|| {
+        let prefix = format!("laws/{}", fresh.fetch_add(1, Ordering::SeqCst));
+        let target = EtcdTarget::parse(&address(&[etcd.port(0)], &prefix)).unwrap();
+        move || Box::new(EtcdRegister::open(&target, patient()).unwrap()) as Box<dyn Register>
+    });
+}
+
+#[test]
+fn lists_go_over_many_pages_and_leave_out_other_keys() {
+    let Some(etcd) = Etcd::start(1, &[]) else { return };
+    let target = EtcdTarget::parse(&address(&[etcd.port(0)], "many")).unwrap();
+    let mut register = EtcdRegister::open(&target, patient()).unwrap();
+    let mut neighbour =
+        EtcdRegister::open(&EtcdTarget::parse(&address(&[etcd.port(0)], "many0")).unwrap(), patient()).unwrap();
+    assert!(matches!(neighbour.swap("node/x", None, b"x"), Swapped::Done(_)));
+    for number in 0..200 {
+        assert!(matches!(register.swap(&format!("node/{number:03}"), None, b"x"), Swapped::Done(_)));
+    }
+    let names: Vec<String> = register.list("node/", 1000).unwrap().into_iter().map(|(name, _)| name).collect();
+    let expected: Vec<String> = (0..200).map(|number| format!("node/{number:03}")).collect();
+    assert_eq!(names, expected);
+    assert_eq!(register.list("node/", 130).unwrap().len(), 130);
+}
+
+/// Prints what a swap and a wake-up take; run with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn measure_swaps_and_wake_ups() {
+    let Some(etcd) = Etcd::start(1, &[]) else { return };
+    let target = EtcdTarget::parse(&address(&[etcd.port(0)], "speed")).unwrap();
+    let mut writer = EtcdRegister::open(&target, patient()).unwrap();
+    let mut waiter = EtcdRegister::open(&target, patient()).unwrap();
+    let Swapped::Done(mut version) = writer.swap("cell", None, b"0") else { panic!("no first swap") };
+    let (mut swaps, mut wakes) = (Vec::new(), Vec::new());
+    for round in 0..200_u32 {
+        let seen = version.clone();
+        let (end, woken) = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let woken = waiter.wait("cell", Some(&seen), Duration::from_secs(20));
+                (woken, Instant::now())
+            });
+            std::thread::sleep(Duration::from_millis(15));
+            let began = Instant::now();
+            let end = writer.swap("cell", Some(&version), &round.to_le_bytes());
+            let done = Instant::now();
+            swaps.push(done - began);
+            let (woken, at) = waiting.join().unwrap();
+            wakes.push(at - began);
+            (end, woken)
+        });
+        assert_eq!(woken, Ok(Woken::Changed));
+        let Swapped::Done(now) = end else { panic!("{end:?}") };
+        version = now;
+    }
+    for (what, mut times) in [("swap", swaps), ("from the begin of a swap to the waiter's wake-up", wakes)] {
+        times.sort_unstable();
+        println!("{what}: median {:?}, 99 % {:?}, worst {:?}", times[100], times[197], times[199]);
+    }
+}
