@@ -34,7 +34,7 @@ pub struct FileLease {
     waiter: Option<Waiter>,
     /// Granted by TTL: ours, although the lock is not.
     seized: bool,
-    watch: Watch,
+    watch: Watch<Seen>,
     polls: bool,
 }
 

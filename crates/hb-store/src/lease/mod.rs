@@ -3,4 +3,6 @@
 pub mod external;
 pub mod file;
 mod lock;
+mod orders;
+pub mod register;
 mod stamp;

@@ -70,16 +70,16 @@ pub(super) fn boottime() -> Duration {
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }
 
-/// How long a stamp has stood still.
+/// How long what a holder shows has stood still; `S` is what is compared.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Watch<S> {
     ttl: Duration,
-    seen: Option<Seen>,
+    seen: Option<S>,
     since: Duration,
     looked: Duration,
 }
 
-impl Watch {
+impl<S: PartialEq> Watch<S> {
     pub(super) fn new(ttl: Duration) -> Self {
         Self { ttl, seen: None, since: Duration::ZERO, looked: Duration::ZERO }
     }
@@ -88,7 +88,7 @@ impl Watch {
     ///
     /// A waiter that was itself paused (a suspended host) gives the holder a third of the TTL to show life: it may have
     /// been paused as well.
-    pub(super) fn judge(&mut self, seen: Seen, now: Duration) -> Duration {
+    pub(super) fn judge(&mut self, seen: S, now: Duration) -> Duration {
         let third = self.ttl / 3;
         if self.seen.as_ref() == Some(&seen) {
             if now.saturating_sub(self.looked) > third {

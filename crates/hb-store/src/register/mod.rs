@@ -7,7 +7,9 @@
 //!
 //! Bounds (B1): a cell has at most [`CELL_MAX`] bytes, its name at most [`NAME_MAX`].
 
+pub mod dir;
 pub mod memory;
+pub mod nonce;
 
 use std::time::Duration;
 

@@ -1,0 +1,133 @@
+use hb_core::ids::Epoch;
+
+use super::*;
+use crate::register::memory::{MemoryRegister, Mishap};
+
+const TTL: Duration = Duration::from_millis(600);
+
+fn over(register: &MemoryRegister, node: &str) -> RegisterLease {
+    RegisterLease::new(Box::new(register.clone()), &node.into(), TTL, Names::MEMORY)
+}
+
+fn holder(node: &str, epoch: u64, progress: u64) -> Holder {
+    Holder { node: node.into(), pid: std::process::id(), epoch: Epoch(epoch), progress }
+}
+
+fn granted(waited: Waited) -> (&'static str, String) {
+    match waited {
+        Waited::Granted { how, why } => (how, why),
+        Waited::Held => panic!("held"),
+    }
+}
+
+/// A register whose next swaps go wrong.
+fn bad(register: &MemoryRegister, mishaps: &[Mishap]) -> Box<MemoryRegister> {
+    let mut bad = register.clone();
+    mishaps.iter().for_each(|mishap| bad.suffer(*mishap));
+    Box::new(bad)
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_found_and_gone_on_with() {
+    let register = MemoryRegister::new();
+    let mut a = RegisterLease::new(bad(&register, &[Mishap::DoneButUnknown]), &"a".into(), TTL, Names::MEMORY);
+    let (_, why) = granted(a.acquire(TTL).unwrap());
+    assert!(why.contains("no answer"), "{why}");
+    assert_eq!(a.sure_until(), Some(Moment(u64::try_from(TTL.as_nanos()).unwrap())), "not sure before it is renewed");
+    a.renew(&holder("a", 1, 1)).unwrap();
+    assert!(a.sure_until().unwrap() > Moment(u64::try_from(boottime().as_nanos()).unwrap()));
+    assert_eq!(over(&register, "b").acquire(TTL / 3).unwrap(), Waited::Held);
+}
+
+#[test]
+fn a_claim_that_was_not_done_is_tried_again() {
+    let register = MemoryRegister::new();
+    let mut a = RegisterLease::new(bad(&register, &[Mishap::NotDoneAndUnknown]), &"a".into(), TTL, Names::MEMORY);
+    assert_eq!(granted(a.acquire(TTL).unwrap()).1, "first start");
+}
+
+#[test]
+fn a_renewal_that_is_not_known_is_read_back() {
+    for mishap in [Mishap::DoneButUnknown, Mishap::NotDoneAndUnknown] {
+        let register = MemoryRegister::new();
+        let mut a = over(&register, "a");
+        granted(a.acquire(TTL).unwrap());
+        a.register = bad(&register, &[mishap]);
+        a.renew(&holder("a", 1, 7)).unwrap();
+        assert_eq!(over(&register, "b").holder().unwrap(), Some(holder("a", 1, 7)), "{mishap:?}");
+    }
+}
+
+#[test]
+fn a_holder_that_cannot_reach_the_register_is_told_and_goes_on_when_it_can() {
+    let register = MemoryRegister::new();
+    let mut a = over(&register, "a");
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 1)).unwrap();
+    let sure = a.sure_until();
+    let mut cut = register.clone();
+    cut.cut(Some("no route to host"));
+    let reachable = std::mem::replace(&mut a.register, Box::new(cut));
+    assert!(a.renew(&holder("a", 1, 2)).unwrap_err().0.contains("no route"));
+    assert_eq!(a.sure_until(), sure, "what did not go through makes nothing surer");
+    a.register = reachable;
+    a.renew(&holder("a", 1, 3)).unwrap();
+}
+
+#[test]
+fn a_release_that_did_not_go_through_is_made_up_for_before_anything_else() {
+    let register = MemoryRegister::new();
+    let mut a = over(&register, "a");
+    granted(a.acquire(TTL).unwrap());
+    let mut cut = register.clone();
+    cut.cut(Some("no route to host"));
+    let reachable = std::mem::replace(&mut a.register, Box::new(cut));
+    a.release().unwrap_err();
+    a.register = reachable;
+    let (_, why) = granted(a.acquire(TTL).unwrap());
+    assert_eq!(why, "a gave it back");
+}
+
+#[test]
+fn one_that_took_over_and_never_worked_gives_the_lease_back_by_time() {
+    let register = MemoryRegister::new();
+    let (mut a, mut b) = (over(&register, "a"), over(&register, "b"));
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 3, 1)).unwrap();
+    granted(b.acquire(TTL * 3).unwrap());
+    let told = a.renew(&holder("a", 3, 2)).unwrap_err().0;
+    assert!(told.contains("b (process") && told.contains("no larger epoch than 3"), "{told}");
+    assert_eq!(b.holder().unwrap().unwrap().node, "b".into());
+    let begun = Instant::now();
+    while a.renew(&holder("a", 3, 3)).is_err() {
+        assert!(begun.elapsed() < TTL * 20, "it never came back");
+        std::thread::sleep(TTL / 12);
+    }
+    b.renew(&holder("b", 2, 1)).unwrap_err();
+    assert_eq!(b.holder().unwrap().unwrap().node, "a".into());
+}
+
+#[test]
+fn a_removed_or_garbled_cell_is_put_back_by_whoever_holds_it() {
+    let register = MemoryRegister::new();
+    let mut a = over(&register, "a");
+    granted(a.acquire(TTL).unwrap());
+    let mut meddler = register.clone();
+    let cell = meddler.read(LEASE_CELL).unwrap().unwrap();
+    assert!(matches!(meddler.remove(LEASE_CELL, &cell.version), Swapped::Done(_)));
+    a.renew(&holder("a", 1, 1)).unwrap();
+    let cell = meddler.read(LEASE_CELL).unwrap().unwrap();
+    assert!(matches!(meddler.swap(LEASE_CELL, Some(&cell.version), b"garbage"), Swapped::Done(_)));
+    a.renew(&holder("a", 1, 2)).unwrap();
+    assert_eq!(a.holder().unwrap(), Some(holder("a", 1, 2)));
+    assert_eq!(meddler.read(UNREADABLE_CELL).unwrap().unwrap().bytes, b"garbage");
+}
+
+#[test]
+fn a_lease_that_is_not_held_cannot_be_renewed_and_is_given_back_in_vain() {
+    let mut a = over(&MemoryRegister::new(), "a");
+    assert!(a.renew(&holder("a", 1, 1)).unwrap_err().0.contains("does not hold"));
+    a.release().unwrap();
+    assert_eq!(a.holder(), Ok(None));
+    assert_eq!(a.sure_until(), None);
+}
