@@ -11,8 +11,7 @@ use hb_core::node::fact::{BaselineEvent, Body, Record, Sealed};
 use hb_core::time::Stamp;
 use hb_core::watch::baseline::{Gate, Provenance};
 use hb_core::watch::decision::BaselineRef;
-use hb_store::journal::dir::DirJournal;
-use hb_store::port::{Appended, Journal as _};
+use hb_store::port::{Appended, Journal};
 use hb_store::reader::Follower;
 use serde::Serialize;
 
@@ -92,7 +91,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Damage, or an unreadable journal.
-    pub fn read(journal: &mut DirJournal, watch: &WatchName, tag: &str) -> Result<Self, Failure> {
+    pub fn read(journal: &mut dyn Journal, watch: &WatchName, tag: &str) -> Result<Self, Failure> {
         let stream = StreamName::baseline(watch, tag);
         let floor = journal.floor(&stream)?;
         let follower = Follower::new(stream.clone(), floor);
@@ -102,7 +101,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    fn catch_up(&mut self, journal: &mut DirJournal) -> Result<(), Failure> {
+    fn catch_up(&mut self, journal: &mut dyn Journal) -> Result<(), Failure> {
         loop {
             let records = self.follower.poll(journal)?;
             if records.is_empty() {
@@ -183,7 +182,7 @@ impl Ledger {
     /// The journal cannot be written.
     pub fn learned(
         &mut self,
-        journal: &mut DirJournal,
+        journal: &mut dyn Journal,
         node: &NodeName,
         (hash, provenance, series, gates): (Hash, &Provenance, u64, &[Gate]),
     ) -> Result<BaselineRef, Failure> {
@@ -208,7 +207,7 @@ impl Ledger {
     /// There is no such version, or the journal cannot be written.
     pub fn request(
         &mut self,
-        journal: &mut DirJournal,
+        journal: &mut dyn Journal,
         node: &NodeName,
         version: u32,
         wish: Wish<'_>,
@@ -225,7 +224,7 @@ impl Ledger {
     /// There is no request, or it is one's own (four eyes); the journal cannot be written.
     pub fn approve(
         &mut self,
-        journal: &mut DirJournal,
+        journal: &mut dyn Journal,
         node: &NodeName,
         version: u32,
         wish: Wish<'_>,
@@ -251,7 +250,7 @@ impl Ledger {
     /// A gate is closed or approval is missing, and nothing was forced; the journal cannot be written.
     pub fn promote(
         &mut self,
-        journal: &mut DirJournal,
+        journal: &mut dyn Journal,
         node: &NodeName,
         (version, force, approval): (u32, Force, Approval),
         wish: Wish<'_>,
@@ -278,7 +277,7 @@ impl Ledger {
     /// Appends what `judge` comes to, which is asked anew whenever somebody else was quicker.
     fn append<T>(
         &mut self,
-        journal: &mut DirJournal,
+        journal: &mut dyn Journal,
         node: &NodeName,
         judge: impl Fn(&Self) -> Result<(BaselineEvent, T), Failure>,
     ) -> Result<T, Failure> {
@@ -340,6 +339,7 @@ fn refused(version: &Version, held: &[String]) -> Failure {
 mod tests {
     use super::*;
     use hb_core::time::Span;
+    use hb_store::journal::dir::DirJournal;
 
     fn version(dir: &std::path::Path, gates: &[Gate]) -> (DirJournal, Ledger) {
         let mut journal = DirJournal::open(dir).unwrap();

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use hb_core::ids::{Seq, StreamName};
 use hb_core::node::fact::{Body, CycleDecided, Sealed};
 use hb_core::watch::decision::Status;
-use hb_store::journal::dir::DirJournal;
-use hb_store::port::{Journal as _, JournalError};
+use hb_store::port::{Journal, JournalError};
 use hb_store::reader::{Follower, Look};
 
 use crate::cli::Failure;
 use crate::config::Config;
+use crate::config::checked::Place;
 use crate::exit::Exit;
+use crate::wire::stores;
 
 impl Config {
     /// Folder of the journal.
@@ -58,19 +59,18 @@ pub fn without_status(headline: &str) -> &str {
     Status::ALL.iter().find_map(begins).unwrap_or(headline)
 }
 
-/// Opens the journal; there has to be one.
+/// Opens the journal; where it is a folder, there has to be one.
 ///
 /// # Errors
 /// There is none, or it cannot be read.
-pub fn journal(config: &Config) -> Result<DirJournal, Failure> {
-    let dir = config.journal_dir();
-    if !dir.is_dir() {
+pub fn journal(config: &Config) -> Result<Box<dyn Journal>, Failure> {
+    if config.journal == Place::Folder && !config.journal_dir().is_dir() {
         let what = format!("there is no journal in {}", config.output_dir.display());
         return Err(Failure::new(Exit::Unavailable, what).help(
             "nothing has been decided yet with this configuration, or `output_dir` is relative to another folder",
         ));
     }
-    Ok(DirJournal::open(&dir)?)
+    stores::journal(config)
 }
 
 /// Whether to go on.
@@ -87,7 +87,7 @@ pub enum Next {
 /// # Errors
 /// Damage, or what `show` says.
 pub fn each(
-    journal: &mut DirJournal,
+    journal: &mut dyn Journal,
     stream: &StreamName,
     mut show: impl FnMut(&Sealed) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -100,7 +100,7 @@ pub fn each(
 /// # Errors
 /// As [`each`].
 pub fn each_from(
-    journal: &mut DirJournal,
+    journal: &mut dyn Journal,
     stream: &StreamName,
     from: Seq,
     mut show: impl FnMut(&Sealed) -> Result<Next, Failure>,
@@ -124,7 +124,7 @@ pub fn each_from(
 /// # Errors
 /// Damage, or an unreadable journal.
 pub fn newest<T>(
-    journal: &mut DirJournal,
+    journal: &mut dyn Journal,
     stream: &StreamName,
     wanted: impl Fn(&Sealed) -> Option<T>,
 ) -> Result<Option<T>, Failure> {

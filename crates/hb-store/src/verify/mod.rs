@@ -3,6 +3,7 @@
 //! **Invariants.** Nothing is changed. Every fault names its file, and its record or line where it has one, and what to do
 //! (J4). A node may be at work meanwhile: views are read before the journal, so that the journal is never behind them.
 
+mod served;
 mod streams;
 mod supervisor;
 mod views;
@@ -15,7 +16,8 @@ use hb_core::journal::Hash;
 use serde::Serialize;
 
 use crate::atomic::Disk;
-use crate::port::JournalError;
+use crate::baselines::Baselines;
+use crate::port::{Journal, JournalError};
 
 /// Most findings that one stream or view names; the rest is counted (B1).
 pub const NAMED_MAX: usize = 1000;
@@ -188,19 +190,56 @@ struct Known {
     baselines: Vec<Hash>,
 }
 
+/// A journal that a server keeps.
+pub struct Served<'a> {
+    /// Opened.
+    pub journal: &'a mut dyn Journal,
+    /// The streams that are looked at: a server is not asked what else there is.
+    pub streams: Vec<StreamName>,
+    /// The documents beside it, if they are looked at.
+    pub documents: Option<Baselines>,
+}
+
 /// Looks at everything.
 ///
 /// # Errors
 /// When the journal's folder cannot be read at all, or is not one.
 pub fn verify(places: &Places) -> Result<VerifyReport, JournalError> {
+    let look = |disk: &Disk| {
+        let (mut report, known) = streams::verify(disk, &places.journal)?;
+        report.views.extend(places.documents.as_deref().map(|dir| views::baselines(dir, &known)));
+        Ok((report, known))
+    };
+    with_views(places, look)
+}
+
+/// The same where a server keeps the journal; the views are in folders all the same.
+///
+/// # Errors
+/// When the journal cannot be read at all.
+pub fn verify_served(places: &Places, served: Served<'_>) -> Result<VerifyReport, JournalError> {
+    let look = |_: &Disk| {
+        let (mut report, known) = served::verify(served.journal, &served.streams)?;
+        report.views.extend(served.documents.map(|documents| served::baselines(&documents, &known)));
+        Ok((report, known))
+    };
+    with_views(places, look)
+}
+
+type Looked = (VerifyReport, BTreeMap<StreamName, Known>);
+
+/// Views first: the journal is never behind what was made of it.
+fn with_views(
+    places: &Places,
+    look: impl FnOnce(&Disk) -> Result<Looked, JournalError>,
+) -> Result<VerifyReport, JournalError> {
     let disk = Disk::new();
     let seen: Vec<views::Seen> = places.output_dirs.iter().map(|dir| views::look(&disk, dir)).collect();
     let positions = places.db.as_deref().map(views::look_at_db);
-    let (mut report, known) = streams::verify(&disk, &places.journal)?;
+    let (mut report, known) = look(&disk)?;
     for seen in seen {
         report.views.extend(views::judge(seen, &known));
     }
-    report.views.extend(places.documents.as_deref().map(|dir| views::baselines(dir, &known)));
     report.views.extend(positions.map(|positions| views::judge_db(positions, &known)));
     if let Some(found) = places.supervisor.as_deref().map(supervisor::verify) {
         report.streams.extend(found.stream);

@@ -7,7 +7,7 @@ pub use tell::figure;
 
 use hb_core::ids::NodeName;
 use hb_store::baselines::Baselines;
-use hb_store::journal::dir::DirJournal;
+use hb_store::port::Journal;
 use serde::Serialize;
 
 use super::{ConfigArgs, Failure, Out};
@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::config::checked::WatchConfig;
 use crate::exit::Exit;
 use crate::ledger::{Force, Ledger, Version, Wish};
+use crate::wire::stores;
 
 /// `hb baseline …`.
 #[derive(Debug, clap::Subcommand)]
@@ -127,7 +128,7 @@ pub struct Promote {
 struct Tag {
     config: Config,
     watch: WatchConfig,
-    journal: DirJournal,
+    journal: Box<dyn Journal>,
     ledger: Ledger,
     documents: Baselines,
 }
@@ -141,9 +142,9 @@ impl TagArgs {
             return Err(Failure::new(Exit::Usage, format!("`{}` is no name for a tag", tag.escape_debug())));
         }
         // A first version may be made before anything has been decided, so there need not be a journal yet.
-        let mut journal = DirJournal::open(&config.journal_dir())?;
+        let mut journal = stores::journal(&config)?;
         let ledger = Ledger::read(&mut journal, &watch.settings.name, &tag)?;
-        let documents = Baselines::open(&config.output_dir);
+        let documents = stores::baselines(&config)?;
         Ok(Tag { config, watch, journal, ledger, documents })
     }
 
@@ -172,14 +173,14 @@ impl Tag {
 
 impl Who {
     /// The name that goes into the record.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let asked = self.by.clone().or_else(|| std::env::var("HB_OPERATOR_ID").ok());
         let user = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name);
         let name = asked.filter(|name| !name.trim().is_empty()).or_else(user);
         name.unwrap_or_else(|| format!("uid {}", nix::unistd::getuid()))
     }
 
-    fn reason(&self) -> &str {
+    pub(super) fn reason(&self) -> &str {
         self.reason.as_deref().unwrap_or("none given")
     }
 }

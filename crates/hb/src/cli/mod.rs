@@ -16,12 +16,14 @@ pub mod inject;
 pub mod intervention;
 pub mod journal;
 pub mod out;
+pub mod pause;
 pub mod policy;
 pub mod replay;
 pub mod run;
 pub mod setup;
 pub mod status;
 pub mod supervisor;
+pub mod switchover;
 pub mod team;
 mod told;
 pub mod verify;
@@ -77,6 +79,12 @@ enum Command {
     Health(health::Command),
     /// Show what the nodes are, and what their watches have come to.
     Status(status::Args),
+    /// Let the active node hand over to another one, by plan.
+    Switchover(switchover::Args),
+    /// For maintenance: until it is resumed, no standby takes over.
+    Pause(pause::Args),
+    /// End a pause.
+    Resume(pause::ResumeArgs),
     /// Decided cycles, and the documents made of them.
     #[command(subcommand)]
     Checkpoint(checkpoint::Command),
@@ -152,6 +160,9 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
             health::run(&command, out)
         }
         Command::Status(args) => status::run(&args, out),
+        Command::Switchover(args) => switchover::run(&args, out),
+        Command::Pause(args) => pause::run(&args, out),
+        Command::Resume(args) => pause::resume(&args, out),
         Command::Checkpoint(command) => checkpoint::run(&command, out),
         Command::Journal(command) => journal::run(&command, out),
         Command::Verify(args) => verify::run(&args, out),

@@ -2,7 +2,6 @@
 
 use hb_core::ids::StreamName;
 use hb_sources::Rereads;
-use hb_store::baselines::Baselines;
 use serde::Serialize;
 
 use super::checkpoint::chosen;
@@ -14,6 +13,7 @@ use crate::exit::Exit;
 use crate::redecide::{Redecided, Redecider};
 use crate::source::{self, Reading};
 use crate::stored;
+use crate::wire::stores;
 
 /// `hb replay`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ fn replay(config: &Config, watch: &WatchConfig, args: &Args, out: &mut Out) -> R
     }
     let mut journal = stored::journal(config)?;
     let stream = StreamName::watch(&watch.settings.name);
-    let mut redecider = Redecider::new(watch.settings.clone(), source, Baselines::open(&config.output_dir));
+    let mut redecider = Redecider::new(watch.settings.clone(), source, stores::baselines(config)?);
     let mut tally = Tally { watch: name.to_owned(), ..Tally::default() };
     stored::each(&mut journal, &stream, |sealed| {
         match redecider.take(sealed)? {

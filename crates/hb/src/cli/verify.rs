@@ -2,13 +2,17 @@
 
 use std::path::PathBuf;
 
-use hb_store::verify::{Finding, Grade, Places, VerifyReport, verify};
+use hb_core::ids::StreamName;
+use hb_store::port::Journal;
+use hb_store::verify::{Finding, Grade, Places, Served, VerifyReport, verify, verify_served};
 
 use super::out::Paint;
 use super::{ConfigArgs, Failure, Out};
 use crate::config::Config;
+use crate::config::checked::Place;
 use crate::exit::Exit;
 use crate::stored;
+use crate::wire::stores;
 
 /// `hb verify` and `hb journal verify`.
 #[derive(Debug, clap::Args)]
@@ -52,7 +56,10 @@ fn carry_out(args: &Args, extent: Extent, out: &mut Out) -> Result<Exit, Failure
         // Says so where there is no journal at all; a node that only supervises has none of watches.
         drop(stored::journal(&config)?);
     }
-    let report = verify(&places)?;
+    let report = match &config.journal {
+        Place::Folder => verify(&places)?,
+        Place::Server(_) => verify_served(&places, served(&config, extent, &mut *stored::journal(&config)?)?)?,
+    };
     let sound = report.sound();
     if args.json {
         out.json(&report)?;
@@ -60,6 +67,16 @@ fn carry_out(args: &Args, extent: Extent, out: &mut Out) -> Result<Exit, Failure
         tell(&report, out)?;
     }
     Ok(if sound { Exit::Ok } else { Exit::Corrupt })
+}
+
+/// Every stream that the configuration names.
+fn served<'a>(config: &Config, extent: Extent, journal: &'a mut dyn Journal) -> Result<Served<'a>, Failure> {
+    let streams = config.watches.iter().flat_map(|watch| {
+        let name = &watch.settings.name;
+        [StreamName::watch(name), StreamName::baseline(name, &watch.settings.baseline_tag)]
+    });
+    let documents = (extent == Extent::All).then(|| stores::baselines(config)).transpose()?;
+    Ok(Served { journal, streams: streams.collect(), documents })
 }
 
 fn places(config: &Config, extent: Extent) -> Places {

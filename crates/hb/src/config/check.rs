@@ -2,17 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use hb_core::journal::Hash;
 use hb_core::supervise::input::OnStop;
 
-use super::checked::{Approval, Config, LeaseBackend, LeaseConfig, Listen, Said, WatchConfig};
+use super::checked::{Approval, Config, Listen, Said, WatchConfig};
 use super::fault::{Findings, SourceFile};
 use super::raw::{self, Node, Value, at, cut};
 use super::reader::{Level, Reader, environment_fault, is_name, keys_known};
 use super::watch::{self, Inherited};
-use super::{Files, Given, policy, supervise};
+use super::{Files, Given, policy, shared, supervise};
 
 /// Checks a file's bytes. None when the file could not be read as YAML at all; else what it says, with defaults where
 /// `findings` has faults.
@@ -49,11 +48,8 @@ fn node(file: &SourceFile, root: &Node, given: &Given, findings: &mut Findings) 
     let mut reader = Reader { file, own: root, shared: None, prefix: String::new(), findings };
     let listen = listen(&mut reader, given);
     let node = node_name(&mut reader, given);
-    let backend = match reader.choice("lease.backend") {
-        "external" => LeaseBackend::External,
-        _ => LeaseBackend::File,
-    };
-    let ttl = Duration::from_secs_f64(reader.number("lease.ttl_sec").unwrap_or(3.0));
+    let journal = shared::journal(&mut reader);
+    let lease = shared::lease(&mut reader, &journal);
     let approval = if reader.flag("governance.require_approval") { Approval::Required } else { Approval::NotRequired };
     Config {
         file: given.file.clone(),
@@ -62,7 +58,8 @@ fn node(file: &SourceFile, root: &Node, given: &Given, findings: &mut Findings) 
         listen,
         output_dir: reader.path("output_dir").unwrap_or_default(),
         db_path: db_path(&mut reader, given),
-        lease: LeaseConfig { backend, ttl },
+        journal,
+        lease,
         journal_keep_cycles: reader.whole("journal_keep_cycles"),
         approval,
         watches: Vec::new(),

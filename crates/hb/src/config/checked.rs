@@ -1,5 +1,6 @@
 //! The configuration as it holds: every value checked, every default filled in. Only [`super::load`] makes one.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use hb_core::ids::NodeName;
 use hb_core::journal::Hash;
 use hb_core::supervise::input::{Declared, OnStop};
 use hb_core::watch::settings::WatchSettings;
+use hb_engines::target::Kind;
 use hb_sources::file::Begin;
 use hb_sources::format::Format;
 use hb_sources::kafka::KafkaSpec;
@@ -29,6 +31,8 @@ pub struct Config {
     pub output_dir: PathBuf,
     /// SQLite file.
     pub db_path: PathBuf,
+    /// Where journal and baseline documents stand.
+    pub journal: Place,
     /// Who may try.
     pub lease: LeaseConfig,
     /// Decided cycles kept in the journal.
@@ -65,22 +69,86 @@ pub enum Said {
     Default,
 }
 
+/// Where something stands that several hosts share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In `output_dir`.
+    Folder,
+    /// On a server.
+    Server(Server),
+}
+
+/// A server by its address.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Server {
+    /// What it is.
+    pub kind: Kind,
+    /// Its address, which may hold a password.
+    pub url: String,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Server {
+    /// The address without what may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("", &self.url));
+        let address = rest.split('?').next().unwrap_or_default();
+        let (user, host) = address.rsplit_once('@').unwrap_or(("", address));
+        let user = user.split(':').next().filter(|user| !user.is_empty());
+        let at = user.map(|user| format!("{user}@")).unwrap_or_default();
+        write!(f, "{scheme}://{at}{host}")
+    }
+}
+
 /// How a node gets the right to try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseConfig {
     /// Who says.
     pub backend: LeaseBackend,
     /// How long a holder may show no progress.
     pub ttl: Duration,
+    /// Which standby goes first: the largest; 0 never takes over.
+    pub priority: u8,
+    /// What a holder does that cannot see its lease any more.
+    pub on_lost: OnLost,
+    /// What a lease is for.
+    pub scope: LeaseScope,
+    /// Most watches that this node works for, where each has a lease.
+    pub watches_max: usize,
 }
 
 /// Who says which node may try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeaseBackend {
     /// A lock in `output_dir`.
     File,
+    /// A document on a server.
+    Server(Server),
     /// Somebody else.
     External,
+}
+
+/// What a holder does that cannot see its lease any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnLost {
+    /// It works on while its journal takes records.
+    Keep,
+    /// It stops before another may try.
+    Yield,
+}
+
+/// What a lease is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseScope {
+    /// The node and all its watches.
+    Node,
+    /// One watch.
+    Watch,
 }
 
 /// Whether a promotion needs somebody else's approval.
@@ -213,5 +281,17 @@ impl Config {
     #[must_use]
     pub fn watch(&self, name: &str) -> Option<&WatchConfig> {
         self.watches.iter().find(|watch| watch.settings.name.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_without_secrets() {
+        let shown = |url: &str| Server { kind: Kind::Postgres, url: url.into() }.to_string();
+        assert_eq!(shown("postgres://hb:pa@ss@db:5432/hb?password=x"), "postgres://hb@db:5432/hb");
+        assert_eq!(shown("s3://bucket/prefix?endpoint=http://x"), "s3://bucket/prefix");
     }
 }

@@ -14,6 +14,7 @@ pub mod reader;
 pub mod reference;
 pub mod registry;
 pub mod schema;
+pub mod shared;
 pub mod supervise;
 pub mod watch;
 

@@ -9,6 +9,7 @@ mod health;
 mod onlooker;
 mod reported;
 mod signals;
+pub mod stores;
 pub mod supervise;
 mod systemd;
 mod views;
@@ -27,12 +28,9 @@ use hb_core::watch::decision::Status;
 use hb_daemon::parts::Documents;
 use hb_daemon::{Bounds, Control, Ended, Mode, Parts, SinkParts, WatchParts};
 use hb_store::baselines::Baselines;
-use hb_store::journal::dir::DirJournal;
-use hb_store::lease::file::FileLease;
-use hb_store::port::{Journal, JournalError, Lease};
 
 use crate::cli::Failure;
-use crate::config::checked::{LeaseBackend, Said, SinkConfig, WatchConfig};
+use crate::config::checked::{Said, SinkConfig, WatchConfig};
 use crate::config::fault::Fault;
 use crate::config::{Config, Given, Loaded, load};
 use crate::exit::Exit;
@@ -211,12 +209,14 @@ fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Resu
         DaemonMode::Once(_) => Mode::Once,
     };
     let watches = config.watches.iter().map(|watch| watch_parts(watch, mode)).collect::<Result<_, _>>()?;
-    let baselines = Baselines::open(&config.output_dir);
+    let baselines = stores::baselines(config)?;
     Ok(Parts {
         node: config.node.clone(),
         watches,
-        journal: journal(config)?,
-        lease: lease(config)?,
+        journal: stores::journal(config)?,
+        lease: stores::lease(config)?,
+        board: None,
+        listen: address,
         documents: Box::new(Kept(baselines.clone())),
         views: Box::new(NodeViews::open(config, baselines, address)),
         mode,
@@ -226,24 +226,6 @@ fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Resu
             ..Bounds::default()
         },
     })
-}
-
-fn journal(config: &Config) -> Result<Box<dyn Journal>, Failure> {
-    let opened = DirJournal::open(&config.journal_dir());
-    let told = |error: JournalError| match error {
-        JournalError::Unavailable(what) | JournalError::Stopped(what) => Failure::new(Exit::CannotWrite, what),
-        JournalError::Corrupt(what) => Failure::new(Exit::Corrupt, what),
-    };
-    opened.map(|journal| Box::new(journal) as Box<dyn Journal>).map_err(told)
-}
-
-fn lease(config: &Config) -> Result<Box<dyn Lease>, Failure> {
-    match config.lease.backend {
-        LeaseBackend::File => FileLease::open(&config.output_dir, &config.node, config.lease.ttl)
-            .map(|lease| Box::new(lease) as Box<dyn Lease>)
-            .map_err(|error| Failure::new(Exit::CannotWrite, error.to_string())),
-        LeaseBackend::External => Ok(Box::new(hb_store::lease::external::ExternalLease::default())),
-    }
 }
 
 fn watch_parts(watch: &WatchConfig, mode: Mode) -> Result<WatchParts, Failure> {

@@ -15,13 +15,12 @@ use hb_core::supervise::input::Input;
 use hb_core::supervise::state::Sealed;
 use hb_core::supervise::step::Effect;
 use hb_daemon::supervise::{Bounds, Hand, Keeper, MakeHand, Running, SupervisorParts, start};
-use hb_store::journal::dir::DirJournal;
 use hb_store::lease::file::FileLease;
 use hb_store::port::{Appended, JournalError, Lease};
 use hb_store::supervisor::{FILE, SupervisorDb, Trouble};
 
 use super::decisions::Decided;
-use super::{TRIES_MAX, secret};
+use super::{TRIES_MAX, secret, stores};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::config::checked::{LeaseBackend, SinkConfig};
@@ -44,17 +43,25 @@ pub fn log_dir(output_dir: &Path) -> PathBuf {
     output_dir.join(DIR).join("logs")
 }
 
+/// The folder of the lease, made where there is none.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn lease_dir(output_dir: &Path) -> Result<PathBuf, Failure> {
+    let dir = output_dir.join(DIR);
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| Failure::new(Exit::CannotWrite, format!("{}: {error}", dir.display())))?;
+    Ok(dir)
+}
+
 /// Starts the supervisor of a configuration.
 ///
 /// # Errors
 /// Why it could not be started.
 pub(super) fn supervise(config: &Config) -> Result<Running, Failure> {
-    let dir = config.output_dir.join(DIR);
-    std::fs::create_dir_all(&dir)
-        .map_err(|error| Failure::new(Exit::CannotWrite, format!("{}: {error}", dir.display())))?;
+    let dir = lease_dir(&config.output_dir)?;
     let db = open(&db_path(&config.output_dir))?;
-    let journal =
-        DirJournal::open(&config.journal_dir()).map_err(|error| Failure::new(Exit::CannotWrite, error.to_string()))?;
+    let journal = stores::journal(config)?;
     let sinks = config.sinks.iter().map(|sink| sink.name().to_owned()).collect();
     let declared = config.supervise.clone().unwrap_or_default();
     let decisions = Decided::new(journal, &declared);
@@ -105,9 +112,14 @@ fn open(path: &Path) -> Result<SupervisorDb, Failure> {
     })
 }
 
-fn lease(config: &Config, dir: &Path) -> Result<Box<dyn Lease>, Failure> {
-    match config.lease.backend {
-        LeaseBackend::File => FileLease::open(dir, &config.node, config.lease.ttl)
+/// The right to supervise.
+///
+/// # Errors
+/// The lease cannot be used.
+pub(crate) fn lease(config: &Config, dir: &Path) -> Result<Box<dyn Lease>, Failure> {
+    match &config.lease.backend {
+        // Its database and the programs are this host's, whoever shares the watches.
+        LeaseBackend::File | LeaseBackend::Server(_) => FileLease::open(dir, &config.node, config.lease.ttl)
             .map(|lease| Box::new(lease) as Box<dyn Lease>)
             .map_err(|error| Failure::new(Exit::CannotWrite, error.to_string())),
         LeaseBackend::External => Ok(Box::new(hb_store::lease::external::ExternalLease::default())),

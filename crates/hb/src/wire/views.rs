@@ -19,7 +19,6 @@ use hb_core::watch::decision::Status;
 use hb_core::watch::summary::SeriesTable;
 use hb_daemon::{ViewFault, Views, clock};
 use hb_store::baselines::Baselines;
-use hb_store::journal::dir::DirJournal;
 use hb_store::port::{Journal, JournalError};
 use hb_store::reader::Follower;
 use hb_store::views::runs::{self, DbSettings, RunsDb};
@@ -27,6 +26,7 @@ use hb_store::views::{FileViews, Rendered, ViewError, ViewSettings};
 
 use crate::config::Config;
 use crate::config::checked::{Reports, WatchConfig};
+use super::stores;
 use crate::nodes::{self, NodeFile};
 
 /// How long a database that was taken away is waited for before it is made anew.
@@ -57,13 +57,13 @@ struct Shown {
 }
 
 /// See the module.
-#[derive(Debug)]
 pub(super) struct NodeViews {
     output_dir: PathBuf,
     baselines: Baselines,
     db_path: PathBuf,
-    journal_dir: PathBuf,
-    journal: Option<DirJournal>,
+    /// Says where the journal stands.
+    config: Config,
+    journal: Option<Box<dyn Journal>>,
     db: Option<RunsDb>,
     db_missing: Option<Instant>,
     /// Why the newest records are not in the database, while they are not: a lock of somebody else shows only in writing.
@@ -74,13 +74,17 @@ pub(super) struct NodeViews {
     role: Role,
 }
 
+fn open_journal(config: &Config) -> Result<Box<dyn Journal>, ViewFault> {
+    stores::journal(config).map_err(|failure| fault("journal", failure.what))
+}
+
 impl NodeViews {
     pub(super) fn open(config: &Config, baselines: Baselines, address: Option<SocketAddr>) -> Self {
         Self {
             output_dir: config.output_dir.clone(),
             baselines,
             db_path: config.db_path.clone(),
-            journal_dir: config.journal_dir(),
+            config: config.clone(),
             journal: None,
             db: None,
             db_missing: None,
@@ -92,12 +96,14 @@ impl NodeViews {
         }
     }
 
-    fn journal(&mut self) -> Result<&mut DirJournal, ViewFault> {
+    fn journal(&mut self) -> Result<&mut dyn Journal, ViewFault> {
         if self.journal.is_none() {
-            let opened = DirJournal::open(&self.journal_dir);
-            self.journal = Some(opened.map_err(|error| fault("journal", error.to_string()))?);
+            self.journal = Some(open_journal(&self.config)?);
         }
-        self.journal.as_mut().ok_or_else(|| fault("journal", "the journal could not be opened".into()))
+        match &mut self.journal {
+            Some(journal) => Ok(&mut **journal),
+            None => Err(fault("journal", "the journal could not be opened".into())),
+        }
     }
 
     /// The decided cycles from a record on, each shown if it has not been yet, and given without what views do not show: of many series it would be too much
@@ -186,8 +192,8 @@ impl NodeViews {
 
     fn db_take_missing(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
         let stream = StreamName::watch(watch);
-        let mut journal = DirJournal::open(&self.journal_dir).map_err(|error| fault("journal", error.to_string()))?;
-        let done = self.db()?.catch_up(&mut journal as &mut dyn Journal, &stream).map_err(told)?;
+        let mut journal = open_journal(&self.config)?;
+        let done = self.db()?.catch_up(&mut *journal, &stream).map_err(told)?;
         if done.lost > 0 {
             tracing::warn!("watch {watch}: {} records had left the journal before the database took them", done.lost);
         }

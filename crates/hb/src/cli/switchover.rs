@@ -1,0 +1,124 @@
+//! `hb switchover`: the active node hands over, by plan.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hb_core::ids::NodeName;
+use hb_daemon::clock;
+use hb_store::port::{Holder, Lease, LeaseError, Order, Switchover};
+use serde::Serialize;
+
+use super::baseline::Who;
+use super::{ConfigArgs, Failure, Out};
+use crate::exit::Exit;
+use crate::wire::stores;
+
+/// How often it is looked whether it is done.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// `hb switchover`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Which node is to take over; whichever stands first in line where not given.
+    #[arg(long, value_name = "NODE")]
+    to: Option<String>,
+    #[command(flatten)]
+    who: Who,
+    /// How long to wait until another node works, in seconds; 0 only asks for it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+    /// What became of it as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What became of it.
+#[derive(Debug, Serialize)]
+struct Done {
+    id: String,
+    from: NodeName,
+    to: Option<NodeName>,
+    done: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waited_ms: Option<u64>,
+}
+
+impl From<LeaseError> for Failure {
+    fn from(error: LeaseError) -> Self {
+        Self::new(Exit::Unavailable, format!("the lease cannot be asked: {error}"))
+    }
+}
+
+/// Asks for it, and waits until it is done.
+///
+/// # Errors
+/// Nobody is active; the lease cannot be asked; it was given up, or is not done in time.
+pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+    let config = args.config.load()?.config;
+    let mut lease = stores::lease(&config)?;
+    let holder = holder(&mut *lease)?;
+    let to = args.to.as_deref().map(NodeName::from);
+    if to.as_ref() == Some(&holder.node) {
+        return Err(Failure::new(Exit::Refused, format!("{} is active already", holder.node)));
+    }
+    let asked = Switchover {
+        id: format!("{}-{}", holder.epoch, clock::wall().0),
+        from: holder.node,
+        to,
+        by: args.who.name(),
+        reason: args.who.reason().to_owned(),
+        at: clock::wall(),
+    };
+    lease.order(Order::Switchover(asked.clone()))?;
+    if args.wait == 0 {
+        return tell(&Done { id: asked.id, from: asked.from, to: asked.to, done: false, waited_ms: None }, args, out);
+    }
+    let begun = Instant::now();
+    let now_active = follow(&mut *lease, &asked, Duration::from_secs(args.wait))?;
+    let waited_ms = u64::try_from(begun.elapsed().as_millis()).ok();
+    tell(&Done { id: asked.id, from: asked.from, to: Some(now_active), done: true, waited_ms }, args, out)
+}
+
+fn holder(lease: &mut dyn Lease) -> Result<Holder, Failure> {
+    lease.holder()?.ok_or_else(|| {
+        Failure::new(Exit::Unavailable, "no node is active, so none can hand over")
+            .help("`hb status` shows who stands by")
+    })
+}
+
+/// Waits until another node works.
+fn follow(lease: &mut dyn Lease, asked: &Switchover, patience: Duration) -> Result<NodeName, Failure> {
+    let begun = Instant::now();
+    while begun.elapsed() < patience {
+        thread::sleep(LOOK);
+        let holder = lease.holder()?;
+        if let Some(holder) = &holder
+            && holder.node != asked.from
+        {
+            return Ok(holder.node.clone());
+        }
+        let open = lease.orders()?.switchover.is_some_and(|open| open.id == asked.id);
+        if !open && holder.is_some() {
+            let what = format!("{} is active still: the switchover was given up", asked.from);
+            return Err(
+                Failure::new(Exit::Refused, what).help("its log says why; `hb status` shows who could take over")
+            );
+        }
+    }
+    let what = format!("no other node has taken over within {} s", patience.as_secs());
+    Err(Failure::new(Exit::Unavailable, what).help("it stays asked for; `hb status` shows how it goes on"))
+}
+
+fn tell(done: &Done, args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+    if args.json {
+        out.json(done)?;
+        return Ok(Exit::Ok);
+    }
+    match (&done.to, done.waited_ms) {
+        (Some(to), Some(ms)) => out.line(format_args!("{to} is active, {} has handed over ({ms} ms)", done.from))?,
+        _ => out.line(format_args!("{} was asked to hand over", done.from))?,
+    }
+    Ok(Exit::Ok)
+}
