@@ -17,4 +17,5 @@ mod line;
 pub mod object;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod open;
 pub mod target;

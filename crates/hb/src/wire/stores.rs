@@ -1,22 +1,41 @@
-//! Where things stand that outlive a process: journal, baseline documents, lease and board of nodes, by what the configuration says.
+//! Where things stand that outlive a process: journal, baseline documents and lease, by what the configuration says.
 
+use std::time::Duration;
+
+use hb_core::ids::NodeName;
+use hb_engines::target::{Kind, Manner, TargetError};
 use hb_store::baselines::Baselines;
 use hb_store::journal::dir::DirJournal;
 use hb_store::lease::external::ExternalLease;
 use hb_store::lease::file::FileLease;
+use hb_store::lease::register::{Names, RegisterLease};
 use hb_store::port::{Journal, Lease};
+use hb_store::register::Register;
+use hb_store::register::dir::DirRegister;
 
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::config::checked::{LeaseBackend, Place, Server};
 use crate::exit::Exit;
 
+/// Folder of the register, below `output_dir`.
+const REGISTER_DIR: &str = "register";
+
 /// Whether an address has the form that its kind takes.
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn check(_server: &Server) -> Result<(), String> {
-    Ok(())
+pub fn check(server: &Server) -> Result<(), String> {
+    hb_engines::open::check(server.kind, &server.url).map_err(|error| error.to_string())
+}
+
+fn unusable(server: &Server, error: &TargetError) -> Failure {
+    Failure::new(Exit::Unavailable, format!("{server}: {error}")).help("`hb doctor` says what is wrong with it")
+}
+
+/// How long one question may take: nobody waits longer than a third of the TTL for a store that does not answer.
+fn manner(config: &Config) -> Manner {
+    Manner { patience: (config.lease.ttl / 3).clamp(Duration::from_millis(300), Duration::from_secs(5)) }
 }
 
 /// The journal of watches.
@@ -26,7 +45,8 @@ pub fn check(_server: &Server) -> Result<(), String> {
 pub fn journal(config: &Config) -> Result<Box<dyn Journal>, Failure> {
     match &config.journal {
         Place::Folder => Ok(Box::new(DirJournal::open(&config.journal_dir())?)),
-        Place::Server(server) => Err(Failure::new(Exit::Unavailable, format!("{server}: not yet"))),
+        Place::Server(server) => hb_engines::open::journal(server.kind, &server.url, manner(config))
+            .map_err(|error| unusable(server, &error)),
     }
 }
 
@@ -37,7 +57,26 @@ pub fn journal(config: &Config) -> Result<Box<dyn Journal>, Failure> {
 pub fn baselines(config: &Config) -> Result<Baselines, Failure> {
     match &config.journal {
         Place::Folder => Ok(Baselines::open(&config.output_dir)),
-        Place::Server(server) => Err(Failure::new(Exit::Unavailable, format!("{server}: not yet"))),
+        Place::Server(server) => hb_engines::open::blobs(server.kind, &server.url, manner(config))
+            .map(Baselines::over)
+            .map_err(|error| unusable(server, &error)),
+    }
+}
+
+/// The register that lease and cards of nodes stand in.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn register(config: &Config) -> Result<Box<dyn Register>, Failure> {
+    match &config.lease.backend {
+        LeaseBackend::Server(server) => hb_engines::open::register(server.kind, &server.url, manner(config))
+            .map_err(|error| unusable(server, &error)),
+        LeaseBackend::File | LeaseBackend::External => {
+            let opened = DirRegister::open(&config.output_dir.join(REGISTER_DIR));
+            opened
+                .map(|register| Box::new(register) as Box<dyn Register>)
+                .map_err(|error| Failure::new(Exit::CannotWrite, error.to_string()))
+        }
     }
 }
 
@@ -46,11 +85,24 @@ pub fn baselines(config: &Config) -> Result<Baselines, Failure> {
 /// # Errors
 /// It cannot be asked.
 pub fn lease(config: &Config) -> Result<Box<dyn Lease>, Failure> {
+    let node: &NodeName = &config.node;
     match &config.lease.backend {
-        LeaseBackend::File => FileLease::open(&config.output_dir, &config.node, config.lease.ttl)
+        LeaseBackend::File => FileLease::open(&config.output_dir, node, config.lease.ttl)
             .map(|lease| Box::new(lease) as Box<dyn Lease>)
             .map_err(|error| Failure::new(Exit::CannotWrite, error.to_string())),
         LeaseBackend::External => Ok(Box::new(ExternalLease::default())),
-        LeaseBackend::Server(server) => Err(Failure::new(Exit::Unavailable, format!("{server}: not yet"))),
+        LeaseBackend::Server(server) => {
+            let lease = RegisterLease::new(register(config)?, node, config.lease.ttl, names(server.kind));
+            Ok(Box::new(lease))
+        }
+    }
+}
+
+fn names(kind: Kind) -> Names {
+    match kind {
+        Kind::Postgres => Names::POSTGRES,
+        Kind::Object => Names::OBJECT,
+        Kind::Etcd => Names::ETCD,
+        Kind::Kubernetes => Names::KUBERNETES,
     }
 }
