@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -23,11 +24,20 @@ use crate::shared::Shared;
 /// Most alerts waiting at one sink.
 const WAITING_MAX: usize = 256;
 
+/// An alert, and in which reign of this node it was handed over.
+#[derive(Debug)]
+struct Task {
+    alert: Alert,
+    reign: u64,
+}
+
 /// The loop's handle on a sink.
 #[derive(Debug)]
 pub(crate) struct Doer {
     name: String,
-    out: Option<Sender<Alert>>,
+    out: Option<Sender<Task>>,
+    /// Whose work it is: grows whenever everything before is to be left alone.
+    reign: Arc<AtomicU64>,
     /// Cycle of the newest alert handed over; alerts are handed over in order.
     newest: Option<CycleNo>,
     thread: Option<JoinHandle<()>>,
@@ -43,6 +53,7 @@ impl Doer {
         let (out, inbox) = bounded(WAITING_MAX);
         let name = parts.name.clone();
         let seed = clock::moment().0;
+        let reign = Arc::<AtomicU64>::default();
         let worker = Worker {
             watch: watch.clone(),
             name: parts.name,
@@ -52,13 +63,20 @@ impl Doer {
             back,
             shared,
             seed,
+            reign: Arc::clone(&reign),
         };
         let thread = thread::Builder::new().name(format!("tell-{name}")).spawn(move || worker.run())?;
-        Ok(Self { name, out: Some(out), newest: None, thread: Some(thread) })
+        Ok(Self { name, out: Some(out), reign, newest: None, thread: Some(thread) })
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Leaves alone what was handed over so far: another node delivers it. A try that is under way is not cut short.
+    pub(crate) fn forget(&mut self) {
+        self.reign.fetch_add(1, Ordering::AcqRel);
+        self.newest = None;
     }
 
     /// Hands over what is under way to this sink and has not been handed over yet, oldest first. Gives the first alert for
@@ -70,7 +88,8 @@ impl Doer {
             if !mine {
                 continue;
             }
-            if out.try_send(alert.clone()).is_err() {
+            let task = Task { alert: alert.clone(), reign: self.reign.load(Ordering::Acquire) };
+            if out.try_send(task).is_err() {
                 return Some(alert);
             }
             self.newest = Some(alert.cycle);
@@ -97,35 +116,41 @@ struct Worker {
     name: String,
     sink: Box<dyn AlertSink>,
     tries_max: u32,
-    inbox: Receiver<Alert>,
+    inbox: Receiver<Task>,
     back: Sender<Control>,
     shared: Arc<Shared>,
     seed: u64,
+    reign: Arc<AtomicU64>,
 }
 
 impl Worker {
     fn run(mut self) {
-        let mut waiting: VecDeque<Alert> = VecDeque::new();
+        let mut waiting: VecDeque<Task> = VecDeque::new();
         loop {
-            let alert = match waiting.pop_front() {
-                Some(alert) => alert,
+            let task = match waiting.pop_front() {
+                Some(task) => task,
                 None => match self.inbox.recv() {
-                    Ok(alert) => alert,
+                    Ok(task) => task,
                     Err(_) => return,
                 },
             };
-            if !self.deliver(&alert, &mut waiting) {
+            if !self.deliver(&task, &mut waiting) {
                 return;
             }
         }
     }
 
-    /// Tries until it is taken or given up. Gives whether the thread goes on.
-    fn deliver(&mut self, alert: &Alert, waiting: &mut VecDeque<Alert>) -> bool {
+    /// Tries until it is taken or given up, or is another node's. Gives whether the thread goes on.
+    fn deliver(&mut self, task: &Task, waiting: &mut VecDeque<Task>) -> bool {
+        let alert = &task.alert;
         self.seed = self.seed.wrapping_add(1);
         let mut backoff = Backoff::new(self.seed);
         let mut tries = 0;
         loop {
+            if self.reign.load(Ordering::Acquire) != task.reign {
+                self.shared.forget(&self.check_name());
+                return true;
+            }
             tries += 1;
             let (why, after) = match self.sink.deliver(alert, None) {
                 Delivery::Done => return self.report(alert, tries, None),
@@ -145,7 +170,7 @@ impl Worker {
     }
 
     /// Waits, taking in what comes, and stops waiting when the node ends.
-    fn rest(&self, wait: Duration, waiting: &mut VecDeque<Alert>) -> bool {
+    fn rest(&self, wait: Duration, waiting: &mut VecDeque<Task>) -> bool {
         let until = Instant::now() + wait;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -158,7 +183,7 @@ impl Worker {
                 continue;
             }
             match self.inbox.recv_timeout(left) {
-                Ok(alert) => waiting.push_back(alert),
+                Ok(task) => waiting.push_back(task),
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }

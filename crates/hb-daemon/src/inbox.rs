@@ -1,4 +1,4 @@
-//! What reaches the work loop, in order of precedence: control before data.
+//! What reaches the work loop, in order of precedence: news of the lease, control, data.
 //!
 //! Bounds (B1): [`CONTROL_MAX`] control events and [`DATA_MAX`] data events wait; a sender at the bound waits too, so a source
 //! is read no faster than it is worked off. Nothing is dropped here.
@@ -6,11 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, select};
-use hb_core::ids::{CycleNo, WatchName};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select};
+use hb_core::ids::{CycleNo, NodeName, WatchName};
 use hb_core::time::Stamp;
 use hb_core::watch::sample::Batch;
 use hb_core::watch::settings::WatchSettings;
+use hb_store::port::Orders;
+
+use crate::keeper::Told;
 
 /// Most control events waiting.
 pub const CONTROL_MAX: usize = 256;
@@ -27,6 +30,33 @@ pub enum Control {
     },
     /// Work on under other settings; each is that of a watch that runs already.
     Reload(Vec<Arc<WatchSettings>>),
+    /// Somebody asks that another node goes on.
+    Switchover {
+        /// Which; whoever stands first in line where none is named.
+        to: Option<NodeName>,
+        /// Who asks.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Where to tell what became of asking.
+        answer: Answer,
+    },
+    /// Somebody asks that nobody takes over.
+    Pause {
+        /// Who asks.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Where to tell what became of asking.
+        answer: Answer,
+    },
+    /// Standbys may take over again.
+    Resume {
+        /// Who asks.
+        by: String,
+        /// Where to tell what became of asking.
+        answer: Answer,
+    },
     /// A sink took an alert or gave it up.
     Delivered {
         /// The watch.
@@ -40,6 +70,20 @@ pub enum Control {
         /// Why it was given up.
         given_up: Option<String>,
     },
+}
+
+/// Where the orders are told that stand after one was given, or why it was not.
+#[derive(Debug, Clone, Default)]
+pub struct Answer(Option<Sender<Result<Orders, String>>>);
+
+impl Answer {
+    /// Tells it, if anybody still listens.
+    pub(crate) fn tell(&self, answer: Result<Orders, String>) {
+        if let Some(out) = &self.0 {
+            // Whoever has stopped waiting looks at the orders instead.
+            let _gone = out.try_send(answer);
+        }
+    }
 }
 
 /// What a source gave. `generation` tells apart what was read before and after it was opened anew.
@@ -69,11 +113,51 @@ impl Remote {
     pub fn send(&self, control: Control) -> bool {
         self.0.send(control).is_ok()
     }
+
+    /// Asks that another node goes on. Gives the orders that stand then; what comes of it is in [`Orders::settled`] later.
+    ///
+    /// # Errors
+    /// Why it was not ordered, or is not known to be.
+    pub fn switchover(
+        &self,
+        to: Option<NodeName>,
+        by: String,
+        reason: String,
+        patience: Duration,
+    ) -> Result<Orders, String> {
+        self.ask(patience, |answer| Control::Switchover { to, by, reason, answer })
+    }
+
+    /// Asks that nobody takes over until it is resumed.
+    ///
+    /// # Errors
+    /// Why it was not ordered, or is not known to be.
+    pub fn pause(&self, by: String, reason: String, patience: Duration) -> Result<Orders, String> {
+        self.ask(patience, |answer| Control::Pause { by, reason, answer })
+    }
+
+    /// Lets standbys take over again.
+    ///
+    /// # Errors
+    /// Why it was not ordered, or is not known to be.
+    pub fn resume(&self, by: String, patience: Duration) -> Result<Orders, String> {
+        self.ask(patience, |answer| Control::Resume { by, answer })
+    }
+
+    fn ask(&self, patience: Duration, control: impl FnOnce(Answer) -> Control) -> Result<Orders, String> {
+        let (out, told) = bounded(1);
+        if self.0.send_timeout(control(Answer(Some(out))), patience).is_err() {
+            return Err("the node has ended, or takes no more orders at the moment".into());
+        }
+        told.recv_timeout(patience)
+            .unwrap_or_else(|_| Err(format!("no answer within {:.0} s; it may still be done", patience.as_secs_f64())))
+    }
 }
 
 /// What came next.
 #[derive(Debug)]
 pub(crate) enum Next {
+    Told(Told),
     Control(Control),
     Data(Data),
     Nothing,
@@ -86,13 +170,24 @@ pub(crate) struct Inbox {
     data: Receiver<Data>,
     data_out: Sender<Data>,
     control_out: Sender<Control>,
+    told: Receiver<Told>,
 }
 
 impl Inbox {
     pub(crate) fn new() -> Self {
         let (control_out, control) = bounded(CONTROL_MAX);
         let (data_out, data) = bounded(DATA_MAX);
-        Self { control, data, data_out, control_out }
+        Self { control, data, data_out, control_out, told: never() }
+    }
+
+    /// Listens to the keeper of the lease.
+    pub(crate) fn listen(&mut self, told: Receiver<Told>) {
+        self.told = told;
+    }
+
+    /// Listens to it no more.
+    pub(crate) fn deafen(&mut self) {
+        self.told = never();
     }
 
     pub(crate) fn remote(&self) -> Remote {
@@ -103,29 +198,46 @@ impl Inbox {
         self.data_out.clone()
     }
 
+    /// What the keeper has told, if it has.
+    pub(crate) fn told(&self) -> Option<Told> {
+        self.told.try_recv().ok()
+    }
+
     /// Data events waiting.
     pub(crate) fn depth(&self) -> usize {
         self.data.len()
     }
 
-    /// The next event, control first; waits at most `patience`.
+    /// What does not wait for data, if there is any.
+    fn urgent(&self) -> Option<Next> {
+        if let Ok(told) = self.told.try_recv() {
+            return Some(Next::Told(told));
+        }
+        self.control.try_recv().ok().map(Next::Control)
+    }
+
+    /// The next event, the most urgent first; waits at most `patience`.
     pub(crate) fn next(&self, patience: Duration) -> Next {
-        match self.control.try_recv() {
-            Ok(control) => return Next::Control(control),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => {}
+        if let Some(next) = self.urgent() {
+            return next;
         }
         select! {
+            recv(self.told) -> told => told.map_or(Next::Nothing, Next::Told),
             recv(self.control) -> control => control.map_or(Next::Nothing, Next::Control),
             recv(self.data) -> data => data.map_or(Next::Nothing, Next::Data),
             default(patience) => Next::Nothing,
         }
     }
 
-    /// The next control event only: while work is held up, data stays where it is.
+    /// The next event that is not data: while work is held up, data stays where it is.
     pub(crate) fn control_only(&self, patience: Duration) -> Next {
-        match self.control.recv_timeout(patience) {
-            Ok(control) => Next::Control(control),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Next::Nothing,
+        if let Some(next) = self.urgent() {
+            return next;
+        }
+        select! {
+            recv(self.told) -> told => told.map_or(Next::Nothing, Next::Told),
+            recv(self.control) -> control => control.map_or(Next::Nothing, Next::Control),
+            default(patience) => Next::Nothing,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Turns the crank: every thread, clock and channel of a running node.
 //!
-//! One thread works ([`turn`]): it owns the node, the journal and the lease. Each source has a thread that feeds it
+//! One thread works ([`turn`]): it owns the node and the journal. The lease is kept on a second ([`keeper`]), the node's card on a third
+//! ([`poster`]). Each source has a thread that feeds it
 //! ([`feeder`]), each alert sink one that delivers ([`doer`]), and one thread keeps the views ([`viewer`]). They talk over
 //! bounded channels ([`inbox`]); a supervisor has a loop of its own ([`supervise`]); onlookers read a picture ([`shared`]) and are never waited for.
 
@@ -9,7 +10,9 @@ mod committer;
 mod doer;
 mod feeder;
 pub mod inbox;
+mod keeper;
 pub mod parts;
+mod poster;
 pub mod shared;
 mod standby;
 pub mod supervise;
@@ -18,6 +21,6 @@ pub mod turn;
 mod viewer;
 mod warm;
 
-pub use inbox::{Control, Remote};
-pub use parts::{Bounds, Mode, Parts, SinkParts, ViewFault, Views, WatchParts};
+pub use inbox::{Answer, Control, Remote};
+pub use parts::{Board, Bounds, Card, Mode, OnLost, Parts, SeenCard, SinkParts, ViewFault, Views, WatchParts};
 pub use turn::{Ended, start};

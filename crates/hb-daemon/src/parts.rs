@@ -1,18 +1,20 @@
 //! What a node is built from. The binary picks the backends; nobody here knows their names.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hb_actuators::AlertSink;
-use hb_core::ids::{NodeName, WatchName};
+use hb_core::ids::{Epoch, NodeName, WatchName};
 use hb_core::journal::Hash;
 use hb_core::node::fact::Sealed;
-use hb_core::node::view::View;
+use hb_core::node::view::{Role, Takeover, View};
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::settings::WatchSettings;
 use hb_sources::{Source, SourceError};
 use hb_store::port::{Journal, Lease};
+use serde::{Deserialize, Serialize};
 
 /// Opens a source anew.
 pub type OpenSource = Box<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send>;
@@ -26,11 +28,30 @@ pub enum Mode {
     Once,
 }
 
+/// What a holder does whose lease store is out of sight, so that nobody can tell whether it still holds the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLost {
+    /// It works on for as long as the journal shows that nobody else does, and takes its records.
+    #[default]
+    Keep,
+    /// It stands by before the lease can have run out in anybody else's eyes.
+    Yield,
+}
+
+/// Priority of a node where nothing else is said.
+pub const PRIORITY_DEFAULT: u8 = 50;
+
 /// Bounds and rhythms of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// How long a holder may show no progress.
     pub lease_ttl: Duration,
+    /// What a holder does that cannot see its lease.
+    pub on_lost: OnLost,
+    /// Which standby goes first: the largest. 0 never takes over and only reads along.
+    pub priority: u8,
+    /// How long a switchover may wait for the node that is to go on: before the holder hands over, and after it.
+    pub switchover_max: Duration,
     /// How often a standby looks for new records.
     pub follow_every: Duration,
     /// How long a source may not answer before it counts as failed.
@@ -47,6 +68,9 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             lease_ttl: Duration::from_secs(3),
+            on_lost: OnLost::Keep,
+            priority: PRIORITY_DEFAULT,
+            switchover_max: Duration::from_secs(10),
             follow_every: Duration::from_millis(200),
             source_stall: Duration::from_secs(10),
             drain_max: Duration::from_secs(20),
@@ -130,6 +154,65 @@ pub trait Documents: Send {
     fn lend(&mut self, hash: Hash, document: &Arc<Baseline>);
 }
 
+/// What a node tells the others of itself. It is for order and for onlookers; nothing safe rests on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// Its name.
+    pub node: NodeName,
+    /// Tells one process of that name from the next.
+    pub session: String,
+    /// Its process.
+    pub pid: u32,
+    /// What it is.
+    pub role: Role,
+    /// Largest epoch that it has opened or read.
+    pub epoch: Epoch,
+    /// Which standby goes first: the largest; 0 never takes over.
+    pub priority: u8,
+    /// Grows with every turn of its work loop: a card that stands still is that of a node that hangs or is gone.
+    pub progress: u64,
+    /// Newest records that it has read or written, added up over all streams: how far it has come, beside others of its watches.
+    pub records: u64,
+    /// Most watches that it works for, where each has a lease of its own.
+    pub watches_max: u32,
+    /// Watches that it works for.
+    pub watches: u32,
+    /// Where it serves health, if it does.
+    pub listen: Option<SocketAddr>,
+    /// The newest takeover that it knows of.
+    pub takeover: Option<Takeover>,
+    /// What it is not ready for, in words; none when it is ready.
+    pub trouble: Option<String>,
+}
+
+/// A card, as another node sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenCard {
+    /// What stands there.
+    pub card: Card,
+    /// For how long it has stood unchanged, by the reader's own clock since it first saw it so.
+    pub still: Duration,
+}
+
+/// Where nodes tell each other of themselves. Called from a thread of its own; it may take its time, but not for ever.
+pub trait Board: Send {
+    /// Puts the node's card up.
+    ///
+    /// # Errors
+    /// What went wrong and what to do.
+    fn post(&mut self, card: &Card) -> Result<(), String>;
+    /// Every card that can be read, this node's own included.
+    ///
+    /// # Errors
+    /// What went wrong and what to do.
+    fn roster(&mut self) -> Result<Vec<SeenCard>, String>;
+    /// Takes this node's card down: it ends of its own will.
+    ///
+    /// # Errors
+    /// What went wrong and what to do.
+    fn leave(&mut self) -> Result<(), String>;
+}
+
 /// Everything that a node is built from.
 pub struct Parts {
     /// Its name.
@@ -140,6 +223,10 @@ pub struct Parts {
     pub journal: Box<dyn Journal>,
     /// The right to try.
     pub lease: Box<dyn Lease>,
+    /// Where nodes tell each other of themselves; none where they do not.
+    pub board: Option<Box<dyn Board>>,
+    /// Where this node serves health, for its card.
+    pub listen: Option<SocketAddr>,
     /// Where baseline documents stand.
     pub documents: Box<dyn Documents>,
     /// What people look at.

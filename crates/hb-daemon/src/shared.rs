@@ -27,6 +27,22 @@ pub struct Stats {
     pub takeovers: u64,
     /// From the lease to the last open epoch, for the newest takeover, in seconds.
     pub takeover_seconds: f64,
+    /// From the lease to the first append, for the newest takeover, in seconds.
+    pub takeover_append_seconds: f64,
+    /// Times that this node handed over to another and stood by again.
+    pub handovers: u64,
+    /// Switchovers that this node settled, by how they ended: `done`, `given_up`.
+    pub switchovers: BTreeMap<&'static str, u64>,
+    /// Times that the lease could not be asked, or progress not be shown.
+    pub lease_errors: u64,
+    /// Times that work went on without the lease in sight, because the journal showed that nobody else works.
+    pub lease_proofs: u64,
+    /// Times that this node stood by because its lease may have run out.
+    pub lease_lapses: u64,
+    /// How long showing progress took.
+    pub lease_latency: Latency,
+    /// Times that the board of nodes could not be read or written.
+    pub board_errors: u64,
     /// Appends by what became of them.
     pub appends: BTreeMap<&'static str, u64>,
     /// How long appends took.
@@ -138,6 +154,17 @@ impl Shared {
 
     pub(crate) fn show(&self, view: View) {
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    }
+
+    /// Notes what holds, with words of its own.
+    pub(crate) fn note(&self, name: &str, what: String) {
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
+        checks.insert(name.to_owned(), CheckState { ok: true, what });
+    }
+
+    /// Takes a check away that has nothing to say any more.
+    pub(crate) fn forget(&self, name: &str) {
+        self.checks.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// Notes how a check stands.

@@ -1,14 +1,17 @@
 //! The work loop: gather, decide, make durable, act; and around it the changes of role.
 //!
-//! **Invariants.** Only this thread touches the node, the journal that is written and the lease. Progress is shown to others
-//! from here only, so a loop that hangs loses its lease (H2). No data is taken while a record waits to become durable.
+//! **Invariants.** Only this thread touches the node and the journal that is written. The lease is kept on another thread, which shows
+//! others this loop's progress and no other, so a loop that hangs loses its lease (H2). No data is taken while a record waits to become durable.
 
 mod acting;
 mod baselines;
+mod leasing;
+mod orders;
 mod standing_by;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -16,28 +19,35 @@ use std::time::{Duration, Instant};
 use hb_core::ids::{NodeName, WatchName};
 use hb_core::node::Node;
 use hb_core::node::step::{Input, Step};
-use hb_core::node::view::Role;
+use hb_core::node::view::{Role, View};
 use hb_core::time::Moment;
 use hb_core::watch::sample::{Batch, FaultCause};
-use hb_store::port::{Holder, Journal, Lease};
+use hb_store::port::Journal;
 
 use crate::clock::{self, ns};
 use crate::committer::{Committer, End};
 use crate::doer::Doer;
 use crate::feeder::Feeder;
 use crate::inbox::{Control, Data, Fed, Inbox, Next, Remote};
-use crate::parts::{Bounds, Documents, Mode, Parts, WatchParts};
+use crate::keeper::Keeper;
+use crate::parts::{Bounds, Card, Documents, Mode, Parts, WatchParts};
+use crate::poster::Poster;
 use crate::shared::Shared;
 use crate::standby::Reading;
 use crate::tags::Tag;
 use crate::viewer::Viewer;
+use leasing::{Leasing, idle_turn};
+use orders::Asked;
 
-/// How long the loop waits for events before it turns anyway.
-const IDLE_TURN: Duration = Duration::from_millis(200);
 /// How long it waits before it tries again to make something durable.
 const HELD_TURN: Duration = Duration::from_millis(100);
 /// How often a bad line is quoted, per cause.
 const QUOTE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// How often the node's card is made anew.
+const CARD_EVERY: Duration = Duration::from_millis(500);
+/// How long a standby may not have read the journal to its head before it says that it is behind.
+const BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// How long a node that ends shows what it has decided, before it gives the lease back.
 const VIEWS_MAX: Duration = Duration::from_secs(3);
@@ -132,7 +142,13 @@ struct Loop {
     node: Node,
     inbox: Inbox,
     journal: Box<dyn Journal>,
-    lease: Box<dyn Lease>,
+    keeper: Keeper,
+    poster: Poster,
+    leasing: Leasing,
+    asked: Asked,
+    listen: Option<SocketAddr>,
+    /// Tells this process from others of its name.
+    session: String,
     documents: Box<dyn Documents>,
     shared: Arc<Shared>,
     viewer: Viewer,
@@ -142,18 +158,20 @@ struct Loop {
     bounds: Bounds,
     mode: Mode,
     turns: u64,
-    renew_at: Moment,
     tags_at: Moment,
+    /// When the journal is read along next; none: at once.
+    follow_at: Option<Instant>,
+    /// When it was last read to its head.
+    read_at: Option<Instant>,
+    carded: Option<Instant>,
     held: Option<String>,
     stopping: Option<Instant>,
-    granted_at: Option<Instant>,
     shown: Option<(Role, Instant)>,
-    told_standby: bool,
     ended: Option<Ended>,
 }
 
 impl Loop {
-    fn new(parts: Parts, inbox: Inbox, shared: Arc<Shared>) -> io::Result<Self> {
+    fn new(parts: Parts, mut inbox: Inbox, shared: Arc<Shared>) -> io::Result<Self> {
         let settings = parts.watches.iter().map(|watch| Arc::clone(&watch.settings)).collect();
         let viewer = Viewer::start(parts.views, parts.mode, parts.bounds.lease_ttl, &shared)?;
         let mut watches = BTreeMap::new();
@@ -161,12 +179,21 @@ impl Loop {
             watches.insert(watch.settings.name.clone(), work(watch, &inbox, &shared)?);
         }
         let node = Node::new(parts.node.clone(), settings);
+        let (keeper, told) = Keeper::start(parts.lease, &parts.node, parts.bounds.lease_ttl, &shared)?;
+        inbox.listen(told);
+        let poster = Poster::start(parts.board, &shared)?;
+        let session = format!("{}-{}", std::process::id(), clock::moment().0);
         let this = Self {
             name: parts.node,
             node,
             inbox,
             journal: parts.journal,
-            lease: parts.lease,
+            keeper,
+            poster,
+            leasing: Leasing::default(),
+            asked: Asked::default(),
+            listen: parts.listen,
+            session,
             documents: parts.documents,
             shared,
             viewer,
@@ -176,13 +203,13 @@ impl Loop {
             bounds: parts.bounds,
             mode: parts.mode,
             turns: 0,
-            renew_at: Moment(0),
             tags_at: Moment(0),
+            follow_at: None,
+            read_at: None,
+            carded: None,
             held: None,
             stopping: None,
-            granted_at: None,
             shown: None,
-            told_standby: false,
             ended: None,
         };
         Ok(this)
@@ -201,8 +228,7 @@ impl Loop {
     }
 
     fn turn(&mut self) {
-        self.turns = self.turns.saturating_add(1);
-        self.shared.beat(clock::moment(), self.inbox.depth());
+        self.beat();
         match self.node.role() {
             Role::Standby => self.stand_by(),
             Role::TakingOver | Role::Active | Role::Draining => self.work(),
@@ -212,67 +238,41 @@ impl Loop {
         self.give_up_when_overdue();
     }
 
+    /// Another step is done: whoever looks at this loop's progress sees it, and so does the lease.
+    fn beat(&mut self) {
+        self.turns = self.turns.saturating_add(1);
+        self.shared.beat(clock::moment(), self.inbox.depth());
+        self.keeper.progress(self.turns, self.node.epoch());
+    }
+
     // ------------------------------------------------------------------ working
 
     fn work(&mut self) {
-        self.renew();
+        self.hear();
+        self.keep();
+        if self.ended.is_some() || self.node.role() == Role::Standby {
+            return;
+        }
         if !self.committer.is_empty() {
             self.commit();
         }
         if self.ended.is_some() {
             return;
         }
+        self.heed();
         // Before data: what was promoted while this node was not at work holds for the first cycle that it decides.
         self.read_tags();
         let held = !self.committer.is_empty() || !self.node.may_work(clock::moment());
-        let next = if held { self.inbox.control_only(HELD_TURN) } else { self.inbox.next(IDLE_TURN) };
+        let next =
+            if held { self.inbox.control_only(HELD_TURN) } else { self.inbox.next(idle_turn(self.bounds.lease_ttl)) };
         match next {
+            Next::Told(told) => self.told(told),
             Next::Control(control) => self.obey(control),
             Next::Data(data) => self.take(data),
             Next::Nothing => {}
         }
         self.watch_sources();
         self.finish_once();
-    }
-
-    /// Shows progress, four times per TTL.
-    fn renew(&mut self) {
-        let now = clock::now();
-        if now.moment < self.renew_at {
-            return;
-        }
-        let ttl = ns(self.bounds.lease_ttl);
-        self.renew_at = now.moment.plus_ns(ttl / 4);
-        let me =
-            Holder { node: self.name.clone(), pid: std::process::id(), epoch: self.node.epoch(), progress: self.turns };
-        match self.lease.renew(&me) {
-            Ok(()) => {
-                self.shared.check("lease", Ok(()));
-                let until = now.moment.plus_ns(ttl);
-                let step = self.node.handle(Input::Renewed { until }, now);
-                self.carry_out_later(step);
-            }
-            Err(error) => self.not_renewed(&error.to_string(), &me),
-        }
-    }
-
-    /// Somebody else may go on; or progress just could not be written. Whether anybody does is the journal's to say, so work
-    /// goes on until it refuses (losing sight of the lease does not demote a holder that can still append).
-    fn not_renewed(&mut self, why: &str, me: &Holder) {
-        let other = self.lease.holder().ok().flatten().filter(|other| other.epoch > me.epoch);
-        let now = clock::now();
-        let step = match other {
-            Some(other) => {
-                let by = format!("node {} opened epoch {}", other.node, other.epoch);
-                self.node.handle(Input::Superseded { by }, now)
-            }
-            None => {
-                self.shared.check("lease", Err(why.to_owned()));
-                let until = now.moment.plus_ns(ns(self.bounds.lease_ttl));
-                self.node.handle(Input::Renewed { until }, now)
-            }
-        };
-        self.carry_out_later(step);
     }
 
     fn take(&mut self, data: Data) {
@@ -348,6 +348,13 @@ impl Loop {
 
     fn commit(&mut self) {
         loop {
+            if !self.committer.is_empty() && !self.lease_is_good() {
+                self.hear();
+                // What is known by now does not do: the next turn asks the journal, or stands by.
+                if !self.lease_is_good() {
+                    return;
+                }
+            }
             let end = self.committer.advance(&mut *self.journal, &mut *self.documents, &self.shared);
             match end {
                 End::Nothing => break,
@@ -381,8 +388,7 @@ impl Loop {
             if self.ended.is_some() {
                 return;
             }
-            self.shared.beat(clock::moment(), self.inbox.depth());
-            self.renew();
+            self.beat();
         }
         if self.held.take().is_some() {
             tracing::info!("what waited is durable");
@@ -427,6 +433,9 @@ impl Loop {
                     self.hand_over(&watch);
                 }
             }
+            asked @ (Control::Switchover { .. } | Control::Pause { .. } | Control::Resume { .. }) => {
+                self.pass_on(asked)
+            }
         }
     }
 
@@ -450,8 +459,10 @@ impl Loop {
 
     /// Shows onlookers how things are, after every turn that may have changed it.
     fn show(&mut self) {
-        let view = self.node.view(clock::now());
+        let mut view = self.node.view(clock::now());
+        view.paused = self.paused();
         let role = view.role;
+        self.post(&view);
         self.shared.show(view);
         let due = self.shown.is_none_or(|(was, at)| was != role || at.elapsed() > Duration::from_secs(2));
         if due {
@@ -460,7 +471,46 @@ impl Loop {
         }
     }
 
+    /// Hands the node's card over, now and then and whenever its role changes.
+    fn post(&mut self, view: &View) {
+        let changed = self.shown.is_none_or(|(was, _)| was != view.role);
+        let due = changed || self.carded.is_none_or(|at| at.elapsed() > CARD_EVERY);
+        if !self.poster.exists() || !due {
+            return;
+        }
+        self.carded = Some(Instant::now());
+        let records = view.watches.iter().filter_map(|watch| watch.seq).map(|seq| seq.0.saturating_add(1)).sum();
+        let working = if view.role == Role::Active { view.watches.len() } else { 0 };
+        self.poster.post(Card {
+            node: self.name.clone(),
+            session: self.session.clone(),
+            pid: std::process::id(),
+            role: view.role,
+            epoch: view.epoch,
+            priority: self.bounds.priority,
+            progress: self.turns,
+            records,
+            watches_max: u32::MAX,
+            watches: u32::try_from(working).unwrap_or(u32::MAX),
+            listen: self.listen,
+            takeover: view.takeover.clone(),
+            trouble: self.trouble(view.role),
+        });
+    }
+
+    /// Why this node could not take over, or work, at the moment.
+    fn trouble(&self, role: Role) -> Option<String> {
+        let behind = role == Role::Standby && self.read_at.is_none_or(|at| at.elapsed() > BEHIND_MAX);
+        if behind {
+            return Some("it has not read the journal to its head for a while".into());
+        }
+        let checks = self.shared.checks();
+        let failing = ["journal", "lease"].iter().filter_map(|name| Some((name, checks.get(*name)?)));
+        failing.filter(|(_, state)| !state.ok).map(|(name, state)| format!("{name}: {}", state.what)).next()
+    }
+
     fn close(mut self) {
+        self.inbox.deafen();
         self.show();
         for (_, work) in std::mem::take(&mut self.watches) {
             work.feeder.quit();
@@ -472,9 +522,8 @@ impl Loop {
             Mode::Serve => VIEWS_MAX,
         };
         self.viewer.quit(patience);
-        if let Err(error) = self.lease.release() {
-            tracing::warn!("the lease could not be given back: {error}");
-        }
+        self.keeper.quit();
+        self.poster.quit();
     }
 }
 

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use hb_core::ids::NodeName;
+use hb_core::ids::{NodeName, Seq, WatchName};
 use hb_core::supervise::alert::Severity;
 use hb_core::supervise::input::{Declared, Input, Ticket};
 use hb_core::supervise::state::{Body, Sealed};
@@ -23,13 +24,13 @@ use hb_store::port::{Holder, JournalError, Lease, Waited};
 use super::decisions::Decisions;
 use super::keeping::{Keeping, Kept};
 use super::office::{Answered, Look, Message, Office};
-use super::parts::{Bounds, Hand, MakeHand, SupervisorParts};
+use super::parts::{Bounds, Follow, Hand, MakeHand, SupervisorParts};
 use super::picture::Pictured;
 use crate::clock::{self, ns};
 use crate::turn::Ended;
 
-/// Longest wait for a message: the loop turns at least so often, to show progress.
-const IDLE_TURN: Duration = Duration::from_millis(500);
+/// How long nobody wants anything until what need not be done at once is done.
+const REST: Duration = Duration::from_millis(20);
 /// Most messages that share one record.
 const TURN_MAX: usize = 2_048;
 /// How often the picture is drawn anew.
@@ -70,7 +71,9 @@ impl Running {
 pub fn start(parts: SupervisorParts) -> io::Result<Running> {
     let picture = Arc::new(Pictured::new(parts.bounds.lease_ttl.max(Duration::from_secs(1)) * 2));
     let (office, inbox) = Office::new(Arc::clone(&picture));
-    let decisions = Decisions::start(parts.decisions, office.clone(), parts.bounds.decisions_every)?;
+    let mut follow = parts.decisions;
+    let began = begin(&mut *follow, &parts.declared);
+    let decisions = Decisions::start(follow, office.clone(), parts.bounds.decisions_every)?;
     let crank = Crank {
         supervision: Supervision::new(parts.node.clone(), parts.stream),
         node: parts.node,
@@ -84,6 +87,7 @@ pub fn start(parts: SupervisorParts) -> io::Result<Running> {
         picture,
         bounds: parts.bounds,
         declared: parts.declared,
+        began,
         sinks: parts.sinks,
         tickets: BTreeMap::new(),
         next_ticket: 0,
@@ -92,10 +96,18 @@ pub fn start(parts: SupervisorParts) -> io::Result<Running> {
         turns: 0,
         granted_at: None,
         drawn_at: None,
+        drawn: None,
+        undrawn: false,
         told_standby: false,
     };
     let thread = thread::Builder::new().name("supervise".into()).spawn(move || crank.run())?;
     Ok(Running { office, thread })
+}
+
+/// Where the watches stand that declared agents name; what cannot be read now is looked for again when it is followed.
+fn begin(follow: &mut dyn Follow, declared: &Declared) -> BTreeMap<WatchName, Seq> {
+    let named = declared.agents.iter().filter_map(|agent| agent.watch.as_ref());
+    named.filter_map(|watch| Some((watch.clone(), follow.begin(watch).ok()?))).collect()
 }
 
 struct Crank {
@@ -111,6 +123,8 @@ struct Crank {
     picture: Arc<Pictured>,
     bounds: Bounds,
     declared: Declared,
+    /// Where watches stood that declared agents name, before any watch of this node was started.
+    began: BTreeMap<WatchName, Seq>,
     sinks: std::collections::BTreeSet<String>,
     tickets: BTreeMap<Ticket, Answered>,
     next_ticket: u64,
@@ -120,6 +134,10 @@ struct Crank {
     turns: u64,
     granted_at: Option<Instant>,
     drawn_at: Option<Instant>,
+    /// What it was doing then.
+    drawn: Option<Presence>,
+    /// Something has changed since.
+    undrawn: bool,
     told_standby: bool,
 }
 
@@ -233,6 +251,12 @@ impl Crank {
         }
         let now = clock::now();
         self.supervision.handle(Input::Sinks(self.sinks.clone()), now);
+        // In the record that makes the agents known: there is no moment at which a watch is named and its place is not on record.
+        for watch in self.declared.agents.iter().filter_map(|agent| agent.watch.as_ref()) {
+            if let Some(after) = self.began.get(watch) {
+                self.supervision.handle(Input::Following { watch: watch.clone(), after: *after }, now);
+            }
+        }
         self.supervision.handle(Input::Declared(Box::new(self.declared.clone())), now);
         self.finish_turn(Vec::new())
     }
@@ -253,11 +277,9 @@ impl Crank {
         if let Some(ended) = self.renew() {
             return Some(ended);
         }
-        let now = clock::now();
-        let due = self.supervision.wake_at().map_or(IDLE_TURN, |at| Duration::from_nanos(at.since_ns(now.moment)));
-        let until_renewal = Duration::from_nanos(self.renew_at.since_ns(now.moment));
-        let patience = due.min(until_renewal).min(IDLE_TURN);
         let mut looks = Vec::new();
+        let (patience, rests) = self.patience();
+        let mut rest = false;
         match self.inbox.recv_timeout(patience) {
             Ok(first) => {
                 self.take(first, &mut looks);
@@ -265,13 +287,34 @@ impl Crank {
                     self.take(message, &mut looks);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => rest = rests && patience >= REST,
             Err(RecvTimeoutError::Disconnected) => return Some(Ended::Drained),
         }
         if let Some((agents, reason)) = self.office.hear_stop() {
             self.supervision.handle(Input::Drain { agents, reason }, clock::now());
         }
-        self.give_up_when_overdue().or_else(|| self.finish_turn(looks))
+        let ended = self.give_up_when_overdue().or_else(|| self.finish_turn(looks));
+        if rest { ended.or_else(|| self.rest()) } else { ended }
+    }
+
+    /// How long to wait for a message: until the next thing is due, and no longer, so that nothing is done while nothing happens. A renewal of the lease
+    /// is due four times per TTL, which shows progress too. And whether there is something to be done at rest.
+    fn patience(&self) -> (Duration, bool) {
+        let now = clock::moment();
+        let until = |at: Moment| Duration::from_nanos(at.since_ns(now));
+        let due = self.supervision.wake_at().map_or(self.renew_at, |at| at.min(self.renew_at));
+        let drawn_at = self.drawn_at.filter(|_| self.undrawn);
+        let to_draw = drawn_at.map_or(Duration::MAX, |at| PICTURE_EVERY.saturating_sub(at.elapsed()));
+        let patience = until(due).min(to_draw);
+        let rests = self.keeping.wants_rest();
+        (if rests { patience.min(REST) } else { patience }, rests)
+    }
+
+    /// Nobody wants anything at the moment: what others would have to wait for is done now.
+    fn rest(&mut self) -> Option<Ended> {
+        let ended = if self.keeping.wants_snapshot_at_rest() { self.write_snapshot() } else { None };
+        self.keeping.give_back();
+        ended
     }
 
     fn take(&mut self, message: Message, looks: &mut Vec<Look>) {
@@ -360,7 +403,7 @@ impl Crank {
         if first || step.record.as_ref().is_some_and(|one| !one.record.body.changes().agents.is_empty()) {
             self.follow_watches();
         }
-        self.draw_when_due();
+        self.draw_when_due(step.record.is_some());
         ended.or_else(|| self.snapshot_when_due())
     }
 
@@ -392,7 +435,11 @@ impl Crank {
     }
 
     fn snapshot_when_due(&mut self) -> Option<Ended> {
-        if !self.keeping.wants_snapshot() || self.supervision.presence() == Presence::Standby {
+        if self.keeping.wants_snapshot() { self.write_snapshot() } else { None }
+    }
+
+    fn write_snapshot(&mut self) -> Option<Ended> {
+        if self.supervision.presence() == Presence::Standby {
             return None;
         }
         let record = self.supervision.snapshot(clock::now());
@@ -451,16 +498,20 @@ impl Crank {
         overdue.then(|| Ended::Unfinished("agents were still being stopped when the time for it was over".into()))
     }
 
-    fn draw_when_due(&mut self) {
-        if self.drawn_at.is_none_or(|at| at.elapsed() >= PICTURE_EVERY)
-            || self.supervision.presence() != Presence::Running
-        {
+    /// Draws when there is something new to be seen, at once where this process does something else by now.
+    fn draw_when_due(&mut self, changed: bool) {
+        let presence = self.supervision.presence();
+        let turned = self.drawn.is_none_or(|drawn| discriminant(&drawn) != discriminant(&presence));
+        self.undrawn |= changed || self.drawn != Some(presence);
+        let due = self.drawn_at.is_none_or(|at| at.elapsed() >= PICTURE_EVERY);
+        if turned || (self.undrawn && due) {
             self.draw();
         }
     }
 
     fn draw(&mut self) {
         self.drawn_at = Some(Instant::now());
+        (self.drawn, self.undrawn) = (Some(self.supervision.presence()), false);
         let (supervision, granted) = (&self.supervision, self.granted_at);
         self.picture.change(|picture| {
             picture.look(supervision);

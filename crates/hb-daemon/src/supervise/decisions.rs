@@ -1,6 +1,6 @@
 //! How decisions of watches get in: read from the watches' journals, each once, in order.
 //!
-//! The position is part of the supervisor's state, so that this works the same whether the watches run in this process or in
+//! The position is part of the supervisor's state from before the first decision on, so that this works the same whether the watches run in this process or in
 //! another, and whoever was active when a cycle was decided.
 
 use std::collections::BTreeMap;
@@ -75,7 +75,17 @@ impl Decisions {
 fn poll(follow: &mut dyn Follow, positions: &Positions, office: &Office) {
     let wanted = positions.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for (watch, after) in wanted {
-        let found = follow.poll(&watch, after);
+        let found = match after {
+            Some(after) => follow.poll(&watch, Some(after)),
+            // Told before anything else of it: from then on the place is on record, and a start after a crash begins there too.
+            None => follow.begin(&watch).map(|after| {
+                if let Some(position) = positions.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&watch) {
+                    *position = Some(after);
+                }
+                office.world(Input::Following { watch: watch.clone(), after });
+                Vec::new()
+            }),
+        };
         {
             let positions = positions.lock().unwrap_or_else(PoisonError::into_inner);
             // Nobody is interested any more: what is wrong with it is wrong with nobody.

@@ -10,6 +10,8 @@ use hb_store::port::Appended;
 use super::parts::{Bounds, Keeper};
 use super::picture::Pictured;
 
+/// Bytes of records after which memory is given back.
+const GIVE_BACK: u64 = 1 << 20;
 /// How long it waits before it tries again to make something durable.
 const HELD: Duration = Duration::from_millis(100);
 
@@ -33,11 +35,13 @@ pub(super) struct Keeping {
     since: u64,
     /// Bytes of that snapshot.
     snapshot: u64,
+    /// Bytes of records since memory was given back.
+    kept_back: u64,
 }
 
 impl Keeping {
     pub(super) fn new(keeper: Box<dyn Keeper>, picture: Arc<Pictured>, bounds: Bounds) -> Self {
-        Self { keeper, picture, bounds, since: 0, snapshot: 0 }
+        Self { keeper, picture, bounds, since: 0, snapshot: 0, kept_back: GIVE_BACK }
     }
 
     pub(super) fn keeper(&mut self) -> &mut dyn Keeper {
@@ -80,7 +84,9 @@ impl Keeping {
     }
 
     fn committed(&mut self, record: &Sealed, took: Duration) {
-        self.since = self.since.saturating_add(record.bytes.len() as u64);
+        let bytes = record.bytes.len() as u64;
+        self.since = self.since.saturating_add(bytes);
+        self.kept_back = self.kept_back.saturating_add(bytes);
         self.picture.change(|picture| {
             picture.commits = picture.commits.saturating_add(1);
             picture.commit_latency.record(took.as_secs_f64());
@@ -91,6 +97,24 @@ impl Keeping {
     /// Whether it is time to write everything as one: a start shall read little more than the state itself.
     pub(super) fn wants_snapshot(&self) -> bool {
         self.since > self.bounds.snapshot_bytes.max(self.snapshot.saturating_mul(2))
+    }
+
+    /// The same when nobody waits for anything: then it need not grow so far.
+    pub(super) fn wants_snapshot_at_rest(&self) -> bool {
+        self.since > (self.bounds.snapshot_bytes / 4).max(self.snapshot)
+    }
+
+    /// Whether there is something to be done as soon as nobody waits for anything.
+    pub(super) fn wants_rest(&self) -> bool {
+        self.kept_back >= GIVE_BACK || self.wants_snapshot_at_rest()
+    }
+
+    /// Gives back the memory that reading and writing have used meanwhile, when it may be much.
+    pub(super) fn give_back(&mut self) {
+        if self.kept_back >= GIVE_BACK {
+            self.kept_back = 0;
+            hb_sys::memory::give_back();
+        }
     }
 
     /// A snapshot stands: what lies well before it may go.

@@ -41,6 +41,11 @@ pub trait Hand: Send {
 
 /// Decisions of a watch after a position, in order, each with its number.
 pub trait Follow: Send {
+    /// Where a watch is begun whose decisions were never taken in: after which record.
+    ///
+    /// # Errors
+    /// As [`Self::poll`].
+    fn begin(&mut self, watch: &WatchName) -> Result<Seq, String>;
     /// Those that have come since; empty when there is nothing new.
     ///
     /// # Errors

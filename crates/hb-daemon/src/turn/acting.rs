@@ -1,13 +1,17 @@
 //! Carries out what is due once a record is durable: sources opened, alerts handed over, cycles counted, journals trimmed.
 
+use std::time::Duration;
+
 use hb_core::ids::{Seq, WatchName};
 use hb_core::node::cycle_line::CycleLine;
 use hb_core::node::step::{Effect, Input, Leave};
 use hb_core::time::Moment;
 
+use super::orders::Decided;
 use super::{Ended, Loop};
 use crate::clock;
 use crate::committer::stream_of;
+use crate::doer::Doer;
 use crate::feeder::Order;
 use crate::shared::RECENT_MAX;
 
@@ -31,6 +35,7 @@ impl Loop {
                 self.viewer.catch_up(&watch);
             }
             Effect::Decided(watch, sealed) => {
+                self.asked.decided = Decided::Just;
                 self.note_cycle(&watch, &sealed);
                 self.release(&watch, &sealed);
                 self.trim(&watch, sealed.bytes.len());
@@ -49,16 +54,18 @@ impl Loop {
                 }
             }
             Effect::StandBy => {
-                tracing::info!("another node was quicker; standing by");
+                tracing::info!("node {} stands by again", self.name);
+                // First, so that nobody waits longer than needed.
+                self.keeper.release();
                 self.committer.clear();
+                self.held = None;
                 self.reading.forget();
+                self.follow_at = None;
                 self.watches.values_mut().for_each(|work| {
                     work.open = false;
                     work.feeder.order(Order::Close);
+                    work.doers.iter_mut().for_each(Doer::forget);
                 });
-                if let Err(error) = self.lease.release() {
-                    tracing::warn!("the lease could not be given back: {error}");
-                }
             }
             Effect::Leave(Leave::Drained) => self.ended = Some(Ended::Drained),
             Effect::Leave(Leave::Fenced { what }) => {
@@ -98,10 +105,13 @@ impl Loop {
     }
 
     fn note_takeover(&mut self) {
-        if let Some(at) = self.granted_at.take() {
+        if let Some(at) = self.leasing.granted_at.take() {
+            let took = Duration::from_nanos(clock::moment().since_ns(at)).as_secs_f64();
+            let append = self.node.takeover().and_then(|takeover| takeover.took_seconds);
             self.shared.count(|stats| {
                 stats.takeovers += 1;
-                stats.takeover_seconds = at.elapsed().as_secs_f64();
+                stats.takeover_seconds = took;
+                stats.takeover_append_seconds = append.unwrap_or(took);
             });
         }
     }

@@ -15,6 +15,8 @@ use crate::tags::Tag;
 
 /// How often the baseline tags are read.
 const TAGS_EVERY: Duration = Duration::from_millis(500);
+/// The same for a node that stands by.
+const TAGS_AHEAD_EVERY: Duration = Duration::from_secs(2);
 /// Who made the baselines that watches learn by themselves.
 const AUTO: &str = "auto";
 
@@ -26,6 +28,20 @@ impl Loop {
             });
             let step = self.node.handle(Input::Document(reference.hash, document), clock::now());
             self.carry_out(step);
+        }
+    }
+
+    /// Reads the tags while standing by, so that a takeover has little left to read.
+    pub(super) fn read_tags_ahead(&mut self) {
+        let now = clock::moment();
+        if now < self.tags_at {
+            return;
+        }
+        self.tags_at = now.plus_ns(ns(TAGS_AHEAD_EVERY));
+        for watch in self.watches.keys().cloned().collect::<Vec<_>>() {
+            if let Err(why) = self.read_versions(&watch) {
+                tracing::debug!("standing by, the versions of {watch} cannot be read: {why}");
+            }
         }
     }
 

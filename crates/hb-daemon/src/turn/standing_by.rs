@@ -1,76 +1,50 @@
 //! Standing by, warm, until the lease is this node's own; and taking over.
 
-use std::thread;
 use std::time::{Duration, Instant};
 
 use hb_core::ids::WatchName;
 use hb_core::node::step::Input;
 use hb_core::time::Moment;
-use hb_store::port::{JournalError, Waited};
+use hb_store::port::JournalError;
 
-use super::{Ended, Loop};
-use crate::clock::{self, ns};
+use super::Loop;
+use crate::clock;
 use crate::feeder::Order;
 use crate::inbox::Next;
 
 impl Loop {
-    /// Waits for the lease, and meanwhile reads along.
+    /// Reads along, and meanwhile hears what becomes of the lease.
     pub(super) fn stand_by(&mut self) {
-        while let Next::Control(control) = self.inbox.control_only(Duration::ZERO) {
-            self.obey(control);
+        self.line_up();
+        let left = self.follow_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
+        match self.inbox.control_only(left) {
+            Next::Told(told) => self.told(told),
+            Next::Control(control) => self.obey(control),
+            Next::Data(_) | Next::Nothing => {}
         }
-        if self.ended.is_some() {
-            return;
-        }
-        let waited = self.lease.acquire(self.bounds.follow_every);
-        let read = self.read_along();
-        match (waited, read) {
-            (Ok(Waited::Granted { how, why }), Ok(())) => self.take_over(how, why),
-            (Ok(Waited::Held), Ok(())) => {
-                self.shared.check("lease", Ok(()));
-                self.say_that_it_stands_by();
-            }
-            (Err(error), _) => {
-                self.shared.check("lease", Err(error.to_string()));
-                // It answered at once: wait here rather than spin.
-                if let Next::Control(control) = self.inbox.control_only(self.bounds.follow_every) {
-                    self.obey(control);
-                }
-            }
-            (Ok(granted), Err(error)) => {
-                if matches!(granted, Waited::Granted { .. }) {
-                    self.unreadable(&error);
-                }
+        let due = self.follow_at.is_none_or(|at| at <= Instant::now());
+        if due && self.ended.is_none() && self.node.role() == hb_core::node::view::Role::Standby {
+            self.follow_at = Some(Instant::now() + self.bounds.follow_every);
+            // What is wrong with it is told; with the lease in hand it decides.
+            if self.read_along().is_ok() {
+                self.make_ready();
             }
         }
     }
 
-    /// Once, when it begins to.
-    fn say_that_it_stands_by(&mut self) {
-        if std::mem::replace(&mut self.told_standby, true) {
-            return;
-        }
-        let holder = self.lease.holder().ok().flatten();
-        let holder = holder.map_or_else(|| "another node".into(), |one| format!("{} (process {})", one.node, one.pid));
-        tracing::info!("node {} stands by: {holder} is active", self.name);
+    /// What a takeover would have to fetch: fetched before.
+    fn make_ready(&mut self) {
+        self.load_documents();
+        self.read_tags_ahead();
     }
 
-    /// With the lease but without a readable journal nobody can work: give the lease back, or end if it never will.
-    fn unreadable(&mut self, error: &JournalError) {
-        if let Err(error) = self.lease.release() {
-            tracing::warn!("the lease could not be given back: {error}");
-        }
-        match error {
-            JournalError::Corrupt(what) => self.ended = Some(Ended::Corrupt(what.clone())),
-            JournalError::Stopped(what) => self.ended = Some(Ended::Unfinished(what.clone())),
-            JournalError::Unavailable(_) => thread::sleep(self.bounds.follow_every),
-        }
-    }
-
-    fn read_along(&mut self) -> Result<(), JournalError> {
+    pub(super) fn read_along(&mut self) -> Result<(), JournalError> {
         let names: Vec<WatchName> = self.watches.keys().cloned().collect();
         let read = names.iter().try_for_each(|watch| self.read_stream(watch));
         self.shared.check("journal", read.clone().map_err(|error| error.to_string()));
+        if read.is_ok() {
+            self.read_at = Some(Instant::now());
+        }
         read
     }
 
@@ -107,20 +81,22 @@ impl Loop {
         }
     }
 
-    fn take_over(&mut self, how: &'static str, why: String) {
-        self.told_standby = false;
+    pub(super) fn take_over(&mut self, how: &'static str, why: &str, since: Moment, until: Moment) {
+        let why = self.reason(why);
         tracing::info!("node {} takes over ({how}): {why}", self.name);
-        self.granted_at = Some(Instant::now());
         self.load_documents();
-        for watch in self.watches.keys().cloned().collect::<Vec<_>>() {
+        // The number of the next version counts only where a baseline may be learned at once; the others are read before data.
+        let learning = |watch: &WatchName| {
+            self.node.fold(watch).and_then(|fold| fold.last.as_ref()).is_none_or(|last| last.learning.is_some())
+        };
+        let names: Vec<WatchName> = self.watches.keys().filter(|watch| learning(watch)).cloned().collect();
+        for watch in names {
             if let Err(why) = self.read_versions(&watch) {
                 self.shared.check(&format!("baseline.{watch}"), Err(why));
             }
         }
-        let now = clock::now();
-        let until = now.moment.plus_ns(ns(self.bounds.lease_ttl));
-        self.renew_at = Moment(0);
-        let step = self.node.handle(Input::Granted { how, why, until }, now);
+        self.tags_at = Moment(0);
+        let step = self.node.handle(Input::Granted { how, why, since, until }, clock::now());
         self.carry_out(step);
     }
 }

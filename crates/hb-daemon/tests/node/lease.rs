@@ -15,13 +15,13 @@ fn brief_lease() -> Stage {
 }
 
 #[test]
-fn h2_progress_is_shown_by_the_work_loop_alone_and_grows() {
+fn h2_progress_is_shown_by_the_keeper_alone_and_grows() {
     let stage = brief_lease();
     let node = stage.start_active("a");
     until("it is renewed many times", || stage.desk.renewals_of("a") >= 8);
     assert_eq!(node.stop(), Ended::Drained);
     let renewals = stage.desk.look(|book| book.renewals.clone());
-    assert!(renewals.iter().all(|(thread, _)| thread == "work"), "{renewals:?}");
+    assert!(renewals.iter().all(|(thread, _)| thread == "lease"), "{renewals:?}");
     assert!(renewals.windows(2).all(|pair| pair[0].1.progress <= pair[1].1.progress));
     assert!(renewals.last().unwrap().1.progress > renewals[0].1.progress);
     assert_eq!(renewals.last().unwrap().1.epoch, Epoch(1));
@@ -41,10 +41,12 @@ fn h2_a_loop_that_hangs_shows_no_progress_and_is_told_dead() {
     };
     until("the pulse has stopped", hung);
     assert!(node.shared().pulse().bound >= stage.bounds.lease_ttl);
-    assert_eq!(stage.desk.renewals_of("a"), renewals, "nobody else shows progress");
+    // What the loop had done before it hung is shown once; nothing after that.
+    let shown = stage.desk.renewals_of("a");
+    assert!(shown <= renewals + 1, "nobody else shows progress");
     node.gate.set(Pass::Go);
     until("the pulse is back", || !hung());
-    until("progress is shown again", || stage.desk.renewals_of("a") > renewals);
+    until("progress is shown again", || stage.desk.renewals_of("a") > shown);
     assert_eq!(node.stop(), Ended::Drained);
 }
 

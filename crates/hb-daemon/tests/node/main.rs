@@ -16,5 +16,6 @@ mod reload;
 mod sources;
 mod stage;
 mod standby;
+mod switchover;
 mod tags;
 mod views;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use hb_store::port::{Holder, Lease, LeaseError, Waited};
+use hb_store::port::{Holder, Lease, LeaseError, Order, Orders, Waited};
 
-use super::Cell;
+use super::{Cell, DEADLINE};
 
 /// Where leases are given out.
 #[derive(Debug, Default)]
@@ -18,6 +18,14 @@ pub(crate) struct Desk {
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     granted: Option<String>,
+    /// When nobody has it, whoever asks gets it; but for the one that was told to hand over.
+    pub(crate) free_for_all: bool,
+    /// Nobody gets an answer.
+    pub(crate) hung: bool,
+    /// What operators ask.
+    pub(crate) orders: Orders,
+    /// How far back each asker stood when it asked last.
+    pub(crate) behind: Vec<(String, u32)>,
     /// What the next askers are told instead of an answer.
     pub(crate) broken: Option<String>,
     /// Who shows progress besides the askers.
@@ -47,18 +55,34 @@ impl Desk {
     }
 
     pub(crate) fn lease(desk: &Arc<Self>, node: &str) -> Box<dyn Lease> {
-        Box::new(Asker { desk: Arc::clone(desk), node: node.into() })
+        Box::new(Asker { desk: Arc::clone(desk), node: node.into(), behind: 0 })
     }
 }
 
 struct Asker {
     desk: Arc<Desk>,
     node: String,
+    behind: u32,
+}
+
+impl Asker {
+    /// Hangs for as long as the desk does.
+    fn answer(&self) {
+        let _answering = self.desk.book.wait_while(DEADLINE * 2, |book| book.hung);
+    }
 }
 
 impl Lease for Asker {
     fn acquire(&mut self, patience: Duration) -> Result<Waited, LeaseError> {
-        self.desk.book.change(|book| book.asked += 1);
+        self.answer();
+        self.desk.book.change(|book| {
+            book.asked += 1;
+            book.behind.push((self.node.clone(), self.behind));
+            let leaves = book.orders.switchover.as_ref().is_some_and(|one| one.from.as_str() == self.node);
+            if book.free_for_all && book.granted.is_none() && !leaves && book.broken.is_none() {
+                book.granted = Some(self.node.clone());
+            }
+        });
         let mine = |book: &Book| book.granted.as_deref() == Some(&*self.node);
         let book = self.desk.book.wait_while(patience, |book| book.broken.is_none() && !mine(book));
         match &book.broken {
@@ -69,6 +93,7 @@ impl Lease for Asker {
     }
 
     fn renew(&mut self, me: &Holder) -> Result<(), LeaseError> {
+        self.answer();
         let thread = thread::current().name().unwrap_or_default().to_owned();
         self.desk.book.change(|book| book.renewals.push((thread, me.clone())));
         match &self.desk.book.look().broken {
@@ -78,6 +103,7 @@ impl Lease for Asker {
     }
 
     fn release(&mut self) -> Result<(), LeaseError> {
+        self.answer();
         self.desk.book.change(|book| {
             book.granted.take_if(|node| *node == self.node);
             book.released.push(self.node.clone());
@@ -86,6 +112,22 @@ impl Lease for Asker {
     }
 
     fn holder(&mut self) -> Result<Option<Holder>, LeaseError> {
+        self.answer();
         Ok(self.desk.book.look().other.clone())
+    }
+
+    fn orders(&mut self) -> Result<Orders, LeaseError> {
+        self.answer();
+        Ok(self.desk.book.look().orders.clone())
+    }
+
+    fn order(&mut self, order: Order) -> Result<Orders, LeaseError> {
+        self.answer();
+        self.desk.book.change(|book| book.orders = std::mem::take(&mut book.orders).after(order));
+        self.orders()
+    }
+
+    fn stand_behind(&mut self, others: u32) {
+        self.behind = others;
     }
 }

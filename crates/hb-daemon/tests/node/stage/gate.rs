@@ -1,6 +1,7 @@
 //! The way into the journal in memory, which a test can shut.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hb_core::ids::{Seq, StreamName};
 use hb_core::journal::{FORMAT, Hash, seal};
@@ -20,6 +21,8 @@ pub(crate) enum Pass {
     Full,
     /// They do not come back until the gate is set to something else.
     Hang,
+    /// They take so long.
+    Slow(Duration),
     /// The disk has failed for good.
     Stopped,
     /// Another node opens an epoch just before, once.
@@ -86,6 +89,10 @@ impl Journal for Gated {
         waiting.change(|count| *count -= 1);
         match now {
             Pass::Go | Pass::Hang => journal.append(stream, seq, bytes),
+            Pass::Slow(pause) => {
+                std::thread::sleep(pause);
+                journal.append(stream, seq, bytes)
+            }
             Pass::Full => Appended::Failed("no space left on the stage".into()),
             Pass::Stopped => Appended::Stopped("the stage's disk has failed".into()),
             Pass::Usurped => {

@@ -6,6 +6,7 @@ mod desk;
 mod gate;
 mod onlookers;
 mod tape;
+mod wall;
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
@@ -20,7 +21,7 @@ use hb_core::node::view::Role;
 use hb_core::time::SECOND_NS;
 use hb_core::watch::settings::WatchSettings;
 use hb_daemon::turn::Running;
-use hb_daemon::{Bounds, Control, Ended, Mode, Parts, SinkParts, WatchParts, start};
+use hb_daemon::{Bounds, Control, Ended, Mode, Parts, Remote, SinkParts, WatchParts, start};
 use hb_store::journal::memory::MemoryJournal;
 use hb_store::reader::read_sound;
 
@@ -28,6 +29,7 @@ pub(crate) use desk::Desk;
 pub(crate) use gate::{Gate, Pass, usurp};
 pub(crate) use onlookers::{Archive, Pager, Screen};
 pub(crate) use tape::Tape;
+pub(crate) use wall::Wall;
 
 /// How long anything may take before a test says that it never came.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -93,6 +95,8 @@ pub(crate) fn brisk(name: &str) -> WatchSettings {
 pub(crate) struct Stage {
     pub(crate) journal: MemoryJournal,
     pub(crate) desk: Arc<Desk>,
+    /// Where nodes tell each other of themselves, if they do.
+    pub(crate) wall: Option<Arc<Wall>>,
     pub(crate) archive: Archive,
     pub(crate) watches: Vec<(WatchSettings, Arc<Tape>)>,
     /// Sinks that every watch has; the settings may name others.
@@ -108,6 +112,7 @@ impl Stage {
         Self {
             journal: MemoryJournal::new(),
             desk: Arc::default(),
+            wall: None,
             archive: Archive::default(),
             watches: vec![(settings, Arc::default())],
             sinks: Vec::new(),
@@ -136,6 +141,8 @@ impl Stage {
             watches: self.watches.iter().map(watch).collect(),
             journal: Box::new(gate.journal()),
             lease: Desk::lease(&self.desk, name),
+            board: self.wall.as_ref().map(Wall::board),
+            listen: None,
             documents: Box::new(self.archive.clone()),
             views: screen.views(),
             mode: self.mode,
@@ -263,6 +270,10 @@ impl Actor {
 
     pub(crate) fn appends(&self, end: &str) -> u64 {
         self.shared().stats().appends.get(end).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn remote(&self) -> &Remote {
+        &self.running.remote
     }
 
     pub(crate) fn control(&self, control: Control) {
