@@ -1,0 +1,1 @@
+//! A real S3-compatible server from Python's packages.
