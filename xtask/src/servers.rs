@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A program and the package that has it.
-const SERVERS: &[(&str, &str)] = &[("mosquitto", "mosquitto"), ("etcd", "etcd-server")];
+const SERVERS: &[(&str, &str)] = &[("mosquitto", "mosquitto"), ("etcd", "etcd-server"), ("pg_createcluster", "postgresql")];
 
 /// Installs what is missing, as root on a machine with apt. Never a failure by itself: the tests say what they miss.
 pub(crate) fn install() {

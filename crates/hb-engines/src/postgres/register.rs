@@ -1,0 +1,330 @@
+//! The register: a table of cells, changed by compare-and-set in one statement each.
+//!
+//! **Invariants.** A version is made of a counter of the schema and of chance: none comes again, also after a cell was removed. Changes
+//! are told to those who wait by a notification that follows the change; one that is lost costs at most [`RECHECK`], since
+//! cells are read again now and then. Whoever attends to a cell holds a lock on this handle's connection; it is taken again
+//! when the connection is made again.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hb_core::journal::Hash;
+use hb_store::register::{Cell, CellVersion, Register, RegisterError, Swapped, Woken, check, check_name};
+use tokio::time::{Instant, sleep_until};
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::fault::Fault;
+use super::link::Link;
+use super::schema::lock_key;
+use super::target::PostgresTarget;
+use super::watcher::{Sight, Watcher};
+use crate::target::TargetError;
+
+/// How long a cell that is waited for may go unread.
+const RECHECK: Duration = Duration::from_secs(5);
+/// How long somebody who attends waits for those who just look whether anybody does.
+const ATTEND: Duration = Duration::from_millis(500);
+
+/// The cells of a schema. A handle has one connection, and a second one while it waits for a cell that it does not attend to.
+#[derive(Debug)]
+pub struct PostgresRegister {
+    watching: Option<Watching>,
+    link: Link,
+    /// Cells that this handle attends to, and on which connection it has the lock.
+    attending: BTreeMap<String, Option<u64>>,
+}
+
+/// The one cell that is waited for.
+#[derive(Debug)]
+struct Watching {
+    name: String,
+    channel: String,
+    /// Connection on which changes are told; none: not yet.
+    serial: Option<u64>,
+    /// What was read last, and when; none: it has to be read.
+    known: Option<(Option<CellVersion>, Instant)>,
+    watcher: Watcher,
+}
+
+impl PostgresRegister {
+    /// Opens the register, making its tables when they are missing. A server that cannot be reached at the moment is no error.
+    ///
+    /// # Errors
+    /// What has to be changed first, as with [`super::PostgresJournal::open`].
+    pub fn open(target: &PostgresTarget) -> Result<Self, TargetError> {
+        Ok(Self { watching: None, link: Link::open(target)?, attending: BTreeMap::new() })
+    }
+
+    fn sql(&self, text: &str) -> String {
+        text.replace("@.", &format!("{}.", self.link.target.quoted_schema()))
+    }
+
+    fn key(&self, name: &str) -> i64 {
+        lock_key("attend", &format!("{}\0{name}", self.link.target.schema))
+    }
+
+    /// Name under which changes of a cell are told.
+    fn channel(&self, name: &str) -> String {
+        let hash = Hash::of(format!("{}\0{name}", self.link.target.schema).as_bytes()).to_string();
+        format!("hb_{}", hash.chars().take(40).collect::<String>())
+    }
+
+    /// A change, and what tells of it, in one go.
+    fn change(&mut self, name: &str, sql: &str, seen: Option<&CellVersion>, bytes: Option<&[u8]>) -> Swapped {
+        self.attend_again();
+        let (sql, channel) = (self.sql(sql), self.channel(name));
+        let (seen, deadline) = (seen.map(|version| version.0.as_str()), self.link.deadline());
+        let changed = self.link.ask(deadline, async |client| {
+            let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&name, Type::TEXT), (&seen, Type::TEXT)];
+            if let Some(bytes) = &bytes {
+                values.push((bytes, Type::BYTEA));
+            }
+            let told = [(&channel as &(dyn ToSql + Sync), Type::TEXT)];
+            // Not in the transaction of the change: notifying ones are committed one after the other by the whole server,
+            // and would be held up by each other's flush.
+            let tell = client.query_typed("SELECT pg_notify($1, '')", &told);
+            let (changed, told) = tokio::join!(client.query_typed_one(&sql, &values), tell);
+            if let Err(fault) = told {
+                tracing::debug!(%fault, "those who wait for a cell were not told");
+            }
+            changed
+        });
+        match changed {
+            Ok(row) => swapped(&row).unwrap_or_else(|error| Swapped::Unknown(format!("{}: {error}", self.link.target))),
+            Err(Fault::Broken(what)) => Swapped::Unknown(what),
+            Err(Fault::Unusable(what) | Fault::Away(what) | Fault::Refused(_, what)) => Swapped::Failed(what),
+        }
+    }
+
+    /// After the connection was made again: the locks are, too, where nobody has taken them meanwhile.
+    fn attend_again(&mut self) {
+        let serial = self.link.serial;
+        let lost: Vec<String> =
+            self.attending.iter().filter(|(_, at)| **at != Some(serial)).map(|(name, _)| name.clone()).collect();
+        for name in lost {
+            if let Err(fault) = self.attend_once(&name, Duration::from_millis(1)) {
+                tracing::warn!(cell = name, %fault, "cannot be attended to: standbys will not see at once when this node ends");
+            }
+        }
+    }
+
+    fn attend_once(&mut self, name: &str, wait: Duration) -> Result<(), RegisterError> {
+        let (key, most) = (self.key(name), i32::try_from(wait.as_millis()).unwrap_or(i32::MAX));
+        let (sql, channel) = (self.sql("SELECT @.attend($1, $2)"), self.channel(name));
+        let deadline = self.link.deadline();
+        let taken: Result<bool, Fault> = self.link.ask(deadline, async |client| {
+            let values = [(&key as &(dyn ToSql + Sync), Type::INT8), (&most, Type::INT4)];
+            let told = [(&channel as &(dyn ToSql + Sync), Type::TEXT)];
+            let tell = client.query_typed("SELECT pg_notify($1, '')", &told);
+            let (taken, told) = tokio::join!(client.query_typed_one(&sql, &values), tell);
+            if let Err(fault) = told {
+                tracing::debug!(%fault, "those who wait for a cell were not told");
+            }
+            taken?.try_get(0)
+        });
+        if taken.map_err(failed)? {
+            let serial = self.link.serial;
+            self.attending.insert(name.to_owned(), Some(serial));
+            return Ok(());
+        }
+        Err(RegisterError(format!("{}: somebody else attends to {name}", self.link.target)))
+    }
+
+    /// Sees to it that changes of the cell are told, and that it was read since.
+    fn listen(&mut self, name: &str) -> Result<(), RegisterError> {
+        if self.watching.as_ref().is_none_or(|watching| watching.name != name) {
+            self.turn_to(name)?;
+        }
+        let deadline = self.link.deadline();
+        self.link.ready(deadline).map_err(failed)?;
+        let serial = self.link.serial;
+        let Some(watching) = &mut self.watching else { return Ok(()) };
+        if watching.serial == Some(serial) {
+            return Ok(());
+        }
+        (watching.serial, watching.known) = (None, None);
+        let sql = format!("LISTEN {}", watching.channel);
+        self.link.ask(deadline, async |client| client.batch_execute(&sql).await).map_err(failed)?;
+        let serial = self.link.serial;
+        self.watching.iter_mut().for_each(|watching| watching.serial = Some(serial));
+        Ok(())
+    }
+
+    /// Waits for another cell than before.
+    fn turn_to(&mut self, name: &str) -> Result<(), RegisterError> {
+        if let Some(before) = self.watching.take() {
+            let sql = format!("UNLISTEN {}", before.channel);
+            let deadline = self.link.deadline();
+            self.link.ask(deadline, async |client| client.batch_execute(&sql).await).map_err(failed)?;
+        }
+        let (key, channel) = (self.key(name), self.channel(name));
+        let watcher = Watcher::start(&self.link.runtime, &self.link, key);
+        self.watching = Some(Watching { name: name.to_owned(), channel, serial: None, known: None, watcher });
+        Ok(())
+    }
+
+    /// The version that stands, read if it is not known.
+    fn version(&mut self, name: &str, trust: Trust) -> Result<Option<CellVersion>, RegisterError> {
+        let known = self.watching.as_ref().and_then(|watching| watching.known.clone());
+        if let (Trust::Known, Some((version, at))) = (trust, known)
+            && at.elapsed() < RECHECK
+        {
+            return Ok(version);
+        }
+        let version = self.read(name)?.map(|cell| cell.version);
+        let known = Some((version.clone(), Instant::now()));
+        self.watching.iter_mut().for_each(|watching| watching.known.clone_from(&known));
+        Ok(version)
+    }
+
+    /// Waits for news of any kind, until a moment.
+    fn hear(&mut self, until: Instant) {
+        let Some(watching) = &mut self.watching else { return };
+        let Some((runtime, session)) = self.link.session() else { return };
+        let heard = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                news = session.news.recv() => Some(news),
+                () = watching.watcher.change() => None,
+                () = sleep_until(until) => None,
+            }
+        });
+        let overflow = session.overflow.swap(false, Ordering::AcqRel);
+        match heard {
+            Some(Some(news)) => {
+                // More of them may have come together.
+                let mut ours = news.channel() == watching.channel;
+                while let Ok(more) = session.news.try_recv() {
+                    ours |= more.channel() == watching.channel;
+                }
+                if ours || overflow {
+                    watching.known = None;
+                    watching.watcher.poke();
+                }
+            }
+            // The connection has ended: the next look makes another one.
+            Some(None) => self.link.hang_up(),
+            None if overflow => watching.known = None,
+            None => {}
+        }
+    }
+}
+
+/// Whether what is known of a cell will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// It will.
+    Known,
+    /// It is read again.
+    Read,
+}
+
+fn failed(fault: Fault) -> RegisterError {
+    RegisterError(fault.to_string())
+}
+
+fn swapped(row: &Row) -> Result<Swapped, tokio_postgres::Error> {
+    let (ended, version): (String, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+    let (version, bytes) = (version.map(CellVersion), row.try_get::<_, Option<Vec<u8>>>(2)?);
+    Ok(match (ended.as_str(), version, bytes) {
+        ("done", Some(version), _) => Swapped::Done(version),
+        ("lost", Some(version), Some(bytes)) => Swapped::Lost(Some(Cell { bytes, version })),
+        ("lost", _, _) => Swapped::Lost(None),
+        (other, _, _) => Swapped::Unknown(format!("a swap ended as {other:?}")),
+    })
+}
+
+impl Register for PostgresRegister {
+    fn read(&mut self, name: &str) -> Result<Option<Cell>, RegisterError> {
+        check_name(name).map_err(RegisterError)?;
+        let sql = self.sql("SELECT version, bytes FROM @.cells WHERE name = $1");
+        let found = self.link.ask_again(async |client| {
+            let row = client.query_typed_opt(&sql, &[(&name, Type::TEXT)]).await?;
+            row.map(|row| Ok(Cell { version: CellVersion(row.try_get(0)?), bytes: row.try_get(1)? })).transpose()
+        });
+        found.map_err(failed)
+    }
+
+    fn swap(&mut self, name: &str, seen: Option<&CellVersion>, bytes: &[u8]) -> Swapped {
+        if let Err(why) = check(name, bytes) {
+            return Swapped::Failed(why);
+        }
+        self.change(name, "SELECT ended, stands, holds FROM @.swap($1, $2, $3)", seen, Some(bytes))
+    }
+
+    fn remove(&mut self, name: &str, seen: &CellVersion) -> Swapped {
+        if let Err(why) = check_name(name) {
+            return Swapped::Failed(why);
+        }
+        self.change(name, "SELECT ended, stands, holds FROM @.remove($1, $2)", Some(seen), None)
+    }
+
+    fn list(&mut self, prefix: &str, most: usize) -> Result<Vec<(String, Cell)>, RegisterError> {
+        let sql = self.sql(
+            "SELECT name, version, bytes FROM @.cells WHERE name >= $1 AND starts_with(name, $1) ORDER BY name LIMIT $2",
+        );
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let found = self.link.ask_again(async |client| {
+            let rows = client.query_typed(&sql, &[(&prefix, Type::TEXT), (&most, Type::INT8)]).await?;
+            let cell = |row: &Row| {
+                Ok((row.try_get(0)?, Cell { version: CellVersion(row.try_get(1)?), bytes: row.try_get(2)? }))
+            };
+            rows.iter().map(cell).collect()
+        });
+        found.map_err(failed)
+    }
+
+    fn wait(&mut self, name: &str, seen: Option<&CellVersion>, patience: Duration) -> Result<Woken, RegisterError> {
+        check_name(name).map_err(RegisterError)?;
+        let until = Instant::now() + patience;
+        loop {
+            self.listen(name)?;
+            self.attend_again();
+            let differs =
+                self.version(name, Trust::Known)?.as_ref() != seen && self.version(name, Trust::Read)?.as_ref() != seen;
+            if differs {
+                return Ok(Woken::Changed);
+            }
+            let mine = self.attending.contains_key(name);
+            let sight = self.watching.as_ref().map(|watching| watching.watcher.sight());
+            if sight == Some(Sight::Gone) && !mine {
+                // It may have let go of the cell on leaving.
+                if self.version(name, Trust::Read)?.as_ref() != seen {
+                    return Ok(Woken::Changed);
+                }
+                return Ok(Woken::Abandoned("the connection of whoever attended to it has ended".into()));
+            }
+            if Instant::now() >= until {
+                return Ok(Woken::Patience);
+            }
+            self.hear(until);
+        }
+    }
+
+    fn attend(&mut self, name: &str) -> Result<(), RegisterError> {
+        check_name(name).map_err(RegisterError)?;
+        let deadline = self.link.deadline();
+        self.link.ready(deadline).map_err(failed)?;
+        if self.attending.get(name) == Some(&Some(self.link.serial)) {
+            return Ok(());
+        }
+        self.attend_once(name, ATTEND)
+    }
+
+    fn leave(&mut self, name: &str) {
+        if self.attending.remove(name) != Some(Some(self.link.serial)) {
+            return;
+        }
+        let (key, deadline) = (self.key(name), self.link.deadline());
+        let left = self.link.ask(deadline, async |client| {
+            client.query_typed("SELECT pg_advisory_unlock($1)", &[(&key, Type::INT8)]).await
+        });
+        if let Err(fault) = left {
+            // With the connection the lock goes.
+            tracing::debug!(%fault, "leaving a cell was not answered");
+            self.link.hang_up();
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The PostgreSQL engine against a real server, which the tests start for themselves. Where there is no PostgreSQL they say `NOT RUN`.
+#![cfg(feature = "postgres")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers as well")]
+
+mod cuts;
+mod deaths;
+mod laws;
+mod proxy;
+mod refusals;
+mod register;
+mod server;
