@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod journal;
 pub mod lease;
 pub mod port;
+pub mod probe;
 pub mod reader;
 pub mod register;
 pub mod sqlite;
