@@ -12,14 +12,14 @@ use std::time::Duration;
 use hb_core::journal::Hash;
 use hb_store::register::{Cell, CellVersion, Register, RegisterError, Swapped, Woken, check, check_name};
 use tokio::time::{Instant, sleep_until};
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Notification, Row};
 
 use super::fault::Fault;
 use super::link::Link;
 use super::schema::lock_key;
 use super::target::PostgresTarget;
-use super::watcher::{Sight, Watcher};
+use super::watcher::{self, Sight, Watcher};
 use crate::target::TargetError;
 
 /// How long a cell that is waited for may go unread.
@@ -76,8 +76,10 @@ impl PostgresRegister {
         self.attend_again();
         let (sql, channel) = (self.sql(sql), self.channel(name));
         let (seen, deadline) = (seen.map(|version| version.0.as_str()), self.link.deadline());
+        let key = Some(self.key(name)).filter(|_| !self.attending.contains_key(name));
         let changed = self.link.ask(deadline, async |client| {
-            let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&name, Type::TEXT), (&seen, Type::TEXT)];
+            let mut values: Vec<(&(dyn ToSql + Sync), Type)> =
+                vec![(&name, Type::TEXT), (&seen, Type::TEXT), (&key, Type::INT8)];
             if let Some(bytes) = &bytes {
                 values.push((bytes, Type::BYTEA));
             }
@@ -112,10 +114,11 @@ impl PostgresRegister {
 
     fn attend_once(&mut self, name: &str, wait: Duration) -> Result<(), RegisterError> {
         let (key, most) = (self.key(name), i32::try_from(wait.as_millis()).unwrap_or(i32::MAX));
-        let (sql, channel) = (self.sql("SELECT @.attend($1, $2)"), self.channel(name));
+        let (sql, channel) = (self.sql("SELECT @.attend($1, $2, $3)"), self.channel(name));
         let deadline = self.link.deadline();
         let taken: Result<bool, Fault> = self.link.ask(deadline, async |client| {
-            let values = [(&key as &(dyn ToSql + Sync), Type::INT8), (&most, Type::INT4)];
+            let values: [(&(dyn ToSql + Sync), Type); 3] =
+                [(&name, Type::TEXT), (&key, Type::INT8), (&most, Type::INT4)];
             let told = [(&channel as &(dyn ToSql + Sync), Type::TEXT)];
             let tell = client.query_typed("SELECT pg_notify($1, '')", &told);
             let (taken, told) = tokio::join!(client.query_typed_one(&sql, &values), tell);
@@ -160,7 +163,7 @@ impl PostgresRegister {
             self.link.ask(deadline, async |client| client.batch_execute(&sql).await).map_err(failed)?;
         }
         let (key, channel) = (self.key(name), self.channel(name));
-        let watcher = Watcher::start(&self.link.runtime, &self.link, key);
+        let watcher = Watcher::start(&self.link.runtime, &self.link, name, key);
         self.watching = Some(Watching { name: name.to_owned(), channel, serial: None, known: None, watcher });
         Ok(())
     }
@@ -179,37 +182,68 @@ impl PostgresRegister {
         Ok(version)
     }
 
+    /// Whether whoever attended to the cell is gone, and it stands as it was seen.
+    fn is_gone(&mut self, name: &str, seen: Option<&CellVersion>) -> Result<bool, RegisterError> {
+        let wanted = Sight::Gone(seen.cloned());
+        let told = self.watching.as_ref().is_some_and(|watching| watching.watcher.sight() == wanted);
+        if !told || self.attending.contains_key(name) {
+            return Ok(false);
+        }
+        // The watcher saw it some time ago: somebody may attend by now.
+        let (sql, key) = (self.sql("SELECT seen, stands FROM @.sight($1, $2)"), self.key(name));
+        let now = self.link.ask_again(async |client| {
+            watcher::sight(&client.query_typed_one(&sql, &[(&name, Type::TEXT), (&key, Type::INT8)]).await?)
+        });
+        let gone = now.map_err(failed)? == wanted;
+        if !gone {
+            self.watching.iter().for_each(|watching| watching.watcher.poke());
+        }
+        Ok(gone)
+    }
+
+    /// Looks at what has come meanwhile.
+    fn take_news(&mut self) {
+        let Some(watching) = &mut self.watching else { return };
+        let Some((_, session)) = self.link.session() else { return };
+        let mut ours = session.overflow.swap(false, Ordering::AcqRel);
+        while let Ok(news) = session.news.try_recv() {
+            ours |= news.channel() == watching.channel;
+        }
+        if ours {
+            watching.known = None;
+            watching.watcher.poke();
+        }
+    }
+
     /// Waits for news of any kind, until a moment.
     fn hear(&mut self, until: Instant) {
         let Some(watching) = &mut self.watching else { return };
         let Some((runtime, session)) = self.link.session() else { return };
         let heard = runtime.block_on(async {
             tokio::select! {
-                biased;
-                news = session.news.recv() => Some(news),
-                () = watching.watcher.change() => None,
-                () = sleep_until(until) => None,
+                news = session.news.recv() => Heard::News(news),
+                () = watching.watcher.change() => Heard::Nothing,
+                () = sleep_until(until) => Heard::Nothing,
             }
         });
-        let overflow = session.overflow.swap(false, Ordering::AcqRel);
         match heard {
-            Some(Some(news)) => {
-                // More of them may have come together.
-                let mut ours = news.channel() == watching.channel;
-                while let Ok(more) = session.news.try_recv() {
-                    ours |= more.channel() == watching.channel;
-                }
-                if ours || overflow {
-                    watching.known = None;
-                    watching.watcher.poke();
-                }
+            Heard::News(Some(news)) if news.channel() == watching.channel => {
+                watching.known = None;
+                watching.watcher.poke();
             }
             // The connection has ended: the next look makes another one.
-            Some(None) => self.link.hang_up(),
-            None if overflow => watching.known = None,
-            None => {}
+            Heard::News(None) => self.link.hang_up(),
+            Heard::News(Some(_)) | Heard::Nothing => {}
         }
     }
+}
+
+/// What ended waiting for news.
+enum Heard {
+    /// The server told something; none: the connection has ended.
+    News(Option<Notification>),
+    /// Something else.
+    Nothing,
 }
 
 /// Whether what is known of a cell will do.
@@ -251,14 +285,14 @@ impl Register for PostgresRegister {
         if let Err(why) = check(name, bytes) {
             return Swapped::Failed(why);
         }
-        self.change(name, "SELECT ended, stands, holds FROM @.swap($1, $2, $3)", seen, Some(bytes))
+        self.change(name, "SELECT ended, stands, holds FROM @.swap($1, $2, $3, $4)", seen, Some(bytes))
     }
 
     fn remove(&mut self, name: &str, seen: &CellVersion) -> Swapped {
         if let Err(why) = check_name(name) {
             return Swapped::Failed(why);
         }
-        self.change(name, "SELECT ended, stands, holds FROM @.remove($1, $2)", Some(seen), None)
+        self.change(name, "SELECT ended, stands, holds FROM @.remove($1, $2, $3)", Some(seen), None)
     }
 
     fn list(&mut self, prefix: &str, most: usize) -> Result<Vec<(String, Cell)>, RegisterError> {
@@ -279,26 +313,24 @@ impl Register for PostgresRegister {
     fn wait(&mut self, name: &str, seen: Option<&CellVersion>, patience: Duration) -> Result<Woken, RegisterError> {
         check_name(name).map_err(RegisterError)?;
         let until = Instant::now() + patience;
+        // Who does not wait, asks.
+        let mut trust = if patience.is_zero() { Trust::Read } else { Trust::Known };
         loop {
             self.listen(name)?;
             self.attend_again();
+            self.take_news();
             let differs =
-                self.version(name, Trust::Known)?.as_ref() != seen && self.version(name, Trust::Read)?.as_ref() != seen;
+                self.version(name, trust)?.as_ref() != seen && self.version(name, Trust::Read)?.as_ref() != seen;
             if differs {
                 return Ok(Woken::Changed);
             }
-            let mine = self.attending.contains_key(name);
-            let sight = self.watching.as_ref().map(|watching| watching.watcher.sight());
-            if sight == Some(Sight::Gone) && !mine {
-                // It may have let go of the cell on leaving.
-                if self.version(name, Trust::Read)?.as_ref() != seen {
-                    return Ok(Woken::Changed);
-                }
+            if self.is_gone(name, seen)? {
                 return Ok(Woken::Abandoned("the connection of whoever attended to it has ended".into()));
             }
             if Instant::now() >= until {
                 return Ok(Woken::Patience);
             }
+            trust = Trust::Known;
             self.hear(until);
         }
     }
@@ -314,11 +346,19 @@ impl Register for PostgresRegister {
     }
 
     fn leave(&mut self, name: &str) {
+        if !self.attending.contains_key(name) {
+            return;
+        }
+        // Without the lock it may be somebody else's by now.
+        self.attend_again();
         if self.attending.remove(name) != Some(Some(self.link.serial)) {
             return;
         }
         let (key, deadline) = (self.key(name), self.link.deadline());
+        let sql = self.sql("DELETE FROM @.attending WHERE name = $1");
+        // First the row, then the lock: a free lock with a row is that of somebody who is gone.
         let left = self.link.ask(deadline, async |client| {
+            client.query_typed(&sql, &[(&name, Type::TEXT)]).await?;
             client.query_typed("SELECT pg_advisory_unlock($1)", &[(&key, Type::INT8)]).await
         });
         if let Err(fault) = left {

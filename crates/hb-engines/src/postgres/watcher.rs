@@ -1,15 +1,19 @@
 //! Sees at once when whoever attends to a cell is gone, by waiting for the lock that it holds, on a connection of its own.
 //!
-//! **Invariants.** That somebody is gone is said only by a session that has seen the lock held and was not broken since, of a server
-//! that still takes new connections: a server that stops or fails over lets go of every lock, and nobody is gone for that.
+//! **Invariants.** That somebody is gone is said only where the lock is free although the same run of the server was told that it is
+//! held, by a session that is whole, of a server that still takes new connections: a server that stops, crashes or fails over lets go
+//! of every lock, and nobody is gone for that.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hb_store::register::CellVersion;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::fault::Fault;
@@ -21,6 +25,8 @@ use super::target::PostgresTarget;
 const LOOK: Duration = Duration::from_secs(20);
 /// How long until it looks again whether somebody attends, when nobody says so.
 const NOBODY: Duration = Duration::from_secs(5);
+/// First distance between attempts to connect.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Largest distance between attempts to connect.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -33,8 +39,8 @@ pub(super) enum Sight {
     Nobody,
     /// Somebody attends.
     Somebody,
-    /// Whoever attended is gone.
-    Gone,
+    /// Whoever attended is gone, and the cell stands as it was then: its version.
+    Gone(Option<CellVersion>),
 }
 
 /// Waits in the background of a runtime, as far as that is run.
@@ -53,10 +59,11 @@ impl Drop for Watcher {
 
 impl Watcher {
     /// Begins to watch over the lock of that number.
-    pub(super) fn start(runtime: &Runtime, link: &Link, key: i64) -> Self {
+    pub(super) fn start(runtime: &Runtime, link: &Link, name: &str, key: i64) -> Self {
         let (tell, sight) = watch::channel(Sight::Blind);
         let poke = Arc::new(Notify::new());
-        let watching = watch_on(link.target.clone(), link.tls.clone(), key, (tell, Arc::clone(&poke)));
+        let watching =
+            watch_on(link.target.clone(), link.tls.clone(), (name.to_owned(), key), (tell, Arc::clone(&poke)));
         Self { task: runtime.spawn(watching), sight, poke }
     }
 
@@ -79,14 +86,21 @@ impl Watcher {
     }
 }
 
-async fn watch_on(target: PostgresTarget, tls: Tls, key: i64, (tell, poke): (watch::Sender<Sight>, Arc<Notify>)) {
-    let mut pause = Duration::from_millis(50);
+type Told<'a> = (&'a watch::Sender<Sight>, &'a Notify);
+
+async fn watch_on(
+    target: PostgresTarget,
+    tls: Tls,
+    (name, key): (String, i64),
+    (tell, poke): (watch::Sender<Sight>, Arc<Notify>),
+) {
+    let mut pause = PAUSE_MIN;
     loop {
         let deadline = Instant::now() + target.patience();
         match session::open(&target, &tls.0, Role::Watch, (0, deadline)).await {
             Ok(session) => {
-                pause = Duration::from_millis(50);
-                let Err(fault) = look(&target, &tls, (&session, key), (&tell, &poke)).await;
+                pause = PAUSE_MIN;
+                let Err(fault) = look(&target, &tls, (&session, &name, key), (&tell, &poke)).await;
                 tracing::debug!(%fault, "watching over the holder of a lease broke off");
                 session.hang_up().await;
             }
@@ -101,46 +115,40 @@ async fn watch_on(target: PostgresTarget, tls: Tls, key: i64, (tell, poke): (wat
 async fn look(
     target: &PostgresTarget,
     tls: &Tls,
-    (session, key): (&Session, i64),
-    (tell, poke): (&watch::Sender<Sight>, &Notify),
-) -> Result<std::convert::Infallible, Fault> {
-    let sql = format!("SELECT {}.attended($1, $2)", target.quoted_schema());
-    let mut seen = false;
+    (session, name, key): (&Session, &str, i64),
+    (tell, poke): Told<'_>,
+) -> Result<Infallible, Fault> {
+    let sql = format!("SELECT seen, stands FROM {}.watch($1, $2, $3)", target.quoted_schema());
+    // Short at first, so that what stands is soon known.
+    let mut wait = Duration::from_millis(1);
     loop {
-        // Short at first, so that what stands is soon known.
-        let wait = if seen { LOOK } else { Duration::from_millis(1) };
         let most = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
-        let values: [(&(dyn ToSql + Sync), Type); 2] = [(&key, Type::INT8), (&most, Type::INT4)];
-        let asked = session.client.query_typed_one(&sql, &values);
-        let row = timeout(wait + target.patience(), asked)
-            .await
-            .map_err(|_| Fault::Broken("no answer".into()))?
-            .map_err(|error| Fault::of_question(&error))?;
-        let found: String = row.try_get(0).map_err(|error| Fault::of_question(&error))?;
-        match found.as_str() {
-            "somebody" => {
-                seen = true;
-                tell.send_if_modified(|sight| std::mem::replace(sight, Sight::Somebody) != Sight::Somebody);
-                continue;
-            }
-            "nobody" | "left" if seen || found == "left" => {
-                confirm(target, tls, session).await?;
-                seen = false;
-                tell.send_replace(Sight::Gone);
-            }
-            _ => {
-                // One who is gone stays so until somebody attends.
-                tell.send_if_modified(|sight| {
-                    *sight == Sight::Blind && {
-                        *sight = Sight::Nobody;
-                        true
-                    }
-                });
-            }
+        let values: [(&(dyn ToSql + Sync), Type); 3] = [(&name, Type::TEXT), (&key, Type::INT8), (&most, Type::INT4)];
+        let asked = timeout(wait + target.patience(), session.client.query_typed_one(&sql, &values)).await;
+        let row = asked.map_err(|_| Fault::Broken("no answer".into()))?.map_err(|error| Fault::of_question(&error))?;
+        let now = sight(&row).map_err(|error| Fault::of_question(&error))?;
+        if matches!(now, Sight::Gone(_)) && *tell.borrow() != now {
+            confirm(target, tls, session).await?;
         }
-        // Elapsed or poked: both mean to look again.
-        timeout(NOBODY, poke.notified()).await.unwrap_or_default();
+        let held = now == Sight::Somebody;
+        tell.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        if held {
+            wait = LOOK;
+        } else {
+            // Elapsed or poked: both mean to look again.
+            timeout(NOBODY, poke.notified()).await.unwrap_or_default();
+        }
     }
+}
+
+/// Reads what the server sees.
+pub(super) fn sight(row: &Row) -> Result<Sight, tokio_postgres::Error> {
+    let seen: String = row.try_get(0)?;
+    Ok(match seen.as_str() {
+        "somebody" => Sight::Somebody,
+        "gone" => Sight::Gone(row.try_get::<_, Option<String>>(1)?.map(CellVersion)),
+        _ => Sight::Nobody,
+    })
 }
 
 /// The server is there for others and for this session.

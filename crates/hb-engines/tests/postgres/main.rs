@@ -9,3 +9,5 @@ mod proxy;
 mod refusals;
 mod register;
 mod server;
+mod speed;
+mod tls;

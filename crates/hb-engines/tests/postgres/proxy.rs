@@ -25,10 +25,12 @@ pub(crate) enum Mode {
     Slow,
     /// New connections are closed at once.
     Closed,
+    /// It takes the options out of what a client begins with, as poolers do that are told to ignore them.
+    Pooler,
 }
 
-const MODES: [Mode; 7] =
-    [Mode::Whole, Mode::Mute, Mode::Deaf, Mode::LoseAnswer, Mode::LoseQuestion, Mode::Slow, Mode::Closed];
+const MODES: [Mode; 8] =
+    [Mode::Whole, Mode::Mute, Mode::Deaf, Mode::LoseAnswer, Mode::LoseQuestion, Mode::Slow, Mode::Closed, Mode::Pooler];
 /// How late things are on a slow link.
 const LATE: Duration = Duration::from_millis(150);
 
@@ -101,6 +103,7 @@ fn carry(link: &Arc<Shared>, from: &TcpStream, to: &TcpStream, direction: Direct
     from.set_nodelay(true).unwrap();
     thread::spawn(move || {
         let mut buffer = [0; 1 << 16];
+        let mut first = true;
         while let Ok(read @ 1..) = from.read(&mut buffer) {
             let lost = match direction {
                 Direction::There => link.spend(Mode::LoseQuestion),
@@ -114,11 +117,32 @@ fn carry(link: &Arc<Shared>, from: &TcpStream, to: &TcpStream, direction: Direct
                 (Mode::Slow, Direction::Back) => thread::sleep(LATE),
                 (_, _) => {}
             }
-            if to.write_all(&buffer[..read]).is_err() {
+            let begins = std::mem::take(&mut first) && direction == Direction::There;
+            let carried = if begins && link.mode() == Mode::Pooler {
+                to.write_all(&without_options(&buffer[..read]))
+            } else {
+                to.write_all(&buffer[..read])
+            };
+            if carried.is_err() {
                 break;
             }
         }
         from.shutdown(Shutdown::Both).unwrap_or_default();
         to.shutdown(Shutdown::Both).unwrap_or_default();
     });
+}
+
+/// The packet that a session begins with: its length, the version, names and values that end with zeros.
+fn without_options(packet: &[u8]) -> Vec<u8> {
+    let fields: Vec<&[u8]> = packet[8..packet.len() - 2].split(|byte| *byte == 0).collect();
+    let mut kept = packet[4..8].to_vec();
+    for field in fields.chunks(2).filter(|field| field[0] != b"options") {
+        for part in field {
+            kept.extend_from_slice(part);
+            kept.push(0);
+        }
+    }
+    kept.push(0);
+    let length = u32::try_from(kept.len() + 4).unwrap();
+    [length.to_be_bytes().as_slice(), &kept].concat()
 }

@@ -7,6 +7,7 @@ use hb_engines::postgres::PostgresJournal;
 use hb_store::conformance::fill;
 use hb_store::port::{Appended, Journal, JournalError};
 
+use crate::proxy::{Mode, Proxy};
 use crate::server::{Server, fresh_schema, patient, shared, target};
 
 fn refused(url: &str) -> String {
@@ -123,4 +124,15 @@ fn a_replica_is_passed_over_and_told() {
     );
     let mut journal = PostgresJournal::open(&target(&both)).unwrap();
     assert_eq!(journal.head(&"watch/a".into()), Ok(None));
+}
+
+#[test]
+fn a_pooler_that_does_not_pass_our_options_on_is_told_and_refused() {
+    let Some(server) = shared() else { return };
+    let proxy = Proxy::to(server.port);
+    let url = format!("postgres://hb@127.0.0.1:{}/ops?sslmode=disable&schema={}", proxy.port, fresh_schema());
+    proxy.set(Mode::Pooler);
+    assert!(refused(&url).contains("pooler"), "{}", refused(&url));
+    proxy.set(Mode::Whole);
+    PostgresJournal::open(&target(&url)).unwrap();
 }

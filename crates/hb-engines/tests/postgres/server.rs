@@ -184,6 +184,12 @@ impl Server {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
+    /// Gives a file of its folder to the user that the server runs as.
+    pub(crate) fn own(&self, name: &str) {
+        std::os::unix::fs::chown(self.folder.join(name), owner(), None).unwrap();
+    }
+
+    /// The folder that all of it is in.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }

@@ -104,7 +104,61 @@ CREATE FUNCTION @.next_version() RETURNS text LANGUAGE sql VOLATILE AS $$
   SELECT nextval('@.versions')::text || '.' || left(gen_random_uuid()::text, 8)
 $$;
 
-CREATE FUNCTION @.swap(cell text, seen text, content bytea, OUT ended text, OUT stands text, OUT holds bytea)
+-- Who attends to a cell has a lock of its session, and a row here. The row is of one run of the server alone: a start after a crash
+-- empties the table, and after any other start the time differs. So where row and run agree and the lock is free, the session
+-- ended, and not the server.
+CREATE UNLOGGED TABLE @.attending (
+  name text COLLATE "C" PRIMARY KEY,
+  run timestamptz NOT NULL);
+
+-- Whether somebody attends to a cell, is gone, or nobody does; and the cell's version at the same moment.
+CREATE FUNCTION @.sight(cell text, key bigint, OUT seen text, OUT stands text) LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT pg_try_advisory_xact_lock_shared(key) THEN
+    seen := 'somebody';
+    RETURN;
+  END IF;
+  SELECT CASE WHEN EXISTS (SELECT FROM @.attending a WHERE a.name = cell AND a.run = pg_postmaster_start_time())
+    THEN 'gone' ELSE 'nobody' END, (SELECT c.version FROM @.cells c WHERE c.name = cell) INTO seen, stands;
+END $$;
+
+-- The same, after waiting at most `most` milliseconds for whoever attends. Failing by a caught error leaves no line in the
+-- server's log.
+CREATE FUNCTION @.watch(cell text, key bigint, most integer, OUT seen text, OUT stands text) LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('lock_timeout', most::text, true);
+  BEGIN
+    PERFORM pg_advisory_xact_lock_shared(key);
+  EXCEPTION WHEN lock_not_available THEN
+    seen := 'somebody';
+    RETURN;
+  END;
+  SELECT s.seen, s.stands INTO seen, stands FROM @.sight(cell, key) s;
+END $$;
+
+CREATE FUNCTION @.attend(cell text, key bigint, most integer) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('lock_timeout', most::text, true);
+  BEGIN
+    PERFORM pg_advisory_lock(key);
+  EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+  END;
+  INSERT INTO @.attending AS a (name, run) VALUES (cell, pg_postmaster_start_time())
+    ON CONFLICT (name) DO UPDATE SET run = excluded.run WHERE a.run <> excluded.run;
+  RETURN true;
+END $$;
+
+-- Whoever changes a cell of which the one that attended is gone, goes on from there: nobody needs to be told any more.
+CREATE FUNCTION @.pass_on(cell text, key bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM @.attending a WHERE a.name = cell) AND pg_try_advisory_xact_lock_shared(key) THEN
+    DELETE FROM @.attending a WHERE a.name = cell;
+  END IF;
+END $$;
+
+-- `key` is null where whoever swaps attends itself.
+CREATE FUNCTION @.swap(cell text, seen text, key bigint, content bytea, OUT ended text, OUT stands text, OUT holds bytea)
 LANGUAGE plpgsql AS $$
 BEGIN
   IF seen IS NULL THEN
@@ -116,46 +170,26 @@ BEGIN
   END IF;
   IF FOUND THEN
     ended := 'done';
+    IF key IS NOT NULL THEN
+      PERFORM @.pass_on(cell, key);
+    END IF;
     RETURN;
   END IF;
   ended := 'lost';
   SELECT c.version, c.bytes INTO stands, holds FROM @.cells c WHERE c.name = cell;
 END $$;
 
-CREATE FUNCTION @.remove(cell text, seen text, OUT ended text, OUT stands text, OUT holds bytea) LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.remove(cell text, seen text, key bigint, OUT ended text, OUT stands text, OUT holds bytea)
+LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM @.cells c WHERE c.name = cell AND c.version = seen RETURNING c.version INTO stands;
   IF FOUND THEN
     ended := 'done';
+    IF key IS NOT NULL THEN
+      PERFORM @.pass_on(cell, key);
+    END IF;
     RETURN;
   END IF;
   ended := 'lost';
   SELECT c.version, c.bytes INTO stands, holds FROM @.cells c WHERE c.name = cell;
-END $$;
-
--- Takes a lock of this connection, within `most` milliseconds. Failing by a caught error leaves no line in the server's log.
-CREATE FUNCTION @.attend(key bigint, most integer) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-  PERFORM set_config('lock_timeout', most::text, true);
-  BEGIN
-    PERFORM pg_advisory_lock(key);
-  EXCEPTION WHEN lock_not_available THEN
-    RETURN false;
-  END;
-  RETURN true;
-END $$;
-
--- Waits at most `most` milliseconds for whoever has the lock to be gone.
-CREATE FUNCTION @.attended(key bigint, most integer) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-  IF pg_try_advisory_xact_lock_shared(key) THEN
-    RETURN 'nobody';
-  END IF;
-  PERFORM set_config('lock_timeout', most::text, true);
-  BEGIN
-    PERFORM pg_advisory_xact_lock_shared(key);
-  EXCEPTION WHEN lock_not_available THEN
-    RETURN 'somebody';
-  END;
-  RETURN 'left';
 END $$;
