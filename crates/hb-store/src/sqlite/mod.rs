@@ -9,6 +9,7 @@ pub(crate) mod fault;
 pub(crate) mod handle;
 mod log;
 pub(crate) mod migrate;
+mod mover;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,9 @@ pub(crate) use migrate::Schema;
 pub const PATIENCE: Duration = Duration::from_secs(1);
 /// How long opening pauses before it tries a file again that others are making.
 const OPEN_AGAIN: Duration = Duration::from_millis(5);
-/// Pages of the log after which it is moved into the file: about 16 MB (B1).
+/// Pages of the log after which it is moved into the file beside the commits: about 4 MB. A start after a crash reads all of it.
+pub(crate) const LOG_PAGES: i64 = 1_000;
+/// Pages of the log at which a commit waits until it has been moved: about 16 MB (B1).
 pub(crate) const LOG_PAGES_MAX: i64 = 4_000;
 /// Prepared statements that are kept.
 const STATEMENTS: usize = 128;
@@ -154,6 +157,12 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "PRAGMA foreign_keys = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8000",
     )
+}
+
+/// The name of the network file system that a folder lies on; none where it is this machine's own, or cannot be told.
+#[must_use]
+pub fn network_of(dir: &Path) -> Option<&'static str> {
+    statfs(dir).ok().and_then(|found| network(found.filesystem_type().0))
 }
 
 fn refuse_network(path: &Path) -> Result<(), OpenError> {

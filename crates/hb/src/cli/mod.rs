@@ -8,6 +8,7 @@ pub mod compare;
 pub mod config;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 mod document;
 pub mod events;
 pub mod health;
@@ -93,6 +94,8 @@ enum Command {
     Journal(journal::Command),
     /// Check everything that is stored; exits with 65 when something is damaged.
     Verify(verify::Args),
+    /// Ask whether what hb stands on can be relied on: folder, journal, lease; exits with 14 when it cannot.
+    Doctor(doctor::Args),
     /// Decide recorded cycles again from the source, and compare: exits with 15 when one differs.
     Replay(replay::Args),
     /// Versions of what normal is: learn, list, show, diff, request, approve, promote.
@@ -166,6 +169,7 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         Command::Checkpoint(command) => checkpoint::run(&command, out),
         Command::Journal(command) => journal::run(&command, out),
         Command::Verify(args) => verify::run(&args, out),
+        Command::Doctor(args) => doctor::run(&args, out),
         Command::Replay(args) => replay::run(&args, out),
         Command::Baseline(command) => baseline::run(&command, out),
         Command::Compare(args) => compare::run(&args, out),

@@ -5,11 +5,12 @@ use std::time::Duration;
 use hb_core::ids::NodeName;
 use hb_engines::target::{Kind, Manner, TargetError};
 use hb_store::baselines::Baselines;
+use hb_store::blobs::DirBlobs;
 use hb_store::journal::dir::DirJournal;
 use hb_store::lease::external::ExternalLease;
 use hb_store::lease::file::FileLease;
 use hb_store::lease::register::{Names, RegisterLease};
-use hb_store::port::{Journal, Lease};
+use hb_store::port::{Blobs, Journal, Lease};
 use hb_store::register::Register;
 use hb_store::register::dir::DirRegister;
 
@@ -50,17 +51,25 @@ pub fn journal(config: &Config) -> Result<Box<dyn Journal>, Failure> {
     }
 }
 
+/// Where documents are kept beside the journal.
+///
+/// # Errors
+/// It cannot be reached.
+pub fn blobs(config: &Config) -> Result<Box<dyn Blobs>, Failure> {
+    match &config.journal {
+        Place::Folder => Ok(Box::new(DirBlobs::open(&config.output_dir))),
+        Place::Server(server) => {
+            hb_engines::open::blobs(server.kind, &server.url, manner(config)).map_err(|error| unusable(server, &error))
+        }
+    }
+}
+
 /// The documents of baselines.
 ///
 /// # Errors
 /// They cannot be reached.
 pub fn baselines(config: &Config) -> Result<Baselines, Failure> {
-    match &config.journal {
-        Place::Folder => Ok(Baselines::open(&config.output_dir)),
-        Place::Server(server) => hb_engines::open::blobs(server.kind, &server.url, manner(config))
-            .map(Baselines::over)
-            .map_err(|error| unusable(server, &error)),
-    }
+    blobs(config).map(Baselines::over)
 }
 
 /// The register that lease and cards of nodes stand in.
