@@ -10,6 +10,7 @@ mod crash;
 #[cfg(test)]
 mod cycles;
 mod laws;
+pub mod leases;
 mod race;
 pub mod registers;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::port::{Holder, Lease, LeaseError, Waited};
+use crate::port::{Holder, Lease, LeaseError, Order, Orders, Waited};
 
 /// A lease that is always granted.
 #[derive(Debug, Default)]
@@ -29,6 +29,17 @@ impl Lease for ExternalLease {
     fn holder(&mut self) -> Result<Option<Holder>, LeaseError> {
         Ok(self.held.clone())
     }
+
+    fn order(&mut self, order: Order) -> Result<Orders, LeaseError> {
+        let what = match order {
+            Order::Pause(_) | Order::Resume => "a pause",
+            Order::Switchover(_) | Order::Settled(_) => "a switchover",
+        };
+        Err(LeaseError(format!(
+            "{what} is not for hb to keep: lease = external says that whoever starts nodes decides which one works \
+             (Pacemaker, a StatefulSet, systemd); ask it there"
+        )))
+    }
 }
 
 #[cfg(test)]
@@ -40,5 +51,7 @@ mod tests {
         let mut lease = ExternalLease::default();
         assert!(matches!(lease.acquire(Duration::ZERO), Ok(Waited::Granted { how: "external", .. })));
         assert_eq!(lease.holder(), Ok(None));
+        assert!(lease.order(Order::Resume).unwrap_err().0.contains("Pacemaker"));
+        assert_eq!(lease.orders(), Ok(Orders::default()));
     }
 }

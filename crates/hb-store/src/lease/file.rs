@@ -3,8 +3,14 @@
 //! The lock tells at once that a holder has ended: the kernel frees it and wakes the waiter. The stamp tells that a holder
 //! hangs: when it has stood still for the TTL, a waiter takes over although the lock is held, and the journal fences.
 //!
+//! Orders of operators stand in `hb.orders`. A node that has to hold back (a pause, a switchover to another one, a place behind
+//! others) does not wait in the kernel for the lock: it would be given it first, and others would have to wait until it gave it
+//! back. It asks again and again instead.
+//!
 //! **Invariants.** Nothing blocks for ever: a lock that is held by a dead mount, a stamp that cannot be read, both count as
 //! held for one TTL and no longer. The lease never says more than "you may try" (H1).
+
+mod orders;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,14 +18,21 @@ use std::time::{Duration, Instant};
 use hb_core::ids::NodeName;
 
 use super::lock::{self, Asked, Lock, Waiter, Wake};
+use super::orders::{Candidate, End, Hold, hold};
 use super::stamp::{self, Seen, Stamp, Watch, boottime};
 use crate::atomic::Disk;
-use crate::port::{Holder, Lease, LeaseError, Waited};
+use crate::port::{Holder, Lease, LeaseError, Order, Orders, Waited};
+
+pub use orders::{ORDERS_FILE, ORDERS_LOCK};
 
 /// File of the lock, in `output_dir`.
 pub const LOCK_FILE: &str = "hb.lock";
 /// How often a waiter asks where it cannot wait in the kernel.
 const POLL: Duration = Duration::from_millis(100);
+/// How much longer each place waits for a free lease.
+pub const PLACE_STEP: Duration = Duration::from_millis(200);
+/// How often one asks that has to hold back.
+const HOLD_POLL: Duration = Duration::from_millis(50);
 /// How long the lock may stay held after its holder said that it gave it back (a leaked descriptor).
 const RELEASE_GRACE: Duration = Duration::from_millis(250);
 
@@ -36,12 +49,23 @@ pub struct FileLease {
     seized: bool,
     watch: Watch<Seen>,
     polls: bool,
+    place: u32,
+    /// As last read.
+    orders: Orders,
+    /// Since when the lock has been free, of the holder that left that stamp.
+    free: Option<(Seen, Duration)>,
+    /// Why we hold back, or cannot read the orders, as it was last told.
+    told: Option<String>,
 }
 
 /// Why a lease may be taken.
 struct Free {
     how: &'static str,
     why: String,
+    /// For how long it could have been taken.
+    over: Duration,
+    end: End,
+    lock: Option<Lock>,
 }
 
 impl FileLease {
@@ -67,6 +91,10 @@ impl FileLease {
             seized: false,
             watch: Watch::new(ttl),
             polls,
+            place: 0,
+            orders: Orders::default(),
+            free: None,
+            told: None,
         })
     }
 
@@ -88,7 +116,7 @@ impl FileLease {
         if self.waiter.is_none() {
             match lock::ask(&self.lock_path()).map_err(LeaseError)? {
                 Asked::Got(lock) => return Ok(Some(lock)),
-                Asked::Held if self.polls => {}
+                Asked::Held if self.polls || !self.is_first() => {}
                 Asked::Held => self.waiter = Some(Waiter::start(&self.lock_path()).map_err(LeaseError)?),
                 Asked::Unsupported(why) => {
                     tracing::warn!(why, "going by the holder's progress stamp alone");
@@ -97,7 +125,7 @@ impl FileLease {
             }
         }
         let Some(waiter) = &self.waiter else {
-            std::thread::sleep(patience);
+            std::thread::sleep(if self.is_first() { patience } else { patience.min(HOLD_POLL) });
             return Ok(None);
         };
         match waiter.wait(patience) {
@@ -118,12 +146,19 @@ impl FileLease {
     /// We have the lock: whether the stamp lets us believe it.
     fn with_lock(&mut self, lock: Lock) -> Result<Option<Free>, LeaseError> {
         let seen = self.look()?;
-        let still = self.watch.judge(seen.clone(), boottime());
-        let why = match seen {
-            Seen::Nothing => "first start".to_owned(),
-            Seen::Stamp(stamp) if stamp.released => format!("{} gave it back", stamp.holder.node),
-            Seen::Stamp(stamp) if stamp.locked => format!("{} (process {}) ended", stamp.holder.node, stamp.holder.pid),
-            Seen::Stamp(stamp) if still >= self.ttl => no_progress(&stamp.holder, still),
+        let now = boottime();
+        let still = self.watch.judge(seen.clone(), now);
+        if self.free.as_ref().is_none_or(|(of, _)| *of != seen) {
+            self.free = Some((seen.clone(), now));
+        }
+        let over = self.free.as_ref().map_or(Duration::ZERO, |(_, since)| now.saturating_sub(*since));
+        let (end, why) = match seen {
+            Seen::Nothing => (End::Other, "first start".to_owned()),
+            Seen::Stamp(stamp) if stamp.released => (End::Released, format!("{} gave it back", stamp.holder.node)),
+            Seen::Stamp(stamp) if stamp.locked => {
+                (End::Other, format!("{} (process {}) ended", stamp.holder.node, stamp.holder.pid))
+            }
+            Seen::Stamp(stamp) if still >= self.ttl => (End::Other, no_progress(&stamp.holder, still)),
             Seen::Stamp(_) => {
                 // Its holder took over without the lock, waits for it, and works: the lock is not for us.
                 lock.free();
@@ -132,11 +167,10 @@ impl FileLease {
             }
             Seen::Unreadable(_, bytes) => {
                 self.keep_aside(&bytes)?;
-                "the holder ended, its stamp cannot be read".to_owned()
+                (End::Other, "the holder ended, its stamp cannot be read".to_owned())
             }
         };
-        self.lock = Some(lock);
-        Ok(Some(Free { how: "file", why }))
+        Ok(Some(Free { how: "file", why, over, end, lock: Some(lock) }))
     }
 
     /// We do not have the lock: whether the stamp has stood still for long enough.
@@ -145,13 +179,12 @@ impl FileLease {
         let still = self.watch.judge(seen.clone(), boottime());
         if let Seen::Stamp(stamp) = &seen
             && stamp.released
-            && still >= RELEASE_GRACE
+            && let Some(over) = still.checked_sub(RELEASE_GRACE)
         {
-            return Ok(Some(Free { how: "file", why: format!("{} gave it back", stamp.holder.node) }));
+            let why = format!("{} gave it back", stamp.holder.node);
+            return Ok(Some(Free { how: "file", why, over, end: End::Released, lock: None }));
         }
-        if still < self.ttl {
-            return Ok(None);
-        }
+        let Some(over) = still.checked_sub(self.ttl) else { return Ok(None) };
         let why = match seen {
             Seen::Stamp(stamp) => no_progress(&stamp.holder, still),
             Seen::Nothing => format!("the lock is held, but nobody showed progress for {:.1} s", still.as_secs_f64()),
@@ -160,7 +193,61 @@ impl FileLease {
                 format!("the holder's stamp cannot be read and did not change for {:.1} s", still.as_secs_f64())
             }
         };
-        Ok(Some(Free { how: "file-ttl", why }))
+        Ok(Some(Free { how: "file-ttl", why, over, end: End::Other, lock: None }))
+    }
+
+    /// How long this node holds back from a lease whose holder ended so.
+    fn hold(&self, end: End) -> Hold {
+        let last = match self.look() {
+            Ok(Seen::Stamp(stamp)) => Some(stamp.holder.node),
+            Ok(Seen::Nothing | Seen::Unreadable(..)) | Err(_) => None,
+        };
+        let (node, place, ttl) = (&self.node, self.place, self.ttl);
+        hold(&self.orders, &Candidate { node, last: last.as_ref(), place, step: PLACE_STEP, ttl }, end)
+    }
+
+    /// Whether this node would take the lease the moment it is given back.
+    fn is_first(&self) -> bool {
+        self.hold(End::Released) == Hold::For(Duration::ZERO)
+    }
+
+    /// Takes the lease, unless others go first.
+    fn take(&mut self, free: Free) -> Option<Waited> {
+        let wait = match self.hold(free.end) {
+            Hold::For(hold) if free.over >= hold => {
+                self.seized = free.lock.is_none();
+                self.lock = free.lock;
+                self.watch.forget();
+                (self.free, self.told) = (None, None);
+                return Some(Waited::Granted { how: free.how, why: free.why });
+            }
+            Hold::For(hold) => hold.saturating_sub(free.over).min(HOLD_POLL),
+            Hold::Paused(why) => {
+                self.tell(&why);
+                HOLD_POLL
+            }
+        };
+        // Somebody else may be waiting for it in the kernel.
+        if let Some(lock) = free.lock {
+            lock.free();
+        }
+        std::thread::sleep(wait);
+        None
+    }
+
+    fn tell(&mut self, why: &str) {
+        if self.told.as_deref() != Some(why) {
+            tracing::warn!(why, "this node does not take the lease as it would");
+            self.told = Some(why.to_owned());
+        }
+    }
+
+    /// Orders that cannot be read stay as they were: nothing blocks for them, and no pause ends by them.
+    fn read_orders(&mut self) {
+        match orders::read(&self.disk, &self.dir) {
+            Ok(orders) => self.orders = orders,
+            Err(LeaseError(why)) => self.tell(&why),
+        }
     }
 
     fn keep_aside(&self, bytes: &[u8]) -> Result<(), LeaseError> {
@@ -201,15 +288,14 @@ impl Lease for FileLease {
         }
         let until = Instant::now().checked_add(patience);
         loop {
+            self.read_orders();
             let left = until.map_or(POLL, |until| until.saturating_duration_since(Instant::now()));
             let free = match self.try_lock(left.min(self.beat()))? {
                 Some(lock) => self.with_lock(lock)?,
                 None => self.without_lock()?,
             };
-            if let Some(Free { how, why }) = free {
-                self.seized = self.lock.is_none();
-                self.watch.forget();
-                return Ok(Waited::Granted { how, why });
+            if let Some(granted) = free.and_then(|free| self.take(free)) {
+                return Ok(granted);
             }
             if left.is_zero() {
                 return Ok(Waited::Held);
@@ -259,102 +345,21 @@ impl Lease for FileLease {
             Seen::Stamp(_) | Seen::Nothing | Seen::Unreadable(..) => None,
         })
     }
+
+    fn orders(&mut self) -> Result<Orders, LeaseError> {
+        self.orders = orders::read(&self.disk, &self.dir)?;
+        Ok(self.orders.clone())
+    }
+
+    fn order(&mut self, order: Order) -> Result<Orders, LeaseError> {
+        self.orders = orders::change(&self.disk, &self.dir, order)?;
+        Ok(self.orders.clone())
+    }
+
+    fn stand_behind(&mut self, others: u32) {
+        self.place = others;
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use hb_core::ids::Epoch;
-
-    use super::*;
-
-    const TTL: Duration = Duration::from_millis(600);
-
-    fn lease(dir: &Path, node: &str) -> FileLease {
-        FileLease::open(dir, &node.into(), TTL).unwrap()
-    }
-
-    fn holder(node: &str, epoch: u64, progress: u64) -> Holder {
-        Holder { node: node.into(), pid: std::process::id(), epoch: Epoch(epoch), progress }
-    }
-
-    fn granted(waited: Waited) -> (&'static str, String) {
-        match waited {
-            Waited::Granted { how, why } => (how, why),
-            Waited::Held => panic!("held"),
-        }
-    }
-
-    #[test]
-    fn first_start_held_then_given_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
-        assert_eq!(granted(a.acquire(TTL).unwrap()), ("file", "first start".to_owned()));
-        a.renew(&holder("a", 1, 1)).unwrap();
-        assert_eq!(b.acquire(TTL / 3).unwrap(), Waited::Held);
-        assert_eq!(b.holder().unwrap().unwrap().node, "a".into());
-        a.release().unwrap();
-        assert_eq!(granted(b.acquire(TTL).unwrap()), ("file", "a gave it back".to_owned()));
-    }
-
-    #[test]
-    fn h2_a_holder_without_progress_loses_the_lease_although_it_holds_the_lock() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
-        granted(a.acquire(TTL).unwrap());
-        a.renew(&holder("a", 1, 1)).unwrap();
-        assert_eq!(b.acquire(TTL / 2).unwrap(), Waited::Held);
-        a.renew(&holder("a", 1, 2)).unwrap();
-        assert_eq!(b.acquire(TTL * 4 / 5).unwrap(), Waited::Held, "progress starts the TTL anew");
-        let (how, why) = granted(b.acquire(TTL * 2).unwrap());
-        assert_eq!(how, "file-ttl");
-        assert!(why.contains("a (process") && why.contains("no progress"), "{why}");
-        b.renew(&holder("b", 2, 1)).unwrap();
-        let error = a.renew(&holder("a", 1, 3)).unwrap_err().to_string();
-        assert!(error.contains("epoch 2"), "{error}");
-    }
-
-    #[test]
-    fn a_stamp_that_cannot_be_read_counts_as_held_for_one_ttl_and_is_kept_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
-        granted(a.acquire(TTL).unwrap());
-        std::fs::write(dir.path().join("hb.lease"), b"\0garbage").unwrap();
-        assert_eq!(b.acquire(TTL / 2).unwrap(), Waited::Held);
-        assert_eq!(granted(b.acquire(TTL * 2).unwrap()).0, "file-ttl");
-        assert_eq!(std::fs::read(dir.path().join("hb.lease.unreadable")).unwrap(), b"\0garbage");
-    }
-
-    #[test]
-    fn where_the_kernel_is_not_to_be_waited_in_the_lock_is_asked_for_again_and_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
-        b.polls = true;
-        granted(a.acquire(TTL).unwrap());
-        a.renew(&holder("a", 1, 1)).unwrap();
-        assert_eq!(b.acquire(TTL / 3).unwrap(), Waited::Held);
-        assert!(b.waiter.is_none());
-        drop(a);
-        let (how, why) = granted(b.acquire(TTL).unwrap());
-        assert_eq!(how, "file");
-        assert!(why.contains("ended"), "{why}");
-    }
-
-    #[test]
-    fn a_third_node_does_not_take_the_lock_from_one_that_took_over_by_ttl() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut a, mut b, mut c) = (lease(dir.path(), "a"), lease(dir.path(), "b"), lease(dir.path(), "c"));
-        granted(a.acquire(TTL).unwrap());
-        a.renew(&holder("a", 1, 1)).unwrap();
-        assert_eq!(granted(b.acquire(TTL * 2).unwrap()).0, "file-ttl");
-        b.renew(&holder("b", 2, 1)).unwrap();
-        assert_eq!(c.acquire(TTL / 3).unwrap(), Waited::Held);
-        drop(a);
-        for progress in 2..8 {
-            assert_eq!(c.acquire(TTL / 3).unwrap(), Waited::Held);
-            b.renew(&holder("b", 2, progress)).unwrap();
-        }
-        assert!(b.lock.is_some(), "the one that works has the lock in the end");
-        drop(b);
-        assert_eq!(granted(c.acquire(TTL * 2).unwrap()).0, "file");
-    }
-}
+mod tests;

@@ -1,0 +1,94 @@
+use hb_core::ids::Epoch;
+
+use super::*;
+
+const TTL: Duration = Duration::from_millis(600);
+
+fn lease(dir: &Path, node: &str) -> FileLease {
+    FileLease::open(dir, &node.into(), TTL).unwrap()
+}
+
+fn holder(node: &str, epoch: u64, progress: u64) -> Holder {
+    Holder { node: node.into(), pid: std::process::id(), epoch: Epoch(epoch), progress }
+}
+
+fn granted(waited: Waited) -> (&'static str, String) {
+    match waited {
+        Waited::Granted { how, why } => (how, why),
+        Waited::Held => panic!("held"),
+    }
+}
+
+#[test]
+fn first_start_held_then_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
+    assert_eq!(granted(a.acquire(TTL).unwrap()), ("file", "first start".to_owned()));
+    a.renew(&holder("a", 1, 1)).unwrap();
+    assert_eq!(b.acquire(TTL / 3).unwrap(), Waited::Held);
+    assert_eq!(b.holder().unwrap().unwrap().node, "a".into());
+    a.release().unwrap();
+    assert_eq!(granted(b.acquire(TTL).unwrap()), ("file", "a gave it back".to_owned()));
+}
+
+#[test]
+fn h2_a_holder_without_progress_loses_the_lease_although_it_holds_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 1)).unwrap();
+    assert_eq!(b.acquire(TTL / 2).unwrap(), Waited::Held);
+    a.renew(&holder("a", 1, 2)).unwrap();
+    assert_eq!(b.acquire(TTL * 4 / 5).unwrap(), Waited::Held, "progress starts the TTL anew");
+    let (how, why) = granted(b.acquire(TTL * 2).unwrap());
+    assert_eq!(how, "file-ttl");
+    assert!(why.contains("a (process") && why.contains("no progress"), "{why}");
+    b.renew(&holder("b", 2, 1)).unwrap();
+    let error = a.renew(&holder("a", 1, 3)).unwrap_err().to_string();
+    assert!(error.contains("epoch 2"), "{error}");
+}
+
+#[test]
+fn a_stamp_that_cannot_be_read_counts_as_held_for_one_ttl_and_is_kept_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
+    granted(a.acquire(TTL).unwrap());
+    std::fs::write(dir.path().join("hb.lease"), b"\0garbage").unwrap();
+    assert_eq!(b.acquire(TTL / 2).unwrap(), Waited::Held);
+    assert_eq!(granted(b.acquire(TTL * 2).unwrap()).0, "file-ttl");
+    assert_eq!(std::fs::read(dir.path().join("hb.lease.unreadable")).unwrap(), b"\0garbage");
+}
+
+#[test]
+fn where_the_kernel_is_not_to_be_waited_in_the_lock_is_asked_for_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
+    b.polls = true;
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 1)).unwrap();
+    assert_eq!(b.acquire(TTL / 3).unwrap(), Waited::Held);
+    assert!(b.waiter.is_none());
+    drop(a);
+    let (how, why) = granted(b.acquire(TTL).unwrap());
+    assert_eq!(how, "file");
+    assert!(why.contains("ended"), "{why}");
+}
+
+#[test]
+fn a_third_node_does_not_take_the_lock_from_one_that_took_over_by_ttl() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b, mut c) = (lease(dir.path(), "a"), lease(dir.path(), "b"), lease(dir.path(), "c"));
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 1)).unwrap();
+    assert_eq!(granted(b.acquire(TTL * 2).unwrap()).0, "file-ttl");
+    b.renew(&holder("b", 2, 1)).unwrap();
+    assert_eq!(c.acquire(TTL / 3).unwrap(), Waited::Held);
+    drop(a);
+    for progress in 2..8 {
+        assert_eq!(c.acquire(TTL / 3).unwrap(), Waited::Held);
+        b.renew(&holder("b", 2, progress)).unwrap();
+    }
+    assert!(b.lock.is_some(), "the one that works has the lock in the end");
+    drop(b);
+    assert_eq!(granted(c.acquire(TTL * 2).unwrap()).0, "file");
+}
