@@ -112,7 +112,8 @@ pub(crate) fn check_host(text: &str) -> Result<(), String> {
     } else {
         text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
     };
-    let sound = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    let sound =
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
     let port_sound = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0));
     if sound && port_sound { Ok(()) } else { Err(wrong()) }
 }
@@ -124,7 +125,10 @@ mod tests {
     #[test]
     fn parts_are_told_apart() {
         let mut address = Address::parse("etcd://a:1,b:2/x/y/?user=me%20too&ca_file=/ca").unwrap();
-        assert_eq!((address.scheme.as_str(), address.authority.as_str(), address.path.as_str()), ("etcd", "a:1,b:2", "x/y"));
+        assert_eq!(
+            (address.scheme.as_str(), address.authority.as_str(), address.path.as_str()),
+            ("etcd", "a:1,b:2", "x/y")
+        );
         assert_eq!(address.take("user").as_deref(), Some("me too"));
         assert_eq!(address.take_file("ca_file").unwrap().unwrap(), PathBuf::from("/ca"));
         address.done(&[]).unwrap();

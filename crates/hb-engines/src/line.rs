@@ -139,7 +139,11 @@ pub(crate) async fn ask(request: RequestBuilder, within: Duration) -> Result<Ans
     }
 }
 
-async fn read(mut response: reqwest::Response) -> Result<Answer, Trouble> {
+/// Reads a whole answer.
+///
+/// # Errors
+/// [`Trouble::Lost`].
+pub(crate) async fn read(mut response: reqwest::Response) -> Result<Answer, Trouble> {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()

@@ -44,7 +44,9 @@ impl Fault {
         let Some(said) = said else {
             let what = format!("HTTP status {} and nothing that etcd would say", answer.status);
             return match answer.status {
-                404 | 405 => Self::Refused(at(format!("{what}: it has no JSON gateway under /v3 (etcd 3.4 or later, --enable-grpc-gateway)"))),
+                404 | 405 => Self::Refused(at(format!(
+                    "{what}: it has no JSON gateway under /v3 (etcd 3.4 or later, --enable-grpc-gateway)"
+                ))),
                 400..500 => Self::Refused(at(what)),
                 _ => Self::Unknown(at(what)),
             };
@@ -63,14 +65,22 @@ impl Fault {
         } else if has("authentication failed") {
             Self::Refused(at("user or password is wrong".into()))
         } else if has("database space exceeded") {
-            Self::NotDone(at("it is full (alarm NOSPACE) and takes no writes: compact, defragment, then `etcdctl alarm disarm`".into()))
+            Self::NotDone(at(
+                "it is full (alarm NOSPACE) and takes no writes: compact, defragment, then `etcdctl alarm disarm`"
+                    .into(),
+            ))
         } else if has("corrupt") {
             Self::NotDone(at(format!("it found itself damaged (alarm CORRUPT): {said}")))
         } else if has("no leader") {
             Self::NotDone(at("its cluster has no leader at the moment".into()))
         } else if has("too many requests") || has("server is starting") || has("not capable") {
             Self::NotDone(at(said))
-        } else if answer.status < 500 && !has("timed out") && !has("leader changed") && !has("stopped") && !has("cancel") {
+        } else if answer.status < 500
+            && !has("timed out")
+            && !has("leader changed")
+            && !has("stopped")
+            && !has("cancel")
+        {
             Self::Refused(at(said))
         } else {
             Self::Unknown(at(said))

@@ -150,8 +150,9 @@ impl Link {
         (token, within): (Option<&str>, Duration),
     ) -> Result<T, Fault> {
         let endpoint = self.endpoint(index);
-        let answer =
-            ask(self.post(endpoint, path, body, token), within).await.map_err(|trouble| Fault::of_trouble(endpoint, &trouble))?;
+        let answer = ask(self.post(endpoint, path, body, token), within)
+            .await
+            .map_err(|trouble| Fault::of_trouble(endpoint, &trouble))?;
         if answer.status != 200 {
             return Err(Fault::of_answer(&self.target, endpoint, &answer));
         }

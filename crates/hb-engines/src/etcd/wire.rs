@@ -215,7 +215,10 @@ mod tests {
             r#"{"header":{"cluster_id":"1","revision":"7"},"kvs":[{"key":"L2E=","mod_revision":"2","value":"aGk="}],"count":"1"}"#,
         )
         .unwrap();
-        assert_eq!((ranged.header.revision, ranged.kvs[0].mod_revision, ranged.kvs[0].value.as_slice()), (7, 2, b"hi".as_slice()));
+        assert_eq!(
+            (ranged.header.revision, ranged.kvs[0].mod_revision, ranged.kvs[0].value.as_slice()),
+            (7, 2, b"hi".as_slice())
+        );
         let lost: Transacted = serde_json::from_str(
             r#"{"header":{"revision":"7"},"responses":[{"response_range":{"kvs":[{"key":"L2E=","mod_revision":"2"}]}}]}"#,
         )
@@ -233,7 +236,9 @@ mod tests {
         assert_eq!(said(r#"{"result":{"events":[{"type":"DELETE","kv":{"mod_revision":"6"}}]}}"#), Ok(Said::Now(None)));
         assert!(said(r#"{"result":{"canceled":true,"compact_revision":"9"}}"#).unwrap_err().contains("compacted"));
         assert!(said(r#"{"result":{"canceled":true,"cancel_reason":"no"}}"#).unwrap_err().contains("no"));
-        assert!(said(r#"{"error":{"grpc_code":14,"message":"etcdserver: no leader"}}"#).unwrap_err().contains("no leader"));
+        assert!(
+            said(r#"{"error":{"grpc_code":14,"message":"etcdserver: no leader"}}"#).unwrap_err().contains("no leader")
+        );
         assert!(said("<html>").is_err());
     }
 }
