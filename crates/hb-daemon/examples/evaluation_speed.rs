@@ -217,6 +217,10 @@ impl Hand for Nobody {
 struct NoDecisions;
 
 impl Follow for NoDecisions {
+    fn begin(&mut self, _: &WatchName) -> Result<Seq, String> {
+        Ok(Seq(0))
+    }
+
     fn poll(&mut self, _: &WatchName, _: Option<Seq>) -> Result<Vec<Decision>, String> {
         Ok(Vec::new())
     }

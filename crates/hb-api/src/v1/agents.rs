@@ -230,8 +230,7 @@ async fn register(call: Call) -> Outcome {
     let (made, notes) = call::made(call.want(Command::RegisterAgent(spec)).await?);
     let found = find(&call, made.as_str().into()).await?;
     let version = found.version();
-    let created = call::created(&call::noted(found, notes), &format!("{BASE}/agents/{made}"))?;
-    Ok(call::with_tag(created, version))
+    call::created_version(&call::noted(found, notes), &format!("{BASE}/agents/{made}"), version)
 }
 
 async fn respecify(call: Call) -> Outcome {

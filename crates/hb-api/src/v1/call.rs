@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hb_core::ids::{Actor, SupervisorId};
-use hb_core::supervise::input::{Beat, Command, Role};
+use hb_core::supervise::bounds::REQUEST_KEY_MAX;
+use hb_core::supervise::input::{Beat, Command, RequestKey, Role};
 use hb_core::supervise::step::{Answer, Reply};
 use hb_core::supervise::{Presence, Supervision};
 use hb_core::time::Now;
@@ -43,6 +45,10 @@ pub(crate) const GLANCE: Duration = Duration::from_millis(500);
 const HISTORY_WAIT: Duration = Duration::from_secs(2);
 /// Most rows of one answer.
 pub(crate) const LIMIT_MAX: usize = hb_core::supervise::history::PAGE_MAX;
+/// The header by which a request is named.
+pub(super) const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
+/// The header that says that an answer was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Rows of an answer when it is not said how many.
 const LIMIT: usize = 100;
 
@@ -57,6 +63,51 @@ pub(crate) struct Call {
     pub(super) query: BTreeMap<String, String>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The name that the sender gave to this request, where it has one.
+    pub(super) key: Option<Key>,
+}
+
+/// A request with a name of its own, so that it can be sent again without being carried out again.
+#[derive(Debug)]
+pub(super) struct Key {
+    name: String,
+    /// Over everything that was asked.
+    digest: String,
+    /// Changes that were asked for under it so far: each has a name of its own.
+    asked: AtomicU64,
+    /// It was carried out before.
+    again: bool,
+}
+
+impl Key {
+    /// The key of a request, where it has one.
+    pub(super) fn of(headers: &HeaderMap, request: &str, body: &[u8]) -> Result<Option<Self>, Problem> {
+        let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+        let name = value.to_str().unwrap_or_default().trim();
+        let good =
+            (1..=REQUEST_KEY_MAX).contains(&name.len()) && name.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+        if !good {
+            let constraint = format!("1 to {REQUEST_KEY_MAX} printable ASCII characters");
+            let problem = Problem::invalid(format!("Idempotency-Key has to have {constraint}"));
+            return Err(problem.field(IDEMPOTENCY_KEY, constraint));
+        }
+        let digest = Sha256::new().chain_update(request).chain_update([0]).chain_update(body).finalize();
+        let digest = hex(&digest);
+        Ok(Some(Self { name: name.to_owned(), digest, asked: AtomicU64::new(0), again: false }))
+    }
+
+    fn next(&self) -> RequestKey {
+        let key = match self.asked.fetch_add(1, Ordering::Relaxed) {
+            0 => self.name.clone(),
+            // A header holds no such character: nobody can name a request so.
+            number => format!("{}\u{1f}{number}", self.name),
+        };
+        RequestKey { key, of: self.digest.clone() }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a body within its bounds.
@@ -150,7 +201,10 @@ impl Call {
         if text == "*" {
             return Ok(None);
         }
-        let version = text.trim_matches('"').strip_prefix('v').and_then(|number| number.parse().ok());
+        let tag = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
+        // The version stands before the digest, which changes with what others do to it.
+        let version =
+            tag.split('-').next().and_then(|tag| tag.strip_prefix('v')).and_then(|number| number.parse().ok());
         let stale = || {
             let message = "If-Match is none of our tags: it has to be the ETag of an answer, such as \"v3\"";
             Problem::new(StatusCode::PRECONDITION_FAILED, "stale", message).field("If-Match", "an ETag that was given")
@@ -197,9 +251,27 @@ impl Call {
         if known { Ok(id) } else { Err(Problem::not_found("supervisor", id.as_str())) }
     }
 
+    /// Whether a request of this name was carried out before: what is asked of it now will be answered as it was then.
+    pub(crate) fn again(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.again)
+    }
+
+    /// Looks whether it was.
+    pub(super) async fn remember(&mut self) -> Result<(), Problem> {
+        let Some(key) = &mut self.key else { return Ok(()) };
+        let name = hb_core::supervise::state::Remembered::name(&self.caller.person().actor, &key.name);
+        let known = look(&self.inner, LOOK_WAIT, move |it| it.state().requests.get(&name).map(|one| one.of.clone()));
+        key.again = known.await?.is_some_and(|of| of == key.digest);
+        Ok(())
+    }
+
     /// Wants something.
     pub(crate) async fn want(&self, command: Command) -> Result<Answer, Problem> {
         let person = self.caller.person();
+        let command = match &self.key {
+            Some(key) => Command::Once { key: key.next(), command: Box::new(command) },
+            None => command,
+        };
         self.told(|supervisors, answered| supervisors.command(person, command, answered)).await
     }
 
@@ -341,27 +413,40 @@ pub(crate) fn ok<T: Serialize>(body: &T) -> Outcome {
 
 /// 200 with this, and a tag that is another when it is another.
 pub(crate) fn single<T: Serialize>(body: &T) -> Outcome {
-    let mut response = json(StatusCode::OK, body);
+    Ok(with_tag(json(StatusCode::OK, body), body, ""))
+}
+
+/// 200 with this, and a tag with the version by which it can be changed.
+pub(crate) fn tagged<T: Serialize>(body: &T, version: u64) -> Outcome {
+    Ok(with_tag(json(StatusCode::OK, body), body, &format!("v{version}-")))
+}
+
+/// Adds a tag that is another when the body is another.
+fn with_tag<T: Serialize>(mut response: Response, body: &T, version: &str) -> Response {
     if let Ok(bytes) = serde_json::to_vec(body) {
-        let digest = Sha256::digest(bytes);
-        let tag: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        if let Ok(tag) = HeaderValue::from_str(&format!("\"{tag}\"")) {
+        let digest = hex(Sha256::digest(bytes).get(..8).unwrap_or_default());
+        if let Ok(tag) = HeaderValue::from_str(&format!("\"{version}{digest}\"")) {
             response.headers_mut().insert(header::ETAG, tag);
         }
     }
-    Ok(response)
+    response
 }
 
-/// 200 with this, and the version by which it can be changed.
-pub(crate) fn tagged<T: Serialize>(body: &T, version: u64) -> Outcome {
-    Ok(with_tag(json(StatusCode::OK, body), version))
-}
-
-/// Adds the version by which something can be changed.
-pub(crate) fn with_tag(mut response: Response, version: u64) -> Response {
-    if let Ok(tag) = HeaderValue::from_str(&format!("\"v{version}\"")) {
-        response.headers_mut().insert(header::ETAG, tag);
+/// 304 in place of an answer that the sender has already.
+pub(super) fn unless_known(response: Response, headers: &HeaderMap) -> Response {
+    let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+    let (Some(tag), true) = (tag, response.status() == StatusCode::OK) else { return response };
+    let given = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let plain = |tag: &str| tag.trim().strip_prefix("W/").map_or_else(|| tag.trim().to_owned(), str::to_owned);
+    if given.flat_map(|value| value.split(',')).any(|known| plain(known) == tag || known.trim() == "*") {
+        return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
     }
+    response
+}
+
+/// Says that this answer was given before.
+pub(super) fn replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }
 
@@ -372,6 +457,11 @@ pub(crate) fn created<T: Serialize>(body: &T, location: &str) -> Outcome {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// The same, with the version by which it can be changed.
+pub(crate) fn created_version<T: Serialize>(body: &T, location: &str, version: u64) -> Outcome {
+    Ok(with_tag(created(body, location)?, body, &format!("v{version}-")))
 }
 
 /// 204.

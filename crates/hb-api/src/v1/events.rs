@@ -3,12 +3,15 @@
 use std::future::ready;
 
 use hb_core::supervise::alert::Severity;
+use hb_core::supervise::event::Event;
+use hb_core::supervise::history::EventFilter;
+use hb_core::supervise::input::Command;
+use serde::Deserialize;
 
 use super::call::{self, Call, Listed, Outcome, ok};
 use super::problem::Problem;
-use super::table::{AFTER, Gives, LIMIT, LOOK, ORDER, Parameter, Route};
+use super::table::{AFTER, CHANGE, Gives, LIMIT, LOOK, ORDER, Parameter, Route, SYSTEM, Takes};
 use super::{alerts, stream};
-use hb_core::supervise::history::EventFilter;
 
 const ROOM: Route = Route { room: "events", ..LOOK };
 const SEVERITY: Parameter = ("severity", "severity", "As bad as this, or worse.");
@@ -17,6 +20,18 @@ const AGENT: Parameter = ("agent", "text", "Only those about this agent.");
 const SUPERVISOR: Parameter = ("supervisor", "text", "Only those about this supervisor.");
 const TEAM: Parameter = ("team", "text", "Only those about this team.");
 const INTERVENTION: Parameter = ("intervention", "text", "Only those about this intervention.");
+
+/// An event is taken note of.
+const NOTE: Route = Route {
+    path: "/events/{event_id}/acknowledge",
+    name: "acknowledge_event",
+    says: "Somebody takes note of an event; the first one counts.",
+    room: "events",
+    takes: Takes::Maybe("Acknowledgement"),
+    gives: Gives::Json("Event"),
+    call: |call| Box::pin(acknowledge(call)),
+    ..CHANGE
+};
 
 pub(super) const ROUTES: &[Route] = &[
     Route {
@@ -46,6 +61,8 @@ pub(super) const ROUTES: &[Route] = &[
         call: |call| Box::pin(get(call)),
         ..ROOM
     },
+    NOTE,
+    Route { base: SYSTEM, name: "acknowledge_system_event", room: "system", ..NOTE },
 ];
 
 /// Which events are asked for.
@@ -75,10 +92,33 @@ pub(super) async fn of_process(call: Call) -> Outcome {
     ok(&Listed::page(found, page.limit, |event| Some(event.id)))
 }
 
-async fn get(call: Call) -> Outcome {
+/// The event of the path.
+async fn find(call: &Call) -> Result<Event, Problem> {
     let text = call.part("event_id").to_owned();
     let number = text.parse().ok().filter(|number| i64::try_from(*number).is_ok());
     let number: u64 = number.ok_or_else(|| Problem::not_found("event", &text))?;
     let found = call.history(move |supervisors| supervisors.event(number)).await?;
-    call::single(&found.ok_or_else(|| Problem::not_found("event", &text))?)
+    found.ok_or_else(|| Problem::not_found("event", &text))
+}
+
+async fn get(call: Call) -> Outcome {
+    call::single(&find(&call).await?)
+}
+
+/// What somebody makes of an event.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Acknowledgement {
+    note: String,
+}
+
+async fn acknowledge(call: Call) -> Outcome {
+    let Acknowledgement { note } = call.json()?;
+    let event = find(&call).await?;
+    if event.acknowledged.is_some() && !call.again() {
+        call.not_standing_by().await?;
+        return call::single(&event);
+    }
+    call.want(Command::AcknowledgeEvent { id: event.id, note }).await?;
+    call::single(&find(&call).await?)
 }

@@ -43,7 +43,7 @@ mod why;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use hb_core::supervise::Supervision;
@@ -52,6 +52,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::exposition::{Exposition, Kind};
 
 pub use access::{Access, Anonymous, TOKEN_BYTES_MIN, TOKENS_MAX};
+pub use schemas::list_for_mapping;
 pub(crate) use problem::{Problem, is_api};
 pub(crate) use shapes::agent::AgentLine;
 
@@ -69,16 +70,23 @@ pub struct Api {
 /// What all requests share.
 pub(crate) struct Inner {
     supervisors: Arc<dyn seam::Supervisors>,
-    access: Access,
+    /// As it was read last.
+    access: Mutex<Arc<Access>>,
     rates: rate::Rates,
     history: Semaphore,
     streams: Arc<Semaphore>,
     closing: watch::Sender<bool>,
 }
 
+impl Inner {
+    fn access(&self) -> Arc<Access> {
+        Arc::clone(&self.access.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl fmt::Debug for Api {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Api").field("access", &self.inner.access).finish_non_exhaustive()
+        f.debug_struct("Api").field("access", &self.inner.access()).finish_non_exhaustive()
     }
 }
 
@@ -88,13 +96,18 @@ impl Api {
     pub fn new(supervisors: Arc<dyn seam::Supervisors>, access: Access) -> Self {
         let inner = Inner {
             supervisors,
-            access,
+            access: Mutex::new(Arc::new(access)),
             rates: rate::Rates::default(),
             history: Semaphore::new(HISTORY_AT_ONCE),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             closing: watch::channel(false).0,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Who may use it from now on: the tokens were read again.
+    pub fn admit(&self, access: Access) {
+        *self.inner.access.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(access);
     }
 
     /// All paths of the API, for a server at `address`: one that listens beyond loopback lets nobody in without a token.

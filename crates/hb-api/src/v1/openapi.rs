@@ -5,7 +5,10 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value, json};
 
+use hb_core::supervise::bounds::REQUEST_KEY_MAX;
+
 use super::access::Needs;
+use super::rate::Kind;
 use super::schemas;
 use super::table::{Gives, Route, Takes, Verb, routes};
 
@@ -96,6 +99,19 @@ fn parameters(route: &Route) -> Vec<Value> {
             "description": "The ETag of the answer that the sender saw: refused with 412 when it is another by now.",
         }));
     }
+    if route.kind == Kind::Change {
+        all.push(json!({
+            "name": super::call::IDEMPOTENCY_KEY, "in": "header", "required": false,
+            "schema": {"type": "string", "minLength": 1, "maxLength": REQUEST_KEY_MAX, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+            "description": "A name for this request: sent again under the same name it is not carried out again, and answered as before.",
+        }));
+    }
+    if route.verb == Verb::Get && matches!(route.gives, Gives::Json(_)) {
+        all.push(json!({
+            "name": "If-None-Match", "in": "header", "required": false, "schema": {"type": "string"},
+            "description": "The ETag of an answer that the sender has: 304 while it is the same.",
+        }));
+    }
     if route.gives == Gives::Stream {
         all.push(json!({
             "name": "Last-Event-ID", "in": "header", "required": false, "schema": {"type": "string"},
@@ -121,6 +137,9 @@ fn responses(route: &Route) -> Value {
     };
     let mut all = Map::new();
     all.insert(code.to_owned(), good);
+    if route.verb == Verb::Get && matches!(route.gives, Gives::Json(_)) {
+        all.insert("304".to_owned(), json!({"description": "It is what the sender has."}));
+    }
     let problem = |says: &str| json_of(says, reference("Problem"));
     let mut bad = vec![
         ("400", "It makes no sense: details.field says where, details.constraint what it had to be."),

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::http::StatusCode;
 use hb_core::ids::{AgentId, PolicyName, SupervisorId};
-use hb_core::supervise::input::Command;
+use hb_core::supervise::input::{Command, NewPolicy};
 use hb_core::supervise::policy::context::Given;
 use hb_core::supervise::policy::document::PolicyDocument;
 use hb_core::supervise::policy::simulate::{Question, Simulation};
@@ -35,7 +35,12 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/policies",
         name: "list_policies",
         says: "Policies, by name.",
-        query: &[SKIP, LIMIT, ("active", "truth", "Only those in force, or those that are not.")],
+        query: &[
+            SKIP,
+            LIMIT,
+            ("active", "truth", "Only those in force, or those that are not."),
+            ("retired", "truth", "Those that are retired; where it is not said, those that are not."),
+        ],
         gives: Gives::List("PolicyLine"),
         call: |call| Box::pin(list(call)),
         ..ROOM
@@ -66,6 +71,17 @@ pub(super) const ROUTES: &[Route] = &[
         takes: Takes::Json("PolicyChange"),
         versioned: true,
         call: |call| Box::pin(update(call)),
+        ..ACT
+    },
+    Route {
+        verb: Verb::Delete,
+        path: "/policies/{policy_id}",
+        name: "retire_policy",
+        says: "Retires it: out of force and off duty everywhere. Its versions and what was decided by them stay to be read, and another \
+               version brings it back.",
+        versioned: true,
+        gives: Gives::Nothing,
+        call: |call| Box::pin(retire(call)),
         ..ACT
     },
     Route {
@@ -231,9 +247,10 @@ async fn find(call: &Call, name: PolicyName) -> Result<PolicyDoc, Problem> {
 }
 
 async fn list(call: Call) -> Outcome {
-    let (part, active) = (call.skip()?, call.truth("active")?);
+    let (part, active, retired) = (call.skip()?, call.truth("active")?, call.truth("retired")?.unwrap_or(false));
     let listed = call.look(move |supervision| {
         let all = supervision.state().policies.values();
+        let all = all.filter(|policy| policy.retired_at.is_some() == retired);
         let all = all.filter(|policy| active.is_none_or(|active| policy.active.is_some() == active));
         Listed::of(all, part, |policy| PolicyLine::of(supervision, policy))
     });
@@ -245,8 +262,12 @@ async fn get(call: Call) -> Outcome {
     call::tagged(&found, found.newest())
 }
 
-/// Makes a version, and puts the policy on duty where the document says.
-async fn accept(call: &Call, document: PolicyDocument) -> Result<(PolicyDoc, Vec<String>), Problem> {
+/// Makes a version by this command, and puts the policy on duty where the document says.
+async fn accept(
+    call: &Call,
+    document: PolicyDocument,
+    command: impl FnOnce(Box<NewPolicy>) -> Command,
+) -> Result<(PolicyDoc, Vec<String>), Problem> {
     let (name, priority, supervisors) = (document.name.clone(), document.priority, document.supervisors.clone());
     let known = call.look({
         let supervisors = supervisors.clone();
@@ -258,7 +279,7 @@ async fn accept(call: &Call, document: PolicyDocument) -> Result<(PolicyDoc, Vec
     if let Some(problem) = known.await? {
         return Err(problem);
     }
-    let (_, mut notes) = call::made(call.want(Command::AcceptPolicy(Box::new(document.into_new()))).await?);
+    let (_, mut notes) = call::made(call.want(command(Box::new(document.into_new()))).await?);
     for supervisor in supervisors {
         let assigned = Command::AssignPolicy { supervisor, policy: name.clone(), priority, enabled: true };
         notes.extend(call::made(call.want(assigned).await?).1);
@@ -274,9 +295,9 @@ fn document(value: &Value) -> Result<PolicyDocument, Problem> {
 async fn create(call: Call) -> Outcome {
     let document = document(&call.value()?)?;
     let location = format!("{BASE}/policies/{}", document.name);
-    let (found, notes) = accept(&call, document).await?;
+    let (found, notes) = accept(&call, document, Command::AcceptPolicy).await?;
     let version = found.newest();
-    Ok(call::with_tag(call::created(&call::noted(found, notes), &location)?, version))
+    call::created_version(&call::noted(found, notes), &location, version)
 }
 
 async fn update(call: Call) -> Outcome {
@@ -289,16 +310,16 @@ async fn update(call: Call) -> Outcome {
     if document.name != name {
         return Err(Problem::invalid("the body names another policy than the path").field("name", "that of the path"));
     }
-    let newest = find(&call, name).await?.newest();
-    if let Some(expected) = call.expected()?.filter(|expected| *expected != newest) {
-        let message = format!("its newest version is {newest}, not {expected}: read it again");
-        return Err(
-            Problem::new(StatusCode::PRECONDITION_FAILED, "stale", message).field("version", newest.to_string())
-        );
-    }
-    let (found, notes) = accept(&call, document).await?;
+    let expect = call.expected()?;
+    let (found, notes) = accept(&call, document, |new| Command::RevisePolicy { new, expect }).await?;
     let version = found.newest();
     call::tagged(&call::noted(found, notes), version)
+}
+
+async fn retire(call: Call) -> Outcome {
+    let expect = call.expected()?;
+    call.want(Command::RetirePolicy { name: name(&call), expect }).await?;
+    call::gone()
 }
 
 async fn versions(call: Call) -> Outcome {
@@ -405,7 +426,9 @@ async fn roll_back(call: Call) -> Outcome {
         let older = policy.versions.iter().rev().map(|one| one.version).find(|one| *one < active);
         version.filter(|version| *version < active).or_else(|| older.filter(|_| version.is_none()))
     });
-    let Some(before) = before.await? else {
+    let before = before.await?;
+    // What was rolled back under this name is not looked for again.
+    let Some(before) = before.or_else(|| call.again().then_some(0)) else {
         let message = "there is no such older version than the one in force";
         return Err(
             Problem::new(StatusCode::CONFLICT, "conflict", message).field("version", "one before the one in force")
@@ -417,7 +440,9 @@ async fn roll_back(call: Call) -> Outcome {
 async fn deactivate(call: Call) -> Outcome {
     let name = name(&call);
     call.want(Command::DeactivatePolicy(name.clone())).await?;
-    ok(&find(&call, name).await?)
+    let found = find(&call, name).await?;
+    let newest = found.newest();
+    call::tagged(&found, newest)
 }
 
 /// Whether a held change is taken over.

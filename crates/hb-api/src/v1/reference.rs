@@ -32,8 +32,17 @@ This page is made by `cargo xtask docs` from the table of routes. A node that su
   415 not JSON, 429 too often or a bound is reached, 503 busy, or this node stands by: `details.active` names the one to ask.
 - Lists have `items`, and `next` when there is more: `skip` for what there is now, `after` for history. `limit` is 1 to 1000, 100 where it is not said.
 - Unknown fields and unknown parameters are refused. A body has at most 256 KB.
-- `ETag` of what can be changed is its version; `If-Match` with it refuses to change what somebody else has changed meanwhile.
+- `ETag` of what can be changed begins with its version; `If-Match` with it refuses to change what somebody else has changed meanwhile. That is
+  looked at by the supervisor with the change itself: of two who saw the same version one is told 412.
+- `If-None-Match` with the `ETag` of an answer to a look gives 304 as long as nothing in it is another.
+- A change with an `Idempotency-Key` (up to 200 printable characters) is carried out once, however often it is sent, by whichever node, and across
+  crashes: what it came to is on record with the change. Sent again it is answered as before, about the thing as it is by then, with
+  `Idempotency-Replayed: true`. Another request under the same key is refused with 409. A refusal is not remembered. Keys belong to the token; the
+  newest 4096 are remembered.
+- Tokens are read again with the configuration: by SIGHUP, or `POST /api/v1/config/reload`.
 - A standby answers questions from what it has read along, at most a moment behind.
+- Events are followed by server-sent events; there is no WebSocket: nothing is said by who follows, and what `supervisor:status`, `:processes`, `:events` and
+  `:shutdown` told apart is told apart by `kind` (`supervisor.*`, `agent.*`, …).
 - `/api/v1/events/stream` sends events as they happen, without gaps; `Last-Event-ID` resumes. An `event: gap` says that events were asked for which are not kept any more.
 - A beat's `checksum`, where it has one, is the SHA-256 of the rest as JSON with sorted keys, in hexadecimal digits.
 

@@ -60,9 +60,10 @@ pub(super) fn all() -> Map<String, Value> {
 /// How deep a document is looked into; the reader itself goes no deeper (B1).
 const DEPTH_MAX: usize = 128;
 
-/// Where a document has a list although its schema wants a mapping there. A reader would take the list's items for the fields in their order, which is
+/// Where a document has a list although its schema (by name, as in the API's document) wants a mapping there: a path. A reader would take the list's items for the fields in their order, which is
 /// nobody's promise.
-pub(super) fn list_for_mapping(schema: &str, document: &Value) -> Option<String> {
+#[must_use]
+pub fn list_for_mapping(schema: &str, document: &Value) -> Option<String> {
     static ALL: OnceLock<Map<String, Value>> = OnceLock::new();
     let all = ALL.get_or_init(all);
     let found = misplaced(all, all.get(schema)?, document, DEPTH_MAX)?;

@@ -46,9 +46,16 @@ pub trait Supervisors: Send + Sync {
     fn next_event(&self) -> u64;
     /// The node is to end.
     fn shutdown(&self, agents: OnStop, reason: &str);
+    /// Which configuration is in force.
+    fn config(&self) -> ConfigStanding;
 
     /// Where the active node of this supervisor can be asked, when it is another.
     fn elsewhere(&self) -> Option<Elsewhere>;
+    /// Reads the configuration again, and waits for what comes of it.
+    ///
+    /// # Errors
+    /// Why it is not taken; what was in force stays.
+    fn reload(&self) -> Result<(), String>;
     /// Events, a page of them.
     ///
     /// # Errors
@@ -98,6 +105,17 @@ pub enum NotTaken {
     Full,
     /// It has ended.
     Ended,
+}
+
+/// Which configuration is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ConfigStanding {
+    /// Its file; absent where hb goes by its built-in settings.
+    pub file: Option<String>,
+    /// A digest of what stood in it.
+    pub hash: Option<String>,
+    /// Why the file as it is now was not taken; the one before is in force then.
+    pub refused: Option<String>,
 }
 
 /// Where another node can be asked.

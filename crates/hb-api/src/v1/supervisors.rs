@@ -152,8 +152,7 @@ async fn create(call: Call) -> Outcome {
     let (made, notes) = call::made(call.want(Command::CreateSupervisor(new)).await?);
     let found = find(&call, made.as_str().into()).await?;
     let version = found.config_version;
-    let created = call::created(&call::noted(found, notes), &format!("{BASE}/supervisors/{made}"))?;
-    Ok(call::with_tag(created, version))
+    call::created_version(&call::noted(found, notes), &format!("{BASE}/supervisors/{made}"), version)
 }
 
 /// What can be changed about one.

@@ -5,9 +5,10 @@ use std::future::ready;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::IntoResponse;
-use hb_core::supervise::agent::{Health, Lifecycle};
+use hb_core::supervise::agent::{Health, Lifecycle, Origin};
 use hb_core::supervise::input::OnStop;
 use hb_core::supervise::spec::Kind as AgentKind;
+use hb_core::supervise::state::State;
 use hb_core::time::Stamp;
 use serde::{Deserialize, Serialize};
 
@@ -15,13 +16,35 @@ use super::agents;
 use super::call::{self, Call, Listed, Outcome, ok};
 use super::events;
 use super::openapi;
-use super::seam::Standing;
+use super::problem::Problem;
+use super::seam::{ConfigStanding, Standing};
 use super::shapes::agent::AgentLine;
 use super::shapes::presence::PresenceDoc;
 use super::table::{AFTER, CHANGE, Gives, LIMIT, LOOK, ORDER, RULE, Route, SKIP, SYSTEM, Takes};
 
 const ROOM: Route = Route { room: "system", ..LOOK };
 const OTHER: Route = Route { base: SYSTEM, ..ROOM };
+
+/// The configuration.
+const CONFIG: Route = Route {
+    path: "/config",
+    name: "get_config",
+    says: "Which configuration is in force, and what it declares: that wins over the API. It is changed in its file.",
+    gives: Gives::Json("Config"),
+    call: |call| Box::pin(config(call)),
+    ..ROOM
+};
+
+/// The configuration is read again.
+const RELOAD: Route = Route {
+    path: "/config/reload",
+    name: "reload_config",
+    says: "Reads the configuration and the tokens_file again, as SIGHUP does. What has faults is refused whole, and what was in force stays.",
+    room: "system",
+    gives: Gives::Json("Config"),
+    call: |call| Box::pin(reload(call)),
+    ..RULE
+};
 
 pub(super) const ROUTES: &[Route] = &[
     Route {
@@ -42,6 +65,8 @@ pub(super) const ROUTES: &[Route] = &[
         call: |call| Box::pin(shutdown(call)),
         ..RULE
     },
+    CONFIG,
+    RELOAD,
     Route {
         path: "/openapi.json",
         name: "get_openapi",
@@ -58,6 +83,8 @@ pub(super) const ROUTES: &[Route] = &[
         call: |call| Box::pin(system_status(call)),
         ..OTHER
     },
+    Route { base: SYSTEM, name: "get_system_config", ..CONFIG },
+    Route { base: SYSTEM, name: "reload_system_config", ..RELOAD },
     Route {
         path: "/processes",
         name: "list_processes",
@@ -243,6 +270,53 @@ async fn shutdown(call: Call) -> Outcome {
     let why = if reason.is_empty() { "by the API".to_owned() } else { reason };
     call.inner.supervisors.shutdown(agents, &format!("{} wants it: {why}", call.person()));
     Ok(call::json(StatusCode::ACCEPTED, &ShutdownAck { agents, running }))
+}
+
+/// Which configuration is in force.
+#[derive(Debug, Serialize)]
+struct ConfigDoc {
+    #[serde(flatten)]
+    standing: ConfigStanding,
+    declared: DeclaredNames,
+}
+
+/// What stands in the file, by name.
+#[derive(Debug, Serialize)]
+struct DeclaredNames {
+    supervisors: Vec<String>,
+    agents: Vec<String>,
+    teams: Vec<String>,
+    policies: Vec<String>,
+}
+
+impl DeclaredNames {
+    fn of(state: &State) -> Self {
+        let declared = |origin: Origin, name: String| (origin == Origin::Declared).then_some(name);
+        Self {
+            supervisors: state
+                .supervisors
+                .values()
+                .filter_map(|one| declared(one.origin, one.id.to_string()))
+                .collect(),
+            agents: state.agents.values().filter_map(|one| declared(one.origin, one.id().to_string())).collect(),
+            teams: state.teams.values().filter_map(|one| declared(one.origin, one.id.to_string())).collect(),
+            policies: state.policies.values().filter_map(|one| declared(one.origin, one.name.to_string())).collect(),
+        }
+    }
+}
+
+async fn config(call: Call) -> Outcome {
+    let standing = call.inner.supervisors.config();
+    let declared = call.look(|supervision| DeclaredNames::of(supervision.state())).await?;
+    call::single(&ConfigDoc { standing, declared })
+}
+
+async fn reload(call: Call) -> Outcome {
+    let refused = call.history(|supervisors| Ok(supervisors.reload().err())).await?;
+    match refused {
+        None => config(call).await,
+        Some(why) => Err(Problem::new(StatusCode::CONFLICT, "refused", why).field("file", "a sound configuration")),
+    }
 }
 
 fn document() -> Outcome {

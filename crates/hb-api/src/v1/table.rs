@@ -16,7 +16,7 @@ use axum::routing::{MethodFilter, on};
 
 use super::Inner;
 use super::access::{Needs, Reach};
-use super::call::{self, Call, Outcome};
+use super::call::{self, Call, Key, Outcome};
 use super::problem::Problem;
 use super::rate::Kind;
 use super::schemas;
@@ -198,11 +198,12 @@ async fn serve(
     reach: Reach,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let caller = inner.access.who(&parts.headers)?;
-    inner.access.admit(&caller, route.needs, reach)?;
+    let access = inner.access();
+    let caller = access.who(&parts.headers)?;
+    access.admit(&caller, route.needs, reach)?;
     // Counted only now: whoever may not ask takes nothing from those who may.
     inner.rates.take(route.kind, Instant::now())?;
-    let query = query(route, &parts.uri)?;
+    let (query, uri) = (query(route, &parts.uri)?, parts.uri.to_string());
     let body = match route.takes {
         Takes::Nothing => Bytes::new(),
         Takes::Json(schema) | Takes::Maybe(schema) => {
@@ -222,7 +223,18 @@ async fn serve(
             bytes
         }
     };
-    (route.call)(Call { inner: Arc::clone(inner), caller, path, query, headers: parts.headers, body }).await
+    let key = if route.kind == Kind::Change { Key::of(&parts.headers, &asked(route, &uri), &body)? } else { None };
+    let known = parts.headers.clone();
+    let mut call = Call { inner: Arc::clone(inner), caller, path, query, headers: parts.headers, body, key };
+    call.remember().await?;
+    let again = call.again();
+    let response = (route.call)(call).await?;
+    let response = if again { call::replayed(response) } else { response };
+    Ok(if route.verb == Verb::Get { call::unless_known(response, &known) } else { response })
+}
+
+fn asked(route: &Route, uri: &str) -> String {
+    format!("{} {uri}", route.verb.as_str())
 }
 
 /// Whether mappings are mappings. What is no JSON at all is told by the reader, with its place; policies have a reader that tells all faults at once.

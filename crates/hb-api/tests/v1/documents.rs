@@ -89,6 +89,7 @@ fn the_schemas_of_what_is_taken_name_exactly_the_fields_that_the_readers_know() 
         ("PUT", "/interventions/i-0/settle", "Settlement"),
         ("POST", "/alerts", "NewAlert"),
         ("POST", "/shutdown", "Shutdown"),
+        ("POST", "/events/0/acknowledge", "Acknowledgement"),
         ("POST", "/policies/p/activate", "Version"),
         ("POST", "/policies/p/simulate", "Supposition"),
         ("PUT", "/policies/p/held", "Acceptance"),

@@ -9,6 +9,7 @@ mod fuzz;
 mod interventions;
 mod policies;
 mod refusals;
+mod requests;
 mod standby;
 mod supervisors;
 mod support;

@@ -9,7 +9,7 @@ use hb_core::supervise::{Presence, step::Why};
 use hb_daemon::Ended;
 use serde_json::json;
 
-use super::stage::{Mood, Site, decision, let_go, process, spec, until};
+use super::stage::{Mood, Site, bounds, decision, let_go, process, spec, until};
 
 #[test]
 fn h4_a_standby_reads_along_refuses_politely_and_takes_over() {
@@ -118,11 +118,41 @@ fn s4_what_a_takeover_finds_in_doubt_is_told_to_people() {
 }
 
 #[test]
+fn join_where_a_watch_is_begun_is_on_record_with_the_agent_that_names_it() {
+    let site = Site::new();
+    let watched = spec("a", json!({"process": {"command": ["x"]}, "watch": "w"}));
+    let declared = Declared { agents: vec![Arc::new(watched)], ..Declared::default() };
+    let decide = |seq| site.get().decisions.entry("w".into()).or_default().push(decision(seq, "FAIL"));
+    decide(1);
+    let left = site.node_with("left", declared.clone(), bounds()).works();
+    until("the agent is known", || site.agent("a").is_some());
+    let names = |sealed: &&hb_core::supervise::state::Sealed| !sealed.record.body.changes().agents.is_empty();
+    let first = site.get().records.iter().find(names).unwrap().record.body.changes().cursors.clone();
+    assert_eq!(
+        first.get(&"w".into()).and_then(|cursor| cursor.map(|cursor| cursor.seq)),
+        Some(Seq(1)),
+        "in one record"
+    );
+    // What is decided while no node runs is neither skipped by the next start nor taken in twice by the one after.
+    assert_eq!(left.stop(), Ended::Drained);
+    decide(2);
+    decide(3);
+    let consecutive = |site: &Site| site.agent("a").map_or(0, |agent| agent.anomaly.consecutive);
+    for _ in 0..2 {
+        let next = site.node_with("next", declared.clone(), bounds()).works();
+        until("both are read", || consecutive(&site) >= 2);
+        assert_eq!(next.stop(), Ended::Drained);
+        assert_eq!(consecutive(&site), 2);
+    }
+}
+
+#[test]
 fn each_decision_is_taken_in_once_across_nodes() {
     let site = Site::new();
     let watched = json!({"process": {"command": ["x"]}, "watch": "w"});
     let left = site.node("left").works();
     left.ask(Command::RegisterAgent(Box::new(spec("a", watched)))).unwrap();
+    until("it is on record where the watch is begun", || site.fold().state.cursors.contains(&"w".into()));
     site.get().decisions.entry("w".into()).or_default().extend([decision(1, "FAIL"), decision(2, "FAIL")]);
     let consecutive = |site: &Site| site.agent("a").map_or(0, |agent| agent.anomaly.consecutive);
     until("both were read", || consecutive(&site) == 2);

@@ -357,6 +357,15 @@ impl Hand for Hands {
 struct Decided(Site);
 
 impl Follow for Decided {
+    /// At what was decided last, as the journal's newest record is by then.
+    fn begin(&mut self, watch: &WatchName) -> Result<Seq, String> {
+        let shared = self.0.get();
+        if shared.decisions_broken {
+            return Err("a record is damaged".into());
+        }
+        Ok(shared.decisions.get(watch).and_then(|all| all.last()).map_or(Seq(0), |last| last.seq))
+    }
+
     fn poll(&mut self, watch: &WatchName, after: Option<Seq>) -> Result<Vec<Decision>, String> {
         let mut shared = self.0.get();
         shared.asked.push((watch.clone(), after));

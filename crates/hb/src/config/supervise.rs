@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use hb_api::v1::list_for_mapping;
 use hb_core::supervise::input::{Declared, NewMember, NewSupervisor, NewTeam};
 use hb_core::supervise::policy::document::PolicyDocument;
 use hb_core::supervise::spec::AgentSpec;
@@ -36,6 +37,15 @@ pub fn read(file: &SourceFile, root: &Node, watches: &BTreeSet<String>, findings
     };
     reader.references(root, &declared, watches);
     declared
+}
+
+/// The schema of a group's documents, as the API has it.
+fn schema(group: &str) -> &'static str {
+    match group {
+        "agents" => "AgentSpec",
+        "teams" => "NewTeam",
+        _ => "NewSupervisor",
+    }
 }
 
 struct Reader<'a> {
@@ -83,6 +93,13 @@ impl Reader<'_> {
                 self.fault(place, group, "`id` is the name before the colon", "leave it out");
                 return None;
             }
+        }
+        // Read as a list of the fields in their order it would be somebody's luck.
+        if let Some(path) = list_for_mapping(schema(group), &document) {
+            let (node, place) = walk(entry, &path);
+            let what = format!("`{group}.{}.{path}` is {}", entry.key, node.describe());
+            self.fault(place, &format!("{group}.{}.{path}", entry.key), &what, "it takes a mapping");
+            return None;
         }
         match serde_path_to_error::deserialize(document) {
             Ok(read) => Some(read),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hb_api::v1::seam::{Answered, Elsewhere, Look, NotTaken, Standing, Supervisors};
+use hb_api::v1::seam::{Answered, ConfigStanding, Elsewhere, Look, NotTaken, Standing, Supervisors};
 use hb_api::{Access, Anonymous, Api};
 use hb_core::ids::{GroupId, InterventionId, NodeName, StreamName};
 use hb_core::journal::{self, Hash};
@@ -40,7 +40,12 @@ impl Stored {
     /// There is none, or it cannot be read.
     pub fn open(config: &Config) -> Result<Self, Failure> {
         let path = there(config)?;
-        let supervisors = FileSupervisors { node: config.node.clone(), supervision: supervision(config, &path)?, path };
+        let supervisors = FileSupervisors {
+            node: config.node.clone(),
+            supervision: supervision(config, &path)?,
+            path,
+            config: (config.file.clone(), config.hash),
+        };
         // Nobody knows this token: nothing can be changed here.
         let access = Access::owner("", Anonymous::Reads);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -109,6 +114,7 @@ struct FileSupervisors {
     node: NodeName,
     path: PathBuf,
     supervision: Supervision,
+    config: (Option<PathBuf>, Hash),
 }
 
 impl FileSupervisors {
@@ -148,6 +154,19 @@ impl Supervisors for FileSupervisors {
     }
 
     fn shutdown(&self, _: OnStop, _: &str) {}
+
+    fn config(&self) -> ConfigStanding {
+        let (file, hash) = &self.config;
+        ConfigStanding {
+            file: file.as_ref().map(|file| file.display().to_string()),
+            hash: file.as_ref().map(|_| hash.to_string()),
+            refused: None,
+        }
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        Err("no node runs that could read it again".to_owned())
+    }
 
     fn elsewhere(&self) -> Option<Elsewhere> {
         None

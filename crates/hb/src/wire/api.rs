@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use hb_api::v1::seam::{Answered, Elsewhere, Look, NotTaken, Standing, Supervisors};
+use hb_api::v1::seam::{Answered, ConfigStanding, Elsewhere, Look, NotTaken, Standing, Supervisors};
+use hb_api::v1::sync::SyncApi;
 use hb_api::{Access, Anonymous, Api};
 use hb_core::ids::{GroupId, InterventionId, NodeName};
+use hb_core::journal::Hash;
 use hb_core::node::view::Role;
 use hb_core::supervise::alert::AlertGroup;
 use hb_core::supervise::event::Event;
@@ -24,6 +26,7 @@ use hb_store::supervisor::read::SupervisorReader;
 
 use super::halves::Handles;
 use super::supervise::db_path;
+use super::sync;
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -42,10 +45,7 @@ const TOKENS_BYTES_MAX: u64 = 8 << 20;
 /// The tokens cannot be read or made.
 pub(super) fn api(config: &Config, handles: &Handles) -> Result<Option<Api>, Failure> {
     let Some(office) = handles.office.clone() else { return Ok(None) };
-    let access = match &config.tokens_file {
-        Some(path) => tokens(path)?,
-        None => owner(&config.output_dir)?,
-    };
+    let access = access(config.tokens_file.as_deref(), &config.output_dir)?;
     let supervisors = NodeSupervisors {
         node: config.node.clone(),
         office,
@@ -53,8 +53,40 @@ pub(super) fn api(config: &Config, handles: &Handles) -> Result<Option<Api>, Fai
         output_dir: config.output_dir.clone(),
         readers: Mutex::new(Vec::new()),
         began: Instant::now(),
+        config: (config.file.clone(), config.hash),
     };
-    Ok(Some(Api::new(Arc::new(supervisors), access)))
+    let api = Api::new(Arc::new(supervisors), access);
+    let (again, tokens_file, output_dir) = (api.clone(), config.tokens_file.clone(), config.output_dir.clone());
+    handles.reloads.tokens_by(Box::new(move || {
+        let access = self::access(tokens_file.as_deref(), &output_dir).map_err(|failure| failure.what)?;
+        again.admit(access);
+        Ok(())
+    }));
+    Ok(Some(api))
+}
+
+/// Who may use the API, as it stands in the files.
+fn access(tokens_file: Option<&Path>, output_dir: &Path) -> Result<Access, Failure> {
+    match tokens_file {
+        Some(path) => tokens(path),
+        None => owner(output_dir),
+    }
+}
+
+/// What copies of a node that decides may ask of it. Where no token can be kept nobody may: that holds up nothing else.
+///
+/// # Errors
+/// The tokens cannot be read.
+pub(super) fn copies(config: &Config, handles: &Handles) -> Result<Option<SyncApi>, Failure> {
+    let Some((_, shared)) = &handles.watch else { return Ok(None) };
+    match access(config.tokens_file.as_deref(), &config.output_dir) {
+        Ok(access) => Ok(Some(sync::serve::api(config, shared, access))),
+        Err(failure) if failure.exit == Exit::CannotWrite => {
+            tracing::warn!("nothing is served to copies of this node: {}", failure.what);
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Reads who may use the API.
@@ -127,6 +159,8 @@ struct NodeSupervisors {
     /// Connections that are free; at most as many as questions are asked at once.
     readers: Mutex<Vec<SupervisorReader>>,
     began: Instant,
+    /// The file of the start, and what stood in it then.
+    config: (Option<PathBuf>, Hash),
 }
 
 impl NodeSupervisors {
@@ -181,6 +215,20 @@ impl Supervisors for NodeSupervisors {
 
     fn shutdown(&self, agents: OnStop, reason: &str) {
         self.handles.stop(agents, reason);
+    }
+
+    fn config(&self) -> ConfigStanding {
+        let (file, hash) = &self.config;
+        let reload = self.handles.reloads.now();
+        ConfigStanding {
+            file: file.as_ref().map(|file| file.display().to_string()),
+            hash: file.as_ref().map(|_| reload.hash.unwrap_or(*hash).to_string()),
+            refused: reload.refused,
+        }
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        self.handles.reloads.ask()
     }
 
     fn elsewhere(&self) -> Option<Elsewhere> {

@@ -1,14 +1,21 @@
 //! The two halves of a node, watching and supervising, started and ended together.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
+use hb_core::journal::Hash;
 use hb_core::supervise::input::OnStop;
 use hb_daemon::shared::Shared;
 use hb_daemon::supervise::Office;
 use hb_daemon::{Control, Ended, Remote, supervise, turn};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::sync::periodic::State;
 use crate::cli::Failure;
 use crate::exit::Exit;
 
@@ -28,6 +35,93 @@ pub(super) struct Handles {
     pub(super) watch: Option<(Remote, Arc<Shared>)>,
     /// Of its supervisor.
     pub(super) office: Option<Office>,
+    /// What came of reading the configuration again.
+    pub(super) reloads: Arc<Reloaded>,
+    /// Of the copy that it keeps up.
+    pub(super) copy: Option<Arc<State>>,
+}
+
+/// Reads the tokens again, and puts them in force.
+type ReadTokens = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// How long a reload is waited for that the API asks for.
+const RELOAD_WAIT: Duration = Duration::from_secs(20);
+
+/// What came of reading the configuration again; whoever asked for it waits here.
+#[derive(Default)]
+pub(super) struct Reloaded {
+    state: Mutex<Reload>,
+    told: Condvar,
+    tokens: OnceLock<ReadTokens>,
+}
+
+/// Where the configuration stands.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reload {
+    /// Times that it was read.
+    times: u64,
+    /// Of what was taken last after the start.
+    pub(super) hash: Option<Hash>,
+    /// Why it was not taken when it was read last.
+    pub(super) refused: Option<String>,
+}
+
+impl fmt::Debug for Reloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reloaded").field(&self.now()).finish()
+    }
+}
+
+impl Reloaded {
+    fn state(&self) -> MutexGuard<'_, Reload> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As it stands.
+    pub(super) fn now(&self) -> Reload {
+        self.state().clone()
+    }
+
+    /// How tokens are read from now on.
+    pub(super) fn tokens_by(&self, read: ReadTokens) {
+        // The API is made once.
+        drop(self.tokens.set(read));
+    }
+
+    /// Reads the tokens again; where there are none to be read all is well.
+    pub(super) fn tokens(&self) -> Result<(), String> {
+        self.tokens.get().map_or(Ok(()), |read| read())
+    }
+
+    /// What was read is taken.
+    pub(super) fn took(&self, hash: Hash) {
+        self.state().hash = Some(hash);
+    }
+
+    fn note(&self, state: &Result<(), String>) {
+        let mut reload = self.state();
+        reload.times = reload.times.saturating_add(1);
+        reload.refused = state.as_ref().err().cloned();
+        self.told.notify_all();
+    }
+
+    /// Asks for what SIGHUP asks for, and waits for what comes of it.
+    pub(super) fn ask(&self) -> Result<(), String> {
+        let before = self.state();
+        let times = before.times;
+        raise(Signal::SIGHUP).map_err(|error| format!("it cannot be asked for: {error}"))?;
+        let waited = self.told.wait_timeout_while(before, RELOAD_WAIT, |reload| reload.times == times);
+        let (reload, late) = waited.unwrap_or_else(PoisonError::into_inner);
+        if late.timed_out() {
+            return Err("it is not done yet: `/ready` says when it is refused".to_owned());
+        }
+        reload.refused.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// To the process as a whole: a thread waits for it.
+fn raise(signal: Signal) -> nix::Result<()> {
+    kill(Pid::this(), signal)
 }
 
 impl Handles {
@@ -43,6 +137,7 @@ impl Handles {
 
     /// Notes how the configuration on disk stands.
     pub(super) fn config(&self, state: Result<(), String>) {
+        self.reloads.note(&state);
         if let Some((_, shared)) = &self.watch {
             shared.check("config", state.clone());
         }
@@ -67,6 +162,8 @@ impl Running {
         let handles = Handles {
             watch: watch.as_ref().map(|running| (running.remote.clone(), Arc::clone(&running.shared))),
             office: supervisor.as_ref().map(|running| running.office.clone()),
+            copy: None,
+            reloads: Arc::default(),
         };
         let mut halves = 0;
         if let Some(running) = watch {
@@ -135,7 +232,11 @@ mod tests {
         })
         .unwrap();
         join("sound", move || drop(tell.send((Half::Supervise, end_of(|| Ended::Drained))))).unwrap();
-        let running = Running { handles: Handles { watch: None, office: None }, ends, halves: 2 };
+        let running = Running {
+            handles: Handles { watch: None, office: None, reloads: Arc::default(), copy: None },
+            ends,
+            halves: 2,
+        };
         assert!(matches!(running.join(), Ended::Unfinished(_)));
     }
 }

@@ -3,6 +3,7 @@
 //! With SIGTERM running agents are left or stopped as `on_stop` says; with SIGINT, which somebody types who started hb in a terminal,
 //! they are stopped.
 
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use hb_core::supervise::input::OnStop;
@@ -83,7 +84,8 @@ fn force() -> ! {
 }
 
 fn reload(handles: &Handles, reloads: &Reloads) {
-    let (control, declared) = match reloads.read() {
+    let read = handles.reloads.tokens().and_then(|()| reloads.read());
+    let (control, declared) = match read {
         Ok(read) => read,
         Err(why) => {
             tracing::error!("configuration not taken, the old one stays in force: {why}");
@@ -91,6 +93,7 @@ fn reload(handles: &Handles, reloads: &Reloads) {
             return;
         }
     };
+    handles.reloads.took(reloads.config.lock().unwrap_or_else(PoisonError::into_inner).hash);
     handles.config(Ok(()));
     let count = if let Control::Reload(changed) = &control { changed.len() } else { 0 };
     tracing::info!("configuration read again: {count} watch(es) changed");

@@ -6,6 +6,7 @@ use hb_core::ids::{PolicyName, SupervisorId};
 use hb_core::supervise::Supervision;
 use hb_core::supervise::agent::Origin;
 use hb_core::supervise::policy::{HeldChange, Policy, PolicyType, PolicyVersion, Variable};
+use hb_core::time::Stamp;
 use serde::Serialize;
 
 /// A policy in a list.
@@ -25,6 +26,8 @@ pub(crate) struct PolicyLine {
     matches: u64,
     successful_evaluations: u64,
     held_change: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retired_at: Option<Stamp>,
     on_duty: Vec<Duty>,
 }
 
@@ -94,6 +97,7 @@ impl PolicyLine {
             matches: policy.matches,
             successful_evaluations: policy.successes,
             held_change: policy.held.is_some(),
+            retired_at: policy.retired_at,
             on_duty: duties.collect(),
         }
     }

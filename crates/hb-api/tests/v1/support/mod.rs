@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use hb_api::v1::seam::{Answered, Elsewhere, Look, NotTaken, Standing, Supervisors};
+use hb_api::v1::seam::{Answered, ConfigStanding, Elsewhere, Look, NotTaken, Standing, Supervisors};
 use hb_api::{
     Access, Anonymous, Api, Check, CycleLine, Liveness, Metrics, Onlooker, ServerHandle, ServerLimits, spawn_with_api,
 };
@@ -16,7 +16,7 @@ use hb_core::node::view::View;
 use hb_core::supervise::Supervision;
 use hb_core::supervise::agent::{Identity, Process};
 use hb_core::supervise::alert::AlertGroup;
-use hb_core::supervise::event::Event;
+use hb_core::supervise::event::{ACKNOWLEDGED, Acknowledged, Event};
 use hb_core::supervise::history::{EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, Order, Page};
 use hb_core::supervise::input::{Beat, Command, Input, OnStop, Person, Ticket};
 use hb_core::supervise::intervention::Intervention;
@@ -39,6 +39,7 @@ struct Inside {
     groups: BTreeMap<GroupId, AlertGroup>,
     pids: u32,
     shutdowns: Vec<(OnStop, String)>,
+    reloads: u32,
 }
 
 /// The supervisor: each message is a turn of its own.
@@ -60,6 +61,7 @@ impl Room {
             groups: BTreeMap::new(),
             pids: 1000,
             shutdowns: Vec::new(),
+            reloads: 0,
         };
         Self { inside: inside.into(), wall: 1_800_000_000.into(), elsewhere: None, broken: Mutex::new(None) }
     }
@@ -83,6 +85,10 @@ impl Room {
         self.inside().shutdowns.clone()
     }
 
+    pub(crate) fn reloads(&self) -> u32 {
+        self.inside().reloads
+    }
+
     /// Forgets events below a number, as a database does in time.
     pub(crate) fn trim_events(&self, below: u64) {
         self.inside().events.retain(|event| event.id >= below);
@@ -99,6 +105,14 @@ impl Room {
             if let Some(record) = &step.record {
                 let body = &record.record.body;
                 inside.events.extend(body.events().iter().cloned());
+                // As the tables have it.
+                for note in body.events().iter().filter(|event| event.kind == ACKNOWLEDGED.0) {
+                    let number = note.details[ACKNOWLEDGED.1].as_u64();
+                    let noted = inside.events.iter_mut().find(|event| Some(event.id) == number);
+                    if let Some(event) = noted.filter(|event| event.acknowledged.is_none()) {
+                        event.acknowledged = Some(Acknowledged { by: note.by.clone(), at: note.at });
+                    }
+                }
                 inside.evaluations.extend(body.evaluations().iter().cloned());
                 let changes = body.changes();
                 let kept = changes.interventions.iter().filter_map(|(id, one)| Some((id.clone(), one.clone()?)));
@@ -233,6 +247,16 @@ impl Supervisors for Room {
         self.inside().shutdowns.push((agents, reason.to_owned()));
     }
 
+    fn config(&self) -> ConfigStanding {
+        let refused = self.broken.lock().unwrap().clone();
+        ConfigStanding { file: Some("hb.yaml".into()), hash: Some("abc".into()), refused }
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        self.asked()?.reloads += 1;
+        Ok(())
+    }
+
     fn elsewhere(&self) -> Option<Elsewhere> {
         self.elsewhere.clone()
     }
@@ -329,6 +353,7 @@ impl Onlooker for Nothing {
 /// A server with the API, and its room.
 pub(crate) struct Served {
     pub(crate) room: Arc<Room>,
+    pub(crate) api: Api,
     pub(crate) server: ServerHandle,
     token: Option<String>,
 }
@@ -349,8 +374,9 @@ impl Served {
         let supervisors: Arc<dyn Supervisors> = Arc::clone(&room) as Arc<dyn Supervisors>;
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let onlooker = Arc::new(Nothing);
-        let server = spawn_with_api(listener, onlooker, Some(Api::new(supervisors, access)), ServerLimits::default());
-        Self { room, server: server.unwrap(), token: Some(OWNER.to_owned()) }
+        let api = Api::new(supervisors, access);
+        let server = spawn_with_api(listener, onlooker, Some(api.clone()), ServerLimits::default());
+        Self { room, api, server: server.unwrap(), token: Some(OWNER.to_owned()) }
     }
 
     /// The same room seen by somebody else.
@@ -453,6 +479,11 @@ impl Answer {
 
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
+    }
+
+    /// The version in its tag.
+    pub(crate) fn version(&self) -> &str {
+        self.header("etag").trim_matches('"').split('-').next().unwrap()
     }
 }
 

@@ -9,6 +9,7 @@ use super::super::bounds::{REQUEST_KEY_MAX, REQUESTS_MAX};
 use super::super::input::{Command, Person, RequestKey};
 use super::super::state::{Made, Remembered};
 use super::super::step::{Answer, Refusal, Reply, Why};
+use crate::ids::Actor;
 use crate::time::Now;
 
 impl Supervision {
@@ -19,7 +20,7 @@ impl Supervision {
                 Refusal::new(Why::Invalid, format!("the name of a request has 1 to {REQUEST_KEY_MAX} characters"));
             return Err(refusal.field("Idempotency-Key", format!("1 to {REQUEST_KEY_MAX} characters")));
         }
-        let name = format!("{} {}", person.actor, request.key);
+        let name = Remembered::name(&person.actor, &request.key);
         if let Some(known) = self.state.requests.get(&name) {
             return known.again(request);
         }
@@ -57,6 +58,12 @@ impl Supervision {
 }
 
 impl Remembered {
+    /// Under which it is remembered: each sender has names of their own.
+    #[must_use]
+    pub fn name(by: &Actor, key: &str) -> String {
+        format!("{by} {key}")
+    }
+
     /// The answer that was given, to the same request.
     fn again(&self, request: &RequestKey) -> Reply {
         if self.of != request.of {
