@@ -1,5 +1,7 @@
 //! `hb supervisor`: runs a supervisor, and what supervisors are asked and told.
 
+mod repair;
+
 use hb_core::supervise::input::OnStop;
 use serde_json::{Map, Value, json};
 
@@ -56,6 +58,8 @@ enum Command {
     Tree(Tree),
     /// End the active node: its agents go on for the next start, or are stopped in order.
     Shutdown(Shutdown),
+    /// Show which records of supervisor.db are damaged, and go on without them; no node may run.
+    Repair(repair::Args),
 }
 
 /// `hb supervisor run`.
@@ -170,6 +174,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
         Some(Command::Health(args)) => health(args, out),
         Some(Command::Tree(args)) => tree(args, out),
         Some(Command::Shutdown(args)) => shutdown(args, out),
+        Some(Command::Repair(args)) => repair::run(args, out),
     }
 }
 

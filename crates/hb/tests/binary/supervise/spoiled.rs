@@ -157,3 +157,60 @@ fn a10_a_file_system_that_turns_read_only_under_a_node_costs_nothing() {
     site.end_all();
     drop(disk);
 }
+
+#[test]
+fn a10_an_operator_goes_on_from_the_last_sound_record_and_is_told_what_is_forgotten() {
+    let site = used();
+    let records = site.records();
+    let newest = records.last().unwrap();
+    let mut bytes = fs::read(site.db()).unwrap();
+    let sound = site.project.hb(&["supervisor", "repair", "--yes"]);
+    assert!(sound.status.success() && told(&sound).contains("nothing to repair"), "{}", told(&sound));
+    let at = find(&bytes, &newest.bytes[..60]) + 40;
+    bytes[at] ^= 1;
+    fs::write(site.db(), &bytes).unwrap();
+
+    let shown = site.project.hb(&["supervisor", "repair"]);
+    let said = told(&shown);
+    assert_eq!(shown.status.code(), Some(CORRUPT), "{said}");
+    assert!(said.contains(&format!("record {}", newest.record.seq)) && said.contains("nothing was changed"), "{said}");
+    for event in newest.record.body.events() {
+        assert!(said.contains(&event.message), "what is forgotten is named: {said}");
+    }
+    assert!(fs::read(site.db()).unwrap() == bytes, "nothing was changed");
+
+    let done = site.project.hb(&["supervisor", "repair", "--yes"]);
+    assert!(done.status.success(), "{}", told(&done));
+    println!("a10: {}", told(&done));
+    let kept = PathBuf::from(format!("{}.before-repair-1", site.db().display()));
+    assert!(fs::read(kept).unwrap() == bytes, "the file as it was stands beside");
+    let aside: Vec<u8> = site.sql().unwrap().query_row("SELECT bytes FROM set_aside", [], |row| row.get(0)).unwrap();
+    assert_eq!(aside.len(), newest.bytes.len(), "and the record in it");
+    assert_eq!(site.records(), records[..records.len() - 1]);
+
+    let mut node = site.start("a");
+    let fold = site.calm(&mut node);
+    let refused = site.project.hb(&["supervisor", "repair", "--yes"]);
+    assert!(!refused.status.success() && told(&refused).contains("stop every node"), "{}", told(&refused));
+    assert_eq!(node.stop(), 0);
+    assert_sound(&site, &fold);
+}
+
+#[test]
+fn a10_tables_that_say_something_else_are_made_again_by_the_same_command() {
+    let site = used();
+    let spoil = "UPDATE agents SET status = 'IDLE'; DELETE FROM supervisor_events WHERE id = 2";
+    site.sql().unwrap().execute_batch(spoil).unwrap();
+    assert_eq!(site.project.hb(&["verify"]).status.code(), Some(CORRUPT));
+    let shown = site.project.hb(&["supervisor", "repair"]);
+    assert_eq!(shown.status.code(), Some(CORRUPT), "{}", told(&shown));
+    let done = site.project.hb(&["supervisor", "repair", "--yes", "--json"]);
+    assert!(done.status.success(), "{}", told(&done));
+    let document: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(document["repaired"], true, "{document}");
+    assert!(site.project.hb(&["verify"]).status.success());
+    let mut node = site.start("a");
+    let fold = site.calm(&mut node);
+    assert_eq!(node.stop(), 0);
+    assert_sound(&site, &fold);
+}
