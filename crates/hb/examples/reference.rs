@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use hb::cli::Cli;
 use hb_api::v1::seam::Standing;
-use hb_api::{AlertOutcome, Latency, Metrics, QueueDepth, WatchMetrics, exposition, families};
+use hb_api::{AlertOutcome, Copying, Latency, Metrics, QueueDepth, WatchMetrics, exposition, families};
 use hb_core::ids::{CycleNo, Epoch, Seq};
 use hb_core::node::view::{Alarm, SourceView, Totals, View, WatchView};
 use hb_core::supervise::Presence;
@@ -80,6 +80,7 @@ fn metrics() -> String {
     one.queues.push(QueueDepth { queue: "q".into(), depth: 0, bound: 1 });
     one.journal_heads.push(("watch/w".into(), Seq(0)));
     one.view_errors.push(("v".into(), 0));
+    one.copying = Some(Box::new(Copying { lag_records: Some(0), last_success: Some(Stamp(0)), ..Copying::default() }));
     one.supervisor = Some(Box::new(one_standing()));
     let text = exposition(&one, &one_view()) + &families();
     let mut page = String::from(

@@ -18,7 +18,7 @@ use crate::port::{Appended, Blobs, Journal, JournalError, Standing as There};
 use crate::reader::decode;
 
 /// Folder of what was set aside, below `output_dir`.
-pub const ASIDE: &str = "set-aside";
+const ASIDE: &str = "set-aside";
 
 /// See the module.
 pub struct Local {

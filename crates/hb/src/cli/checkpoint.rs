@@ -1,4 +1,6 @@
-//! `hb checkpoint list | show | verify`: the decided cycles of the journal, and the documents made of them.
+//! `hb checkpoint list | show | verify | sync`: the decided cycles of the journal, and the documents made of them.
+
+mod sync;
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -27,6 +29,8 @@ pub enum Command {
     Show(Show),
     /// Compare checkpoint and history with the journal.
     Verify(Show),
+    /// Copy what was decided to where nothing is shared, or from there: docs/ops/copy.md.
+    Sync(sync::Args),
 }
 
 /// `hb checkpoint list`.
@@ -95,6 +99,7 @@ pub fn run(command: &Command, out: &mut Out) -> Result<Exit, Failure> {
         Command::List(args) => list(args, out),
         Command::Show(args) => show(args, out),
         Command::Verify(args) => verify(args, out),
+        Command::Sync(args) => sync::run(args, out),
     }
 }
 

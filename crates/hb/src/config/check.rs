@@ -67,6 +67,7 @@ fn node(file: &SourceFile, root: &Node, given: &Given, findings: &mut Findings) 
         sinks: Vec::new(),
         on_stop: if reader.choice("on_stop") == "stop" { OnStop::Stop } else { OnStop::Leave },
         tokens_file: reader.path("tokens_file"),
+        sync: shared::sync(&mut reader),
     }
 }
 

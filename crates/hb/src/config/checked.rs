@@ -16,6 +16,8 @@ use hb_sources::kafka::KafkaSpec;
 use hb_sources::mqtt::MqttSpec;
 use hb_sources::syslog::SyslogSpec;
 
+use crate::wire::sync::Target;
+
 /// Everything that a node runs by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -49,6 +51,17 @@ pub struct Config {
     pub on_stop: OnStop,
     /// Who may use the API.
     pub tokens_file: Option<PathBuf>,
+    /// The copy that is kept up elsewhere.
+    pub sync: Option<SyncConfig>,
+}
+
+/// The copy that is kept up elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncConfig {
+    /// Where.
+    pub to: Target,
+    /// How often.
+    pub every: Duration,
 }
 
 /// Where to listen.

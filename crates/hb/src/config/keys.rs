@@ -206,6 +206,13 @@ pub const KEYS: &[Key] = &[
         "What becomes of running agents when hb is told to stop by SIGTERM: `leave` them to the next start, or `stop` them.",
         "an upgrade that takes everything down",
     ),
+    key("sync.to", Node, Text, "").says(
+        "Where a copy of what this node decides is kept up: a folder, http://HOST:PORT?token_file=FILE of a node, postgres://…, s3://… (docs/ops/copy.md).",
+        "losing everything with a host that shares nothing",
+    ),
+    key("sync.every_sec", Node, seconds(1.0, DAY), "60")
+        .unit("s")
+        .says("How often that copy is brought up.", "deciding too much again after a takeover"),
     key("tokens_file", Node, Path, "").says(
         "File with who may use the API: lines of NAME ROLE TOKEN; where not given, `output_dir/api.token` is made for the owner.",
         "strangers who restart things",

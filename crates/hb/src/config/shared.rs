@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use hb_engines::target::Kind;
 
-use super::checked::{LeaseBackend, LeaseConfig, LeaseScope, OnLost, Place, Server};
+use super::checked::{LeaseBackend, LeaseConfig, LeaseScope, OnLost, Place, Server, SyncConfig};
 use super::reader::Reader;
 use crate::wire::stores;
+use crate::wire::sync::Target;
 
 /// Where journal and baseline documents stand.
 pub fn journal(reader: &mut Reader<'_>) -> Place {
@@ -77,6 +78,19 @@ fn example(kind: &str) -> &'static str {
         "kubernetes" => "kubernetes://NAMESPACE/hb",
         "object" => "s3://bucket/hb",
         _ => "postgres://hb@host/hb",
+    }
+}
+
+/// The copy that is kept up elsewhere, if one is wanted.
+pub fn sync(reader: &mut Reader<'_>) -> Option<SyncConfig> {
+    let every = Duration::from_secs_f64(reader.number("sync.every_sec").unwrap_or(60.0));
+    let typed = reader.text("sync.to")?;
+    match Target::parse(&typed) {
+        Ok(to) => Some(SyncConfig { to, every }),
+        Err(why) => {
+            wrong(reader, "sync.to", &format!("nothing that a copy can be kept in: {why}"), "see docs/ops/copy.md");
+            None
+        }
     }
 }
 

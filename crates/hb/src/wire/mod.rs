@@ -11,6 +11,7 @@ mod reported;
 mod signals;
 pub mod stores;
 pub mod supervise;
+pub mod sync;
 mod systemd;
 mod views;
 
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hb_actuators::{Secret, SinkSpec};
-use hb_api::{ServerHandle, ServerLimits};
+use hb_api::{Rooms, ServerHandle, ServerLimits};
 use hb_core::journal::Hash;
 use hb_core::supervise::input::{Declared, OnStop};
 use hb_core::watch::baseline::Baseline;
@@ -93,11 +94,17 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
     config.node = crate::nodes::free_name(&config.output_dir, &config.node);
     // Before any other thread, so that all of them inherit the mask.
     let signals = signals::block()?;
+    if watches {
+        sync::start::may_go_on(&config)?;
+        sync::start::tell(&config);
+    }
     let server = listen(&config)?;
     let address = server.as_ref().and_then(|listener| listener.local_addr().ok());
     let supervisor = supervises.then(|| supervise::supervise(&config)).transpose()?;
     let watch = watches.then(|| watch(&config, mode, address)).transpose()?;
-    let running = Running::new(watch, supervisor)?;
+    let mut running = Running::new(watch, supervisor)?;
+    let copier = sync::periodic::Copier::start(&config, &running.handles)?;
+    running.handles.copy = copier.as_ref().map(sync::periodic::Copier::state);
     let announcer = (!watches).then(|| announcer::Announcer::start(&config, address, &running.handles)).transpose()?;
     let reloads = Reloads { given: given.clone(), config: Mutex::new(config.clone()) };
     let server = serve(server, &running, &config)?;
@@ -106,6 +113,7 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
     let shared = running.handles.watch.as_ref().map(|(_, shared)| Arc::clone(shared));
     let told = systemd::Teller::start(Arc::new(DaemonOnlooker::new(&running.handles, &config)))?;
     let ended = running.join();
+    let replaced = copier.and_then(sync::periodic::Copier::stop);
     if let Some(told) = told {
         told.stop();
     }
@@ -118,7 +126,10 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
     if let Err(error) = crate::nodes::leave(&config.output_dir, &config.node, std::process::id()) {
         tracing::debug!("the node's file could not be removed: {error}");
     }
-    finish(&ended, mode, shared.as_deref())
+    match (replaced, &ended) {
+        (Some(replaced), Ended::Drained) => Err(replaced),
+        (_, ended) => finish(ended, mode, shared.as_deref()),
+    }
 }
 
 fn watch(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Result<hb_daemon::turn::Running, Failure> {
@@ -183,8 +194,8 @@ fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
 fn serve(listener: Option<TcpListener>, running: &Running, config: &Config) -> Result<Option<ServerHandle>, Failure> {
     let Some(listener) = listener else { return Ok(None) };
     let onlooker = Arc::new(DaemonOnlooker::new(&running.handles, config));
-    let api = api::api(config, &running.handles)?;
-    hb_api::spawn_with_api(listener, onlooker, api, ServerLimits::default())
+    let rooms = Rooms { api: api::api(config, &running.handles)?, sync: api::copies(config, &running.handles)? };
+    hb_api::spawn_with(listener, onlooker, rooms, ServerLimits::default())
         .map(Some)
         .map_err(|error| Failure::new(Exit::Unavailable, format!("health cannot be served: {error}")))
 }
@@ -341,6 +352,7 @@ fn fixed_parts(old: &Config, new: &Config) -> Vec<&'static str> {
         ("lease", old.lease != new.lease),
         ("alert_sinks of the supervisor", old.sinks != new.sinks),
         ("tokens_file", old.tokens_file != new.tokens_file),
+        ("sync", old.sync != new.sync),
         ("journal retention", old.journal_keep_cycles != new.journal_keep_cycles),
         ("the set of watches", names(old) != names(new)),
         ("source, sinks or telemetry_schema", names(old) == names(new) && outside(old) != outside(new)),

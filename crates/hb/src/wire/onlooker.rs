@@ -14,6 +14,7 @@ use hb_daemon::supervise::Office;
 
 use super::api::standing;
 use super::halves::Handles;
+use super::sync::periodic::State;
 use crate::config::Config;
 
 /// Reads the daemon's pictures.
@@ -22,6 +23,7 @@ pub(super) struct DaemonOnlooker {
     node: NodeName,
     shared: Option<Arc<Shared>>,
     office: Option<Office>,
+    copy: Option<Arc<State>>,
     watches: Vec<WatchName>,
     began: Instant,
 }
@@ -31,7 +33,7 @@ impl DaemonOnlooker {
         handles.config(Ok(()));
         let shared = handles.watch.as_ref().map(|(_, shared)| Arc::clone(shared));
         let watches = config.watches.iter().map(|watch| watch.settings.name.clone()).collect();
-        Self { node: config.node.clone(), shared, office: handles.office.clone(), watches, began: Instant::now() }
+        Self { node: config.node.clone(), shared, office: handles.office.clone(), copy: handles.copy.clone(), watches, began: Instant::now() }
     }
 
     /// The picture of a node that only supervises.
@@ -54,6 +56,7 @@ impl Onlooker for DaemonOnlooker {
             checks.extend(held.map(|(name, state)| Check { name, ok: state.ok, what: state.what }));
             checks.extend(shared.view().alarms.iter().map(|alarm| Check::failed(&alarm.name, &alarm.what)));
         }
+        checks.extend(self.copy.as_ref().map(|copy| copy.check()));
         if let Some(office) = &self.office {
             let picture = office.picture().get();
             if picture.troubles.is_empty() {
@@ -128,6 +131,7 @@ impl Onlooker for DaemonOnlooker {
             journal_heads: heads.collect(),
             view_errors: stats.view_errors.into_iter().collect(),
             supervisor: self.office.as_ref().map(|office| Box::new(standing(&self.node, office, self.began))),
+            copying: self.copy.as_ref().map(|copy| Box::new(copy.copying(&view))),
             build: BuildInfo { version: env!("CARGO_PKG_VERSION").into(), revision: String::new() },
         }
     }

@@ -1,0 +1,312 @@
+//! One copying from beginning to end: who may not be active meanwhile, which streams, the note, the views.
+//!
+//! **Invariants.** Whoever writes into a folder has its lock, so that no node works there meanwhile. Histories that have parted are
+//! found before anything is written.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use hb_core::ids::{Epoch, NodeName, StreamName};
+use hb_core::node::view::Role;
+use hb_core::time::Stamp;
+use hb_daemon::{Views as _, clock};
+use hb_store::baselines::Baselines;
+use hb_store::lease::file::FileLease;
+use hb_store::port::{Holder, Lease as _, Waited};
+use hb_store::sync::{Copied, NOTE_FORMAT, Note, Progress, Side, SyncError, Written, copy, of_watch, relate};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+
+use super::rebase;
+use super::target::{Target, own};
+use crate::config::Config;
+use crate::config::checked::{Place, WatchConfig};
+use crate::nodes;
+use crate::wire::views::NodeViews;
+
+/// Which way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From this configuration to the target.
+    To,
+    /// From the target to this configuration.
+    From,
+}
+
+/// What becomes of records that the other side does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rebase {
+    /// They stay, and nothing is copied.
+    No,
+    /// They are set aside, where the other side has the higher epoch or neither has.
+    Yes,
+}
+
+/// What is to be copied.
+#[derive(Debug, Clone, Copy)]
+pub struct Job<'a> {
+    /// Of which configuration.
+    pub config: &'a Config,
+    /// Where to, or from.
+    pub target: &'a Target,
+    /// Which of the two.
+    pub direction: Direction,
+    /// Of which watches.
+    pub watches: &'a [&'a WatchConfig],
+    /// What becomes of records that the other side does not have.
+    pub rebase: Rebase,
+}
+
+/// What it came to.
+#[derive(Debug, Clone)]
+pub struct Synced {
+    /// Where from.
+    pub source: String,
+    /// Where to.
+    pub target: String,
+    /// By stream.
+    pub streams: Vec<Copied>,
+    /// What was set aside, and where it is now.
+    pub aside: Vec<String>,
+    /// Views of the copy that could not be brought up; a start of hb on it tries again.
+    pub faults: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Copies.
+///
+/// # Errors
+/// [`SyncError`]; what was copied before stands.
+pub fn sync(job: &Job<'_>, tell: &mut dyn FnMut(&Progress<'_>)) -> Result<Synced, SyncError> {
+    let mut ends = Ends::open(job)?;
+    let written = written(job);
+    let mut guard = written.as_deref().map(|dir| Guard::new(dir, job.config)).transpose()?;
+    ends.run(job, guard.as_mut(), tell)
+}
+
+/// The two sides of a job, kept open from one run to the next.
+pub(super) struct Ends {
+    pub(super) source: Box<dyn Side>,
+    pub(super) target: Box<dyn Side>,
+    aside: String,
+}
+
+/// The folder that is written to, where it is one.
+pub(super) fn written(job: &Job<'_>) -> Option<PathBuf> {
+    match job.direction {
+        Direction::To => job.target.folder().map(Path::to_path_buf),
+        // Its notes and views, though the journal may stand elsewhere.
+        Direction::From => Some(job.config.output_dir.clone()),
+    }
+}
+
+impl Ends {
+    pub(super) fn open(job: &Job<'_>) -> Result<Self, SyncError> {
+        if job.target.folder().is_some_and(|folder| same_folder(folder, &job.config.output_dir)) {
+            let what = format!("{} is the `output_dir` itself: a copy stands elsewhere", job.target);
+            return Err(SyncError::Refused(what));
+        }
+        let aside = rebase::folder_name(clock::wall());
+        let own: Box<dyn Side> = Box::new(own(job.config, &aside)?);
+        let other = job.target.open(job.config, &aside)?;
+        Ok(match job.direction {
+            Direction::To => Self { source: own, target: other, aside },
+            Direction::From => Self { source: other, target: own, aside },
+        })
+    }
+
+    /// The streams of the job's watches, those first that others name.
+    pub(super) fn streams(&mut self, watches: &[&WatchConfig]) -> Result<Vec<StreamName>, SyncError> {
+        let listed = self.source.streams()?;
+        let of = |watch: &&WatchConfig| of_watch(&watch.settings.name, &watch.settings.baseline_tag, listed.as_deref());
+        Ok(watches.iter().flat_map(of).collect())
+    }
+
+    /// One run. With a guard nothing is written before it is held.
+    pub(super) fn run(
+        &mut self,
+        job: &Job<'_>,
+        mut guard: Option<&mut Guard>,
+        tell: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<Synced, SyncError> {
+        let began = Instant::now();
+        let streams = self.streams(job.watches)?;
+        let mut parted = Vec::new();
+        for stream in &streams {
+            match relate(&mut *self.source, &mut *self.target, stream) {
+                Ok(_) => {}
+                Err(error @ (SyncError::Diverged(_) | SyncError::Ahead(_))) if job.rebase == Rebase::Yes => {
+                    rebase::may_be(&error)?;
+                    parted.push(stream.clone());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(guard) = &mut guard {
+            guard.hold()?;
+        }
+        let done = self.copy_all(job, &streams, &parted, guard.as_deref_mut(), tell);
+        if let Some(guard) = &mut guard {
+            guard.release();
+        }
+        let (streams, aside, faults) = done?;
+        let (source, target) = (self.source.name().to_owned(), self.target.name().to_owned());
+        Ok(Synced { source, target, streams, aside, faults, took: began.elapsed() })
+    }
+
+    #[expect(clippy::type_complexity, reason = "three lists that are put together by the only caller")]
+    fn copy_all(
+        &mut self,
+        job: &Job<'_>,
+        streams: &[StreamName],
+        parted: &[StreamName],
+        mut guard: Option<&mut Guard>,
+        tell: &mut dyn FnMut(&Progress<'_>),
+    ) -> Result<(Vec<Copied>, Vec<String>, Vec<String>), SyncError> {
+        let mut aside = Vec::new();
+        for stream in parted {
+            aside.push(format!("{stream}: {}", self.target.set_aside(stream)?));
+        }
+        let views = written(job).map(|dir| match job.direction {
+            Direction::To => config_at(job.config, &dir),
+            Direction::From => job.config.clone(),
+        });
+        if let Some(there) = views.as_ref().filter(|_| !parted.is_empty()) {
+            aside.extend(rebase::views_aside(there, &self.aside, job.watches, parted)?);
+        }
+        let mut copied = Vec::new();
+        for stream in streams {
+            let mut told = |progress: &Progress<'_>| {
+                tell(progress);
+                guard.as_mut().map_or(Ok(()), |guard| guard.renew())
+            };
+            copied.push(copy(&mut *self.source, &mut *self.target, stream, &mut told)?);
+        }
+        let heads = copied.iter().filter_map(|one| Some((one.stream.clone(), one.head.clone()?))).collect();
+        self.leave(job.config, heads)?;
+        let faults = views.map(|there| bring_up(&there, job.watches)).unwrap_or_default();
+        Ok((copied, aside, faults))
+    }
+
+    fn leave(
+        &mut self,
+        config: &Config,
+        heads: std::collections::BTreeMap<StreamName, Written>,
+    ) -> Result<(), SyncError> {
+        // What was copied before and is not of this run is still so.
+        let mut all = self.target.note()?.map(|note| note.heads).unwrap_or_default();
+        all.extend(heads);
+        let note = Note {
+            format: NOTE_FORMAT,
+            source: self.source.name().to_owned(),
+            by: config.node.clone(),
+            at: clock::wall(),
+            heads: all,
+        };
+        self.target.leave(&note)
+    }
+}
+
+fn same_folder(a: &Path, b: &Path) -> bool {
+    let whole = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    match (whole(a), whole(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        (Err(_), _) | (_, Err(_)) => a == b,
+    }
+}
+
+/// The same configuration with everything that it keeps in that folder.
+pub(super) fn config_at(config: &Config, dir: &Path) -> Config {
+    let moved = |path: &Path| match path.strip_prefix(&config.output_dir) {
+        Ok(rest) => dir.join(rest),
+        Err(_) => dir.join(path.file_name().unwrap_or_else(|| std::ffi::OsStr::new("runs.db"))),
+    };
+    let mut there = config.clone();
+    for watch in &mut there.watches {
+        // Of a flat configuration the folder itself.
+        watch.view_dir = if watch.view_dir == config.output_dir { dir.to_path_buf() } else { moved(&watch.view_dir) };
+    }
+    Config { db_path: moved(&config.db_path), output_dir: dir.to_path_buf(), journal: Place::Folder, ..there }
+}
+
+/// Brings checkpoint, history and database of a copy up to its journal. What cannot be written is told: it is no part of the copy.
+fn bring_up(config: &Config, watches: &[&WatchConfig]) -> Vec<String> {
+    let baselines = match crate::wire::stores::baselines(config) {
+        Ok(baselines) => baselines,
+        Err(failure) => return vec![failure.what],
+    };
+    let mut views = NodeViews::open(config, Baselines::clone(&baselines), None);
+    let faults = watches.iter().flat_map(|watch| views.catch_up(&watch.settings.name));
+    faults.map(|fault| format!("view {}: {}", fault.view, fault.what)).collect()
+}
+
+/// Keeps nodes from working in a folder while it is written to.
+pub(super) struct Guard {
+    dir: PathBuf,
+    lease: FileLease,
+    me: Holder,
+    ttl: Duration,
+    renewed: Instant,
+}
+
+impl Guard {
+    /// For a folder; nothing is held yet.
+    pub(super) fn new(dir: &Path, config: &Config) -> Result<Self, SyncError> {
+        let node = NodeName::from(format!("{}-sync", config.node));
+        let ttl = config.lease.ttl;
+        let lease = FileLease::open(dir, &node, ttl).map_err(|error| SyncError::Unwritable(error.to_string()))?;
+        let me = Holder { node, pid: std::process::id(), epoch: Epoch(0), progress: 0 };
+        Ok(Self { dir: dir.to_path_buf(), lease, me, ttl, renewed: Instant::now() })
+    }
+
+    /// Takes the lock at once, or says who is active there.
+    fn hold(&mut self) -> Result<(), SyncError> {
+        let active = |who: String| {
+            SyncError::Refused(format!(
+                "{}: {who} is active there; stop it before its records are written by others",
+                self.dir.display()
+            ))
+        };
+        // A node whose lease is elsewhere does not hold the lock.
+        let files = nodes::list(&self.dir).into_iter();
+        let mut others = files.filter(|file| file.role == Role::Active && file.pid != std::process::id());
+        let alive = |pid: u32| i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None).is_ok());
+        if let Some(file) = others.find(|file| alive(file.pid)) {
+            return Err(active(format!("node {} (process {})", file.node, file.pid)));
+        }
+        match self.lease.acquire(Duration::ZERO) {
+            Ok(Waited::Granted { .. }) => self.show(),
+            Ok(Waited::Held) => {
+                let holder = self.lease.holder().ok().flatten();
+                Err(active(
+                    holder.map_or_else(|| "a node".into(), |one| format!("node {} (process {})", one.node, one.pid)),
+                ))
+            }
+            Err(error) => Err(SyncError::Unavailable(format!("{}: {error}", self.dir.display()))),
+        }
+    }
+
+    fn show(&mut self) -> Result<(), SyncError> {
+        self.me.progress = self.me.progress.saturating_add(1);
+        self.renewed = Instant::now();
+        self.lease
+            .renew(&self.me)
+            .map_err(|error| SyncError::Refused(format!("{}: the lock was lost: {error}", self.dir.display())))
+    }
+
+    fn renew(&mut self) -> Result<(), SyncError> {
+        if self.renewed.elapsed() > self.ttl / 4 { self.show() } else { Ok(()) }
+    }
+
+    fn release(&mut self) {
+        if let Err(error) = self.lease.release() {
+            tracing::warn!("{}: the lock could not be given back: {error}", self.dir.display());
+        }
+    }
+}
+
+/// The cycles that lie between the end of a copy and a moment, where cycles have that length.
+pub(super) fn cycles_between(end: Stamp, now: Stamp, interval_ns: i64) -> i64 {
+    now.0.saturating_sub(end.0).max(0).checked_div(interval_ns).unwrap_or(0)
+}
