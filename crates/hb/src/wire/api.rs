@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use hb_api::v1::seam::{Answered, ConfigStanding, Elsewhere, Look, NotTaken, Standing, Supervisors};
 use hb_api::v1::sync::SyncApi;
-use hb_api::v1::sync::SyncApi;
 use hb_api::{Access, Anonymous, Api};
 use hb_core::ids::{GroupId, InterventionId, NodeName};
 use hb_core::journal::Hash;
@@ -27,7 +26,6 @@ use hb_store::supervisor::read::SupervisorReader;
 
 use super::halves::Handles;
 use super::supervise::db_path;
-use super::sync;
 use super::sync;
 use crate::cli::Failure;
 use crate::config::Config;
@@ -65,30 +63,6 @@ pub(super) fn api(config: &Config, handles: &Handles) -> Result<Option<Api>, Fai
         Ok(())
     }));
     Ok(Some(api))
-}
-
-/// Who may use the API, as it stands in the files.
-fn access(tokens_file: Option<&Path>, output_dir: &Path) -> Result<Access, Failure> {
-    match tokens_file {
-        Some(path) => tokens(path),
-        None => owner(output_dir),
-    }
-}
-
-/// What copies of a node that decides may ask of it. Where no token can be kept nobody may: that holds up nothing else.
-///
-/// # Errors
-/// The tokens cannot be read.
-pub(super) fn copies(config: &Config, handles: &Handles) -> Result<Option<SyncApi>, Failure> {
-    let Some((_, shared)) = &handles.watch else { return Ok(None) };
-    match access(config.tokens_file.as_deref(), &config.output_dir) {
-        Ok(access) => Ok(Some(sync::serve::api(config, shared, access))),
-        Err(failure) if failure.exit == Exit::CannotWrite => {
-            tracing::warn!("nothing is served to copies of this node: {}", failure.what);
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
-    }
 }
 
 /// Who may use the API, as it stands in the files.

@@ -16,7 +16,6 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::sync::periodic::State;
-use super::sync::periodic::State;
 use crate::cli::Failure;
 use crate::exit::Exit;
 
@@ -163,7 +162,6 @@ impl Running {
         let handles = Handles {
             watch: watch.as_ref().map(|running| (running.remote.clone(), Arc::clone(&running.shared))),
             office: supervisor.as_ref().map(|running| running.office.clone()),
-            copy: None,
             copy: None,
             reloads: Arc::default(),
         };

@@ -33,7 +33,14 @@ impl DaemonOnlooker {
         handles.config(Ok(()));
         let shared = handles.watch.as_ref().map(|(_, shared)| Arc::clone(shared));
         let watches = config.watches.iter().map(|watch| watch.settings.name.clone()).collect();
-        Self { node: config.node.clone(), shared, office: handles.office.clone(), copy: handles.copy.clone(), watches, began: Instant::now() }
+        Self {
+            node: config.node.clone(),
+            shared,
+            office: handles.office.clone(),
+            copy: handles.copy.clone(),
+            watches,
+            began: Instant::now(),
+        }
     }
 
     /// The picture of a node that only supervises.
