@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hb_core::ids::NodeName;
 use hb_daemon::clock;
-use hb_store::port::{Holder, Lease, LeaseError, Order, Switchover};
+use hb_store::port::{Holder, Lease, LeaseError, Order, Switchover, SwitchoverEnd};
 use serde::Serialize;
 
 use super::baseline::Who;
@@ -88,26 +88,23 @@ fn holder(lease: &mut dyn Lease) -> Result<Holder, Failure> {
     })
 }
 
-/// Waits until another node works.
+/// Waits until a node says how it ended.
 fn follow(lease: &mut dyn Lease, asked: &Switchover, patience: Duration) -> Result<NodeName, Failure> {
     let begun = Instant::now();
     while begun.elapsed() < patience {
         thread::sleep(LOOK);
+        // Looks at the lease anew; what is asked stands beside it.
         let holder = lease.holder()?;
-        if let Some(holder) = &holder
-            && holder.node != asked.from
-        {
-            return Ok(holder.node.clone());
-        }
-        let open = lease.orders()?.switchover.is_some_and(|open| open.id == asked.id);
-        if !open && holder.is_some() {
-            let what = format!("{} is active still: the switchover was given up", asked.from);
-            return Err(
-                Failure::new(Exit::Refused, what).help("its log says why; `hb status` shows who could take over")
-            );
+        let Some(settled) = lease.orders()?.settled.filter(|settled| settled.id == asked.id) else { continue };
+        match settled.end {
+            SwitchoverEnd::Done => return Ok(holder.map_or(settled.by, |holder| holder.node)),
+            SwitchoverEnd::GivenUp => {
+                let what = format!("the switchover was given up: {}", settled.what);
+                return Err(Failure::new(Exit::Refused, what).help("`hb status` shows who could take over"));
+            }
         }
     }
-    let what = format!("no other node has taken over within {} s", patience.as_secs());
+    let what = format!("no node has said within {} s how it ended", patience.as_secs());
     Err(Failure::new(Exit::Unavailable, what).help("it stays asked for; `hb status` shows how it goes on"))
 }
 
