@@ -5,6 +5,8 @@
 //!
 //! **Invariants.** Only [`Lease::permit`] makes a [`Permit`], and only while held and in time. `Fenced` is terminal.
 
+pub mod placement;
+
 use crate::time::Moment;
 
 /// Where this node stands.
