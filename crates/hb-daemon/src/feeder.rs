@@ -22,6 +22,8 @@ use crate::warm::Warm;
 const ORDERS_MAX: usize = 16;
 /// How long a source may wait for something new before the feeder looks at its orders.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// The same while it only reads along: it shall go on at once when this node takes over.
+const WARM_PATIENCE: Duration = Duration::from_millis(20);
 /// How often a source that cannot be read is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long a feeder with nothing to read waits for an order before it looks again.
@@ -273,7 +275,8 @@ impl Worker {
 
     fn read(&mut self) -> Go {
         let looked_at = clock::wall();
-        let polled = self.source().and_then(|source| source.next(PATIENCE));
+        let patience = if self.state == State::Warming { WARM_PATIENCE } else { PATIENCE };
+        let polled = self.source().and_then(|source| source.next(patience));
         match (self.state, polled) {
             (State::Warming, Ok(Polled::Batch(batch))) => self.warm.push(batch),
             (State::Warming, Ok(Polled::Idle { .. })) => {}
