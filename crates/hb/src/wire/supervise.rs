@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Sender, bounded};
 use hb_actuators::ask::Asker;
 use hb_actuators::process::{Hands, HandsSettings, NotTaken, is_mine};
 use hb_actuators::{Secret, SinkSpec, Teller, TellerSink, alert_sink};
 use hb_core::ids::{Seq, StreamName};
 use hb_core::journal::Head;
 use hb_core::supervise::alert::Notification;
+use hb_core::supervise::bounds::AGENTS_MAX;
 use hb_core::supervise::input::Input;
 use hb_core::supervise::state::Sealed;
 use hb_core::supervise::step::Effect;
@@ -147,7 +150,9 @@ fn hand(config: &Config) -> Result<MakeHand, Failure> {
         let hands = Hands::start(settings, Box::new(move |input| of_hands(input)))?;
         let asker = Asker::start(Box::new(move |input| of_asker(input)))?;
         let teller = Teller::start(sinks, seed, Arc::clone(&emit))?;
-        Ok(Box::new(NodeHand { hands: Some(hands), asker: Some(asker), teller: Some(teller), emit }) as Box<dyn Hand>)
+        let refused = Refused::start(emit)?;
+        Ok(Box::new(NodeHand { hands: Some(hands), asker: Some(asker), teller: Some(teller), refused })
+            as Box<dyn Hand>)
     }))
 }
 
@@ -199,7 +204,40 @@ struct NodeHand {
     hands: Option<Hands>,
     asker: Option<Asker>,
     teller: Option<Teller>,
-    emit: Arc<dyn Fn(Input) + Send + Sync>,
+    refused: Refused,
+}
+
+/// Most starts that were refused and are not told yet (B1): an agent has one start under way at most, so there is room for all.
+const REFUSED_MAX: usize = AGENTS_MAX;
+
+/// Tells of starts that were not taken, from a thread of its own: the loop that wanted them must not wait for itself.
+struct Refused {
+    tell: Option<Sender<Input>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Refused {
+    fn start(emit: Arc<dyn Fn(Input) + Send + Sync>) -> std::io::Result<Self> {
+        let (tell, told) = bounded(REFUSED_MAX);
+        let run = move || told.iter().for_each(|input| emit(input));
+        let thread = std::thread::Builder::new().name("not-taken".into()).spawn(run)?;
+        Ok(Self { tell: Some(tell), thread: Some(thread) })
+    }
+
+    fn tell(&self, input: Input) {
+        if let Some(Err(error)) = self.tell.as_ref().map(|tell| tell.try_send(input)) {
+            tracing::error!("a start that was not taken cannot be told: {error}");
+        }
+    }
+
+    fn stop(&mut self) {
+        self.tell = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that tells of refused starts panicked; please report it");
+        }
+    }
 }
 
 impl NodeHand {
@@ -209,15 +247,8 @@ impl NodeHand {
         let (NotTaken::Full(effect) | NotTaken::NotMine(effect) | NotTaken::Ended(effect)) = refused;
         tracing::error!("an act was not taken for want of room: {effect:?}");
         if let Effect::Spawn { agent, incarnation, .. } = *effect {
-            let (emit, error) =
-                (Arc::clone(&self.emit), "too many acts wait: tried again by the restart rule".to_owned());
-            // Not from here: the loop that called must not wait for itself.
-            let told = std::thread::Builder::new().name("not-taken".into()).spawn(move || {
-                emit(Input::SpawnFailed { agent, incarnation, error });
-            });
-            if let Err(error) = told {
-                tracing::error!("that could not be told: {error}");
-            }
+            let error = "too many acts wait: tried again by the restart rule".to_owned();
+            self.refused.tell(Input::SpawnFailed { agent, incarnation, error });
         }
     }
 }
@@ -250,5 +281,38 @@ impl Hand for NodeHand {
         if let Some(teller) = self.teller.take() {
             teller.stop();
         }
+        self.refused.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn failed(number: u64) -> Input {
+        Input::SpawnFailed { agent: "a".into(), incarnation: number, error: String::new() }
+    }
+
+    #[test]
+    fn b1_refused_starts_are_told_in_order_by_one_thread_which_never_holds_up_the_loop() {
+        let (heard, hear) = channel();
+        let (gate, seen) = (Arc::new(Mutex::new(())), Mutex::new(heard));
+        let (held, closed) = (Arc::clone(&gate), gate.lock().unwrap());
+        let emit = move |input: Input| {
+            drop(held.lock().unwrap());
+            let Input::SpawnFailed { incarnation, .. } = input else { panic!("{input:?}") };
+            seen.lock().unwrap().send((incarnation, std::thread::current().id())).unwrap();
+        };
+        let mut refused = Refused::start(Arc::new(emit)).unwrap();
+        // Nobody takes any of them, and whoever tells does not wait.
+        (0..1_000).for_each(|number| refused.tell(failed(number)));
+        drop(closed);
+        refused.stop();
+        let told: Vec<_> = hear.try_iter().collect();
+        assert_eq!(told.iter().map(|(number, _)| *number).collect::<Vec<_>>(), (0..1_000).collect::<Vec<_>>());
+        assert!(told.iter().all(|(_, thread)| *thread == told[0].1), "one thread for all");
     }
 }

@@ -1,8 +1,8 @@
 //! A project with agents. Whatever they start is ended with it, also when the test fails.
 
-use std::cell::Cell;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hb_core::ids::{AgentId, Epoch};
@@ -43,7 +43,7 @@ pub(crate) struct Start {
 pub(crate) struct Site {
     pub(crate) project: Project,
     /// The newest reign when a node was last started.
-    before: Cell<Epoch>,
+    before: AtomicU64,
 }
 
 impl Site {
@@ -56,7 +56,7 @@ impl Site {
 
     /// The same on a project with a watch, whose configuration stays.
     pub(crate) fn on(project: Project) -> Self {
-        let site = Self { project, before: Cell::new(Epoch(0)) };
+        let site = Self { project, before: AtomicU64::new(0) };
         fs::write(site.program(), PROGRAM).unwrap();
         fs::set_permissions(site.program(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         site
@@ -89,7 +89,7 @@ impl Site {
 
     /// `hb ARGS` as a node.
     pub(crate) fn launch(&self, name: &str, args: &[&str]) -> Node {
-        self.before.set(self.epoch().unwrap_or(Epoch(0)));
+        self.before.store(self.epoch().unwrap_or(Epoch(0)).0, Ordering::SeqCst);
         let mut command = self.project.command(args);
         command.env("SITE", self.project.dir());
         Node::launch(&self.project, name, command)
@@ -188,7 +188,7 @@ impl Site {
 
     /// Waits until everybody that is wanted is up and nothing is under way, in the reign of the node that was started last.
     pub(crate) fn calm(&self, node: &mut Node) -> Fold {
-        self.calm_after(self.before.get(), node)
+        self.calm_after(Epoch(self.before.load(Ordering::SeqCst)), node)
     }
 
     /// The same in a reign after this one.
@@ -208,7 +208,7 @@ impl Site {
     /// Waits until the node that was started last has opened its reign.
     pub(crate) fn reign(&self) -> Fold {
         until("a reign is opened", || {
-            self.epoch().filter(|epoch| *epoch > self.before.get())?;
+            self.epoch().filter(|epoch| *epoch > Epoch(self.before.load(Ordering::SeqCst)))?;
             self.state()
         })
     }
