@@ -6,6 +6,7 @@
 pub mod atomic;
 pub mod baselines;
 pub mod blobs;
+pub mod board;
 pub mod conformance;
 pub mod journal;
 pub mod lease;

@@ -6,3 +6,5 @@ mod lock;
 mod orders;
 pub mod register;
 mod stamp;
+
+pub(crate) use stamp::boottime;

@@ -65,7 +65,7 @@ impl Stamp {
 }
 
 /// Time on this node's clock that runs through suspend.
-pub(super) fn boottime() -> Duration {
+pub(crate) fn boottime() -> Duration {
     // It cannot fail for a clock that every supported kernel has; zero would only make waiting longer.
     clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
 }

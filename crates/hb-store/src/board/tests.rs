@@ -1,0 +1,165 @@
+use hb_core::ids::Epoch;
+
+use super::*;
+use crate::register::memory::{MemoryRegister, Mishap};
+
+const PATIENCE: Duration = Duration::from_millis(400);
+
+fn board(register: &MemoryRegister) -> Board {
+    Board::with_patience(Box::new(register.clone()), PATIENCE)
+}
+
+/// As if by a process of another host.
+fn elsewhere(register: &MemoryRegister) -> Board {
+    let mut board = board(register);
+    board.process.boot = "another boot".into();
+    board
+}
+
+fn account(role: Role, priority: u32) -> Account {
+    Account { role, priority, ..Account::new("0.1.0", Stamp(5)) }
+}
+
+#[test]
+fn every_node_sees_every_card() {
+    let register = MemoryRegister::new();
+    let (mut a, mut b) = (board(&register), elsewhere(&register));
+    assert_eq!(a.join(&"bench a/1".into(), &account(Role::Active, 100)).unwrap(), "bench a/1".into());
+    b.join(&"b".into(), &account(Role::Standby, 100)).unwrap();
+    let takeover = Takeover {
+        at: Stamp(7),
+        from: Some("b".into()),
+        epoch: Epoch(4),
+        how: "postgres-ttl".into(),
+        why: "w".repeat(5000),
+        took_ms: 12,
+    };
+    let told = Account { epoch: Epoch(4), takeover: Some(takeover), ..account(Role::Active, 100) };
+    a.post(&told).unwrap();
+    let roster = b.roster().unwrap();
+    let names: Vec<_> = roster.nodes.iter().map(|entry| (entry.card.node.as_str(), entry.own)).collect();
+    assert_eq!(names, [("b", true), ("bench a/1", false)]);
+    let card = &roster.nodes[1].card;
+    assert_eq!((card.account.epoch, card.posts), (Epoch(4), 2));
+    assert_eq!(card.account.takeover.as_ref().unwrap().why.chars().count(), 501, "texts have bounds");
+    assert_eq!(roster.active().map(|entry| entry.card.node.as_str()).collect::<Vec<_>>(), ["bench a/1"]);
+    a.leave().unwrap();
+    assert_eq!(b.roster().unwrap().nodes.len(), 1);
+}
+
+#[test]
+fn life_is_judged_by_how_long_a_card_stands_still() {
+    let register = MemoryRegister::new();
+    let (mut a, mut reader) = (elsewhere(&register), board(&register));
+    a.join(&"a".into(), &account(Role::Active, 100)).unwrap();
+    let life = |reader: &mut Board| reader.roster().unwrap().nodes[0].life;
+    assert_eq!(life(&mut reader), Life::Unclear, "one look says nothing");
+    a.post(&account(Role::Active, 100)).unwrap();
+    // A machine under load may take longer than the patience for one line.
+    assert_ne!(life(&mut reader), Life::Unclear);
+    std::thread::sleep(PATIENCE);
+    assert_eq!(life(&mut reader), Life::Gone);
+    assert_eq!(reader.roster().unwrap().active().count(), 0, "one that is gone does not work");
+}
+
+#[test]
+fn a_process_of_this_host_that_ended_is_known_at_once() {
+    let register = MemoryRegister::new();
+    let (mut dead, mut reader) = (board(&register), board(&register));
+    dead.process.ticks += 1;
+    dead.join(&"a".into(), &account(Role::Active, 100)).unwrap();
+    assert_eq!(reader.roster().unwrap().nodes[0].life, Life::Gone);
+    assert_eq!(reader.join(&"a".into(), &account(Role::Standby, 100)).unwrap(), "a".into(), "its name is free");
+    let taken = dead.post(&account(Role::Active, 100)).unwrap_err();
+    assert!(matches!(taken, BoardError::NameTaken(ref what) if what.contains("process")), "{taken:?}");
+    assert_eq!(dead.node(), None);
+}
+
+#[test]
+fn two_processes_of_one_name_are_told_apart() {
+    let register = MemoryRegister::new();
+    let (mut a, mut b, mut c) = (board(&register), board(&register), board(&register));
+    let account = account(Role::Standby, 100);
+    assert_eq!(a.join(&"x".into(), &account).unwrap(), "x".into());
+    assert_eq!(b.join(&"x".into(), &account).unwrap(), "x-2".into());
+    assert_eq!(c.join(&"x".into(), &account).unwrap(), "x-3".into());
+    a.post(&account).unwrap();
+    b.leave().unwrap();
+    assert_eq!(elsewhere(&register).join(&"x".into(), &account).unwrap(), "x-2".into());
+}
+
+#[test]
+fn the_name_of_one_that_is_gone_elsewhere_comes_back_after_a_while() {
+    let register = MemoryRegister::new();
+    elsewhere(&register).join(&"x".into(), &account(Role::Active, 100)).unwrap();
+    let begun = Instant::now();
+    assert_eq!(board(&register).join(&"x".into(), &account(Role::Standby, 100)).unwrap(), "x".into());
+    assert!(begun.elapsed() >= PATIENCE, "it might have lived");
+}
+
+#[test]
+fn the_place_of_a_node_goes_by_priority_and_name() {
+    let register = MemoryRegister::new();
+    let mut boards = Vec::new();
+    let never = Account { never_promote: true, ..account(Role::Standby, 900) };
+    for (name, told) in [
+        ("a", account(Role::Active, 500)),
+        ("b", account(Role::Standby, 100)),
+        ("c", account(Role::Standby, 200)),
+        ("d", account(Role::Standby, 100)),
+        ("e", never),
+    ] {
+        let mut board = board(&register);
+        board.join(&name.into(), &told).unwrap();
+        boards.push(board);
+    }
+    let roster = boards[0].roster().unwrap();
+    let place = |name: &str, priority| roster.place(&name.into(), priority);
+    assert_eq!((place("c", 200), place("b", 100), place("d", 100)), (0, 1, 2));
+}
+
+#[test]
+fn cards_that_stand_still_for_long_are_removed_and_garbage_is_named() {
+    let register = MemoryRegister::new();
+    let (mut active, mut gone) = (board(&register), elsewhere(&register));
+    active.join(&"a".into(), &account(Role::Active, 100)).unwrap();
+    gone.join(&"b".into(), &account(Role::Standby, 100)).unwrap();
+    assert!(matches!(register.clone().swap("node/c", None, b"garbage"), Swapped::Done(_)));
+    assert_eq!(active.roster().unwrap().unreadable, ["node/c"]);
+    assert_eq!(active.sweep().unwrap(), Vec::<String>::new(), "not before their time");
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(active.sweep_after(Duration::from_millis(20)).unwrap(), ["node/b", "node/c"], "never its own");
+    gone.post(&account(Role::Standby, 100)).unwrap();
+    assert_eq!(active.roster().unwrap().nodes.len(), 2, "one that was only away comes back");
+}
+
+#[test]
+fn the_board_has_bounds() {
+    let register = MemoryRegister::new();
+    for number in 0..NODES_MAX {
+        assert!(matches!(register.clone().swap(&format!("node/n{number}"), None, b"x"), Swapped::Done(_)));
+    }
+    let mut late = board(&register);
+    let refused = late.join(&"late".into(), &account(Role::Standby, 100)).unwrap_err();
+    assert!(matches!(refused, BoardError::Full(ref what) if what.contains("256")), "{refused:?}");
+    assert!(matches!(
+        late.join(&"n".repeat(300).as_str().into(), &account(Role::Standby, 1)),
+        Err(BoardError::BadName(_))
+    ));
+    assert!(matches!(late.join(&"".into(), &account(Role::Standby, 1)), Err(BoardError::BadName(_))));
+}
+
+#[test]
+fn lost_answers_are_made_up_for() {
+    let register = MemoryRegister::new();
+    let mut bad = register.clone();
+    bad.suffer(Mishap::DoneButUnknown);
+    let mut a = Board::with_patience(Box::new(bad), PATIENCE);
+    a.join(&"a".into(), &account(Role::Standby, 100)).unwrap();
+    let mut bad = register.clone();
+    bad.suffer(Mishap::DoneButUnknown);
+    a.register = Box::new(bad);
+    a.post(&account(Role::Standby, 100)).unwrap_err();
+    a.post(&account(Role::Active, 100)).unwrap();
+    assert_eq!(a.roster().unwrap().nodes[0].card.account.role, Role::Active);
+}
