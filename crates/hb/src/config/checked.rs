@@ -9,6 +9,7 @@ use hb_core::ids::NodeName;
 use hb_core::journal::Hash;
 use hb_core::supervise::input::{Declared, OnStop};
 use hb_core::watch::settings::WatchSettings;
+use hb_daemon::parts::OnLost;
 use hb_engines::target::Kind;
 use hb_sources::file::Begin;
 use hb_sources::format::Format;
@@ -144,15 +145,6 @@ pub enum LeaseBackend {
     Server(Server),
     /// Somebody else.
     External,
-}
-
-/// What a holder does that cannot see its lease any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnLost {
-    /// It works on while its journal takes records.
-    Keep,
-    /// It stops before another may try.
-    Yield,
 }
 
 /// What a lease is for.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use hb_daemon::parts::OnLost;
 use hb_engines::target::Kind;
 
-use super::checked::{LeaseBackend, LeaseConfig, LeaseScope, OnLost, Place, Server, SyncConfig};
+use super::checked::{LeaseBackend, LeaseConfig, LeaseScope, Place, Server, SyncConfig};
 use super::reader::Reader;
 use crate::wire::stores;
 use crate::wire::sync::Target;

@@ -233,6 +233,8 @@ fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Resu
         mode,
         bounds: Bounds {
             lease_ttl: config.lease.ttl,
+            on_lost: config.lease.on_lost,
+            priority: config.lease.priority,
             journal_records: config.journal_keep_cycles,
             ..Bounds::default()
         },
