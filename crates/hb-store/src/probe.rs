@@ -75,6 +75,7 @@ pub type Opens<'a, T> = &'a (dyn Fn() -> Result<T, String> + Sync);
 /// How long things took.
 fn told(mut times: Vec<Duration>) -> String {
     times.sort();
+
     let at = |share: usize| times.get(times.len().saturating_sub(1) * share / 100).copied().unwrap_or_default();
     format!("{:.1} ms at the median, {:.1} ms at the worst", at(50).as_secs_f64() * 1e3, at(100).as_secs_f64() * 1e3)
 }
@@ -256,8 +257,10 @@ fn stale(open: Opens<'_, Box<dyn Register>>, cell: &str) -> Check {
         race(open, |register, asker, round, race| {
             let version = seen.lock().unwrap_or_else(PoisonError::into_inner).last().cloned().flatten();
             turns.wait();
+            let begun = Instant::now();
             match register.swap(cell, version.as_ref(), format!("{asker} {round} {}", nonce()).as_bytes()) {
                 Swapped::Done(version) => {
+                    note(race, |race| race.times.push(begun.elapsed()));
                     seen.lock().unwrap_or_else(PoisonError::into_inner).push(Some(version));
                     note(race, |race| race.wins.push(round));
                 }
