@@ -55,7 +55,7 @@ fn build() -> Result<(), String> {
 /// A test failed, or nothing could be built.
 pub(crate) fn test(more: &[&str]) -> Result<(), String> {
     servers::install();
-    servers::install_asker(&root());
+    servers::install_tools(&root());
     if has("nextest") {
         let mut arguments = vec!["nextest", "run", "--workspace", "--locked", "--no-fail-fast"];
         arguments.extend(more);

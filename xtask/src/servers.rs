@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A program and the package that has it.
-const SERVERS: &[(&str, &str)] = &[("mosquitto", "mosquitto"), ("etcd", "etcd-server"), ("pg_createcluster", "postgresql")];
+const SERVERS: &[(&str, &str)] =
+    &[("mosquitto", "mosquitto"), ("etcd", "etcd-server"), ("pg_createcluster", "postgresql")];
 
 /// Installs what is missing, as root on a machine with apt. Never a failure by itself: the tests say what they miss.
 pub(crate) fn install() {
@@ -27,18 +28,37 @@ pub(crate) fn install() {
     }
 }
 
-/// A tool that asks an API whatever its OpenAPI document allows, and where the tests of the API look for it.
-const ASKER: &str = "schemathesis";
+/// A tool that asks an API whatever its OpenAPI document allows; the tests of the API look for it there.
+const ASKER: Tool = Tool { name: "schemathesis", package: "schemathesis", program: "schemathesis", tests: "the API" };
+/// A server that speaks S3; the tests of journals in buckets look for it there.
+const BUCKETS: Tool = Tool { name: "moto", package: "moto[server]", program: "moto_server", tests: "buckets" };
 
-/// Puts that tool into a Python environment of its own below the build folder, where it is missing and can be had. Never a failure by
-/// itself: the test says what it misses.
-pub(crate) fn install_asker(root: &Path) {
-    let folder = root.join("target").join(ASKER);
-    let program = folder.join("bin").join(ASKER);
-    if program.is_file() || has(ASKER) {
+/// Something of Python's packages.
+struct Tool {
+    /// Folder below the build folder.
+    name: &'static str,
+    package: &'static str,
+    /// What is there when it is installed.
+    program: &'static str,
+    /// What it is for.
+    tests: &'static str,
+}
+
+/// Puts the tools into Python environments of their own below the build folder, where they are missing and can be had. Never a failure by
+/// itself: the tests say what they miss.
+pub(crate) fn install_tools(root: &Path) {
+    if !has(ASKER.program) {
+        install_tool(root, &ASKER);
+    }
+    install_tool(root, &BUCKETS);
+}
+
+fn install_tool(root: &Path, tool: &Tool) {
+    let folder = root.join("target").join(tool.name);
+    if folder.join("bin").join(tool.program).is_file() {
         return;
     }
-    println!("installing for tests of the API: {ASKER}");
+    println!("installing for tests of {}: {}", tool.tests, tool.package);
     let quiet = |program: &Path, arguments: &[&str]| {
         let status = Command::new(program)
             .args(arguments)
@@ -50,13 +70,10 @@ pub(crate) fn install_asker(root: &Path) {
     };
     let made = quiet(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()]);
     let pip = folder.join("bin").join("pip");
-    if !(made
-        && quiet(
-            &pip,
-            &["install", "--quiet", "--disable-pip-version-check", "--timeout", "20", "--retries", "1", ASKER],
-        ))
-    {
-        println!("NOT INSTALLED: {ASKER}");
+    let arguments =
+        ["install", "--quiet", "--disable-pip-version-check", "--timeout", "20", "--retries", "1", tool.package];
+    if !(made && quiet(&pip, &arguments)) {
+        println!("NOT INSTALLED: {}", tool.package);
     }
 }
 

@@ -37,11 +37,12 @@ impl Blobs for ObjectBlobs {
         let mut ended = self.bucket.put(&key, bytes, PutMode::Create);
         if let Put::Refused(_) | Put::Unknown(_) = ended {
             let there = self.bucket.get(&key).map_err(|fault| self.unavailable(&key, &fault.what))?;
-            if there.is_some_and(|there| there.bytes == bytes) {
-                return Ok(());
-            }
-            // Only damage can stand under this name with other bytes; whoever mends it writes the same.
-            ended = self.bucket.put(&key, bytes, PutMode::Overwrite);
+            ended = match there {
+                Some(there) if there.bytes == bytes => return Ok(()),
+                // Only damage can stand under this name with other bytes; whoever mends it writes the same.
+                Some(there) => self.bucket.put(&key, bytes, PutMode::Update(there.version)),
+                None => self.bucket.put(&key, bytes, PutMode::Create),
+            };
         }
         match ended {
             Put::Done(_) => Ok(()),

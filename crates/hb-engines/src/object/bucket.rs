@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
@@ -45,14 +45,38 @@ struct Inner {
     store: Arc<dyn ObjectStore>,
     patience: Duration,
     meter: Arc<Meter>,
+    thread: Arc<Thread>,
+}
+
+/// The one thread that all buckets of a process wait by.
+struct Thread {
     /// Only [`Drop`] takes it.
     runtime: Option<Runtime>,
 }
 
-impl Drop for Inner {
+impl Thread {
+    /// The thread that others use already, or a new one.
+    fn shared() -> std::io::Result<Arc<Self>> {
+        static SHARED: Mutex<Weak<Thread>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = shared.upgrade() {
+            return Ok(thread);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("hb-object")
+            .enable_all()
+            .build()?;
+        let thread = Arc::new(Self { runtime: Some(runtime) });
+        *shared = Arc::downgrade(&thread);
+        Ok(thread)
+    }
+}
+
+impl Drop for Thread {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Never waits: the last clone may go within somebody else's runtime.
+            // Never waits: the last bucket may go within somebody else's runtime.
             runtime.shutdown_background();
         }
     }
@@ -137,13 +161,8 @@ impl Bucket {
         store: Arc<dyn ObjectStore>,
         (patience, meter): (Duration, Arc<Meter>),
     ) -> Result<Self, TargetError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("hb-object")
-            .enable_all()
-            .build()
-            .map_err(|fault| TargetError(format!("no thread can be started: {fault}")))?;
-        Ok(Self(Arc::new(Inner { target, store, patience, meter, runtime: Some(runtime) })))
+        let thread = Thread::shared().map_err(|fault| TargetError(format!("no thread can be started: {fault}")))?;
+        Ok(Self(Arc::new(Inner { target, store, patience, meter, thread })))
     }
 
     /// Where this is.
@@ -207,6 +226,16 @@ impl Bucket {
         }
     }
 
+    /// Puts each of the bodies at one key, all at once; for those who want to know what comes of it.
+    pub(super) fn put_at_once(&self, key: &str, bodies: &[String], mode: &PutMode) -> Result<Vec<Put>, Fault> {
+        let (asker, path) = (self.asker(), self.path(key)?);
+        let (bodies, mode) = (bodies.to_vec(), mode.clone());
+        self.run(async move {
+            let puts = bodies.into_iter().map(|body| asker.put(path.clone(), PutPayload::from(body), mode.clone()));
+            futures_util::future::join_all(puts).await
+        })
+    }
+
     /// Last parts of the keys below a folder, at most `most`, in no order.
     pub(super) fn list(&self, folder: &str, most: usize) -> Result<Vec<String>, Fault> {
         let (asker, path) = (self.asker(), self.path(folder)?);
@@ -237,7 +266,7 @@ impl Bucket {
 
     fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, Fault> {
         let ended = || Fault { kind: Kind::Unsure, what: "the thread that speaks with the store has ended".to_owned() };
-        let runtime = self.0.runtime.as_ref().ok_or_else(ended)?;
+        let runtime = self.0.thread.runtime.as_ref().ok_or_else(ended)?;
         let (answer, answered) = mpsc::sync_channel(1);
         runtime.spawn(async move {
             // Nobody listens any more only when the process is ending.

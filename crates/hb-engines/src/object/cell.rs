@@ -11,11 +11,7 @@
 //!
 //! A removed cell stays as an object that says `gone`: stores have no deletion by condition.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher as _;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 
 use hb_core::journal::Hash;
 use hb_store::register::CellVersion;
@@ -106,19 +102,10 @@ fn head(object: &[u8]) -> Option<(Id, Option<Id>, State, usize)> {
     if words.next().is_some() { None } else { Some((id, after, state, end.saturating_add(1))) }
 }
 
-/// A word that no other change, by whatever process, has.
-pub(super) fn nonce() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    // The standard library seeds these from the system's randomness.
-    let (one, other) = (RandomState::new().hash_one(count), RandomState::new().hash_one(now));
-    let all = Hash::of(format!("{one} {other} {now} {count} {}", std::process::id()).as_bytes()).to_string();
-    all.chars().take(32).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use hb_store::register::nonce::nonce;
+
     use super::*;
 
     #[test]
@@ -139,11 +126,5 @@ mod tests {
             assert_eq!((envelope.id.number, envelope.bytes.as_slice()), (0, object.as_bytes()));
             assert_ne!(envelope.id, Envelope::decode(object.into(), Some("\"f\"")).id, "another put of the same");
         }
-    }
-
-    #[test]
-    fn nonces_never_come_again() {
-        let many: std::collections::BTreeSet<String> = (0..1000).map(|_| nonce()).collect();
-        assert_eq!(many.len(), 1000);
     }
 }

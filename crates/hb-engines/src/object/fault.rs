@@ -49,7 +49,7 @@ pub(super) fn judge(error: &Error, status: Option<u16>) -> Fault {
         Some(412 | 304) => Kind::Condition,
         // Two requests met: what became of this one is not said.
         Some(409 | 408 | 429) => Kind::Unsure,
-        Some(300..=499) => Kind::Never,
+        Some(300..=499 | 501) => Kind::Never,
         Some(_) => Kind::Unsure,
     };
     Fault { kind, what: format!("{}{}", cut(&text), advice(status, no_bucket, error)) }
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(judge(&exists(), Some(412)).kind, Kind::Condition);
         assert_eq!(judge(&generic(), None).kind, Kind::Unsure, "no answer at all");
         assert_eq!(judge(&generic(), Some(200)).kind, Kind::Unsure, "an answer that broke off");
-        for status in [400, 401, 403, 301] {
+        for status in [400, 401, 403, 301, 501] {
             assert_eq!(judge(&generic(), Some(status)).kind, Kind::Never, "{status}");
         }
     }

@@ -1,6 +1,6 @@
 //! Object stores: S3 and what speaks its language, GCS, Azure. No server of ours; agreement comes from conditional writes.
 //!
-//! A store is put through a probe before it is trusted: some that speak S3 ignore the conditions, or check first and act later.
+//! A store is put through [`probe`] before it is trusted: some that speak S3 ignore the conditions, or check first and act later.
 
 mod blobs;
 mod bucket;
@@ -9,6 +9,7 @@ mod fault;
 mod http;
 mod journal;
 mod names;
+pub mod probe;
 mod register;
 mod target;
 

@@ -8,11 +8,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use hb_store::register::nonce::nonce;
 use hb_store::register::{Cell, CellVersion, Hears, Register, RegisterError, Swapped, Woken, check, check_name};
 use object_store::{PutMode, UpdateVersion};
 
 use super::bucket::{Bucket, Put};
-use super::cell::{Envelope, Id, State, nonce};
+use super::cell::{Envelope, Id, State};
 use super::names;
 
 /// How often a change is put whose answers are lost, or that meets others.

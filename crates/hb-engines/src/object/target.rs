@@ -68,6 +68,11 @@ impl ObjectTarget {
         parse(url).map_err(|why| TargetError(format!("{}: {why}", shown(url))))
     }
 
+    /// The whole bucket.
+    pub(super) fn whole(&self) -> Self {
+        Self { prefix: String::new(), ..self.clone() }
+    }
+
     /// A place below this one.
     #[must_use]
     pub fn below(&self, path: &str) -> Self {

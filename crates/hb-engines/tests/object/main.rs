@@ -5,6 +5,7 @@
 mod crash;
 mod journal;
 mod moto;
+mod probe;
 mod register;
 mod server;
 
