@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 use crate::line::chain;
 
 /// How long a stream may be quiet until the cell is looked at.
-pub(crate) const CHECK: Duration = Duration::from_secs(1);
+pub(crate) const CHECK: Duration = Duration::from_secs(2);
 /// How long a version that the stream has not shown yet is waited for until the cell is looked at.
 const LATE: Duration = Duration::from_millis(250);
 /// How long after a failure it is tried again, at first and at most.
@@ -148,7 +148,7 @@ impl Follower {
 
     /// Whether it follows this cell.
     pub(crate) fn follows(&self, name: &str) -> bool {
-        self.name == name && !self.shared.known().over
+        self.name == name && !self.task.is_finished() && !self.shared.known().over
     }
 
     /// Waits as [`hb_store::register::Register::wait`] does.
@@ -159,7 +159,6 @@ impl Follower {
         let began = Instant::now();
         let seen = seen.map(|version| version.0.clone());
         let mut known = self.shared.known();
-        known.asked = Some(began);
         let since = match &known.pending {
             Some((waited_for, since)) if *waited_for == seen => *since,
             Some(_) | None => {
@@ -181,13 +180,14 @@ impl Follower {
                     None => Ok(Woken::Patience),
                 };
             }
-            let mut nap = left;
+            known.asked = Some(now);
+            let mut nap = left.min(UNASKED / 2);
             if changed.is_none() && known.fault.is_none() && known.history.back().is_some() {
                 let late = now.duration_since(since);
                 if late >= LATE {
                     self.shared.look.notify_one();
                 } else {
-                    nap = left.min(LATE.saturating_sub(late));
+                    nap = nap.min(LATE.saturating_sub(late));
                 }
             }
             known = self.shared.told.wait_timeout(known, nap).unwrap_or_else(PoisonError::into_inner).0;
@@ -297,5 +297,64 @@ impl Lines {
             return Err(format!("a line of the stream has more than {LINE_MAX} bytes"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn a_change_is_told_only_where_it_is_certain() {
+        let since = Instant::now();
+        let mut known = Known::default();
+        assert_eq!(known.changed(&None, since), None, "nothing is known");
+        for standing in ["1", "2"] {
+            known.push(version(standing));
+        }
+        assert_eq!(known.changed(&version("2"), since), Some(false));
+        assert_eq!(known.changed(&version("1"), since), Some(true), "it stood before");
+        assert_eq!(known.changed(&version("3"), since), None, "it may be newer than what the stream told");
+        assert_eq!(known.changed(&None, since), None, "it may have been removed");
+        known.fresh = Some(since);
+        assert_eq!(known.changed(&version("3"), since), None, "a look of before does not tell");
+        known.fresh = Some(since + Duration::from_nanos(1));
+        assert_eq!(known.changed(&version("3"), since), Some(true));
+        assert_eq!(known.changed(&None, since), Some(true));
+        known.push(None);
+        assert_eq!(known.changed(&None, since), Some(false));
+        assert_eq!(known.changed(&version("2"), since), Some(true), "it was removed");
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_has_nothing_twice_in_a_row() {
+        let mut known = Known::default();
+        for number in 0..100 {
+            known.push(version(&number.to_string()));
+            known.push(version(&number.to_string()));
+        }
+        assert_eq!(known.history.len(), HISTORY);
+        assert_eq!(known.history.back(), Some(&version("99")));
+        assert_eq!(known.history.iter().rev().nth(1), Some(&version("98")));
+    }
+
+    #[test]
+    fn lines_are_put_together_and_bounded() {
+        let mut lines = Lines::default();
+        let mut told = Vec::new();
+        for part in [b"on".as_slice(), b"e\n\n", b"two\nthr", b"ee\r\n"] {
+            let each = |line: &[u8]| {
+                told.push(String::from_utf8(line.to_vec()).unwrap());
+                Ok(())
+            };
+            lines.take(part, each).unwrap();
+        }
+        assert_eq!(told, ["one", "two", "three\r"]);
+        assert!(lines.take(&vec![b'x'; LINE_MAX + 1], |_| Ok(())).unwrap_err().contains("more than"));
+        assert_eq!(Lines::default().take(b"x\n", |_| Err("over".into())), Err("over".into()));
     }
 }

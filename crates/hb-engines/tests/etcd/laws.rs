@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use hb_engines::etcd::{EtcdRegister, EtcdTarget};
 use hb_engines::target::Manner;
-use hb_store::conformance::registers;
+use hb_store::conformance::{leases, registers};
+use hb_store::lease::register::{LEASE_CELL, Names, RegisterLease};
+use hb_store::port::Lease;
 use hb_store::register::{Register, Swapped, Woken};
 
 use crate::server::{Etcd, address};
@@ -40,6 +42,56 @@ fn lists_go_over_many_pages_and_leave_out_other_keys() {
     let expected: Vec<String> = (0..200).map(|number| format!("node/{number:03}")).collect();
     assert_eq!(names, expected);
     assert_eq!(register.list("node/", 130).unwrap().len(), 130);
+}
+
+/// A lease over such a register.
+struct Staged<F>(F);
+
+impl<F: Fn() -> Box<dyn Register> + Sync> leases::Stage for Staged<F> {
+    fn open(&self, node: &str) -> Box<dyn Lease> {
+        Box::new(RegisterLease::new((self.0)(), &node.into(), self.ttl(), Names::ETCD))
+    }
+
+    fn ttl(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn garble(&self) -> bool {
+        let mut register = (self.0)();
+        let cell = register.read(LEASE_CELL).unwrap().unwrap();
+        matches!(register.swap(LEASE_CELL, Some(&cell.version), b"\0garbage"), Swapped::Done(_))
+    }
+}
+
+#[test]
+fn every_law_of_leases_is_kept() {
+    let Some(etcd) = Etcd::start(1, &[]) else { return };
+    let fresh = AtomicU32::new(0);
+    leases::all(|| {
+        let prefix = format!("leases/{}", fresh.fetch_add(1, Ordering::SeqCst));
+        let target = EtcdTarget::parse(&address(&[etcd.port(0)], &prefix)).unwrap();
+        Staged(move || Box::new(EtcdRegister::open(&target, patient()).unwrap()) as Box<dyn Register>)
+    });
+}
+
+#[test]
+fn handles_share_a_connection_and_nothing_else() {
+    let Some(etcd) = Etcd::start(1, &[]) else { return };
+    let target = EtcdTarget::parse(&address(&[etcd.port(0)], "shared")).unwrap();
+    let mut one = EtcdRegister::open(&target, patient()).unwrap();
+    let mut others: Vec<_> = (0..50).map(|_| one.another()).collect();
+    let Swapped::Done(first) = one.swap("a", None, b"1") else { panic!("not made") };
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = others
+            .iter_mut()
+            .map(|other| scope.spawn(|| other.wait("a", Some(&first), Duration::from_secs(60))))
+            .collect();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(matches!(one.swap("a", Some(&first), b"2"), Swapped::Done(_)));
+        for woken in waiting {
+            assert_eq!(woken.join().unwrap(), Ok(Woken::Changed));
+        }
+    });
 }
 
 /// Prints what a swap and a wake-up take; run with `--ignored --nocapture`.

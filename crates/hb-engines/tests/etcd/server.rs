@@ -19,6 +19,8 @@ pub(crate) struct Etcd {
     members: Vec<Member>,
     program: PathBuf,
     options: Vec<String>,
+    /// How clients speak: `http` or `https`.
+    scheme: &'static str,
 }
 
 struct Member {
@@ -41,11 +43,20 @@ fn program() -> Option<PathBuf> {
 impl Etcd {
     /// Starts a cluster and waits until it has a leader; none where there is no such program.
     pub(crate) fn start(members: usize, options: &[&str]) -> Option<Self> {
+        Self::start_over("http", members, options)
+    }
+
+    /// The same with TLS for clients; the options name its files.
+    pub(crate) fn start_with_tls(options: &[&str]) -> Option<Self> {
+        Self::start_over("https", 1, options)
+    }
+
+    fn start_over(scheme: &'static str, members: usize, options: &[&str]) -> Option<Self> {
         let program = program()?;
         for _ in 0..10 {
             let options = options.iter().map(|option| (*option).to_owned()).collect();
             let folder = tempfile::tempdir().unwrap();
-            let mut etcd = Self { folder, members: ports(members), program: program.clone(), options };
+            let mut etcd = Self { folder, members: ports(members), program: program.clone(), options, scheme };
             for index in 0..members {
                 etcd.spawn(index);
             }
@@ -68,9 +79,10 @@ impl Etcd {
         let cluster: Vec<String> =
             self.members.iter().enumerate().map(|(at, member)| format!("m{at}={}", url(member.peer))).collect();
         let member = &self.members[index];
+        let clients = format!("{}://127.0.0.1:{}", self.scheme, member.client);
         let child = Command::new(&self.program)
             .args(["--name", &format!("m{index}"), "--initial-cluster", &cluster.join(",")])
-            .args(["--listen-client-urls", &url(member.client), "--advertise-client-urls", &url(member.client)])
+            .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
             .args(["--listen-peer-urls", &url(member.peer), "--initial-advertise-peer-urls", &url(member.peer)])
             .args(["--unsafe-no-fsync", "--log-level", "error", "--logger", "zap"])
             .args(&self.options)
@@ -110,6 +122,10 @@ impl Etcd {
     }
 
     fn healthy(&self, index: usize) -> bool {
+        if self.scheme == "https" {
+            // Whoever has no certificate is not let in; that it listens must do.
+            return std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, self.port(index))).is_ok();
+        }
         let asked = client(2).get(format!("http://127.0.0.1:{}/health", self.port(index))).send();
         asked.is_ok_and(|answer| answer.text().is_ok_and(|text| text.contains("true")))
     }

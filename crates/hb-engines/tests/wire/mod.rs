@@ -105,10 +105,9 @@ fn pass(client: TcpStream, server: u16, shared: &Arc<Shared>) {
     open.push(client.try_clone().unwrap());
     open.push(server.try_clone().unwrap());
     drop(open);
-    for (mut from, mut to, answers) in [
-        (client.try_clone().unwrap(), server.try_clone().unwrap(), false),
-        (server, client, true),
-    ] {
+    for (mut from, mut to, answers) in
+        [(client.try_clone().unwrap(), server.try_clone().unwrap(), false), (server, client, true)]
+    {
         from.set_nodelay(true).unwrap();
         let shared = Arc::clone(shared);
         thread::spawn(move || {
