@@ -174,7 +174,7 @@ impl Link {
         if at >= deadline || hopeless {
             return Err(last.clone());
         }
-        self.runtime.block_on(sleep_until(at));
+        self.runtime.block_on(async { sleep_until(at).await });
         Ok(())
     }
 

@@ -23,6 +23,8 @@ use super::target::PostgresTarget;
 
 /// How long the server waits for the lock in one go. A statement that runs for long keeps the server from tidying up.
 const LOOK: Duration = Duration::from_secs(20);
+/// The same at first, so that it is soon known that somebody attends.
+const FIRST_LOOK: Duration = Duration::from_millis(1);
 /// How long until it looks again whether somebody attends, when nobody says so.
 const NOBODY: Duration = Duration::from_secs(5);
 /// First distance between attempts to connect.
@@ -119,8 +121,7 @@ async fn look(
     (tell, poke): Told<'_>,
 ) -> Result<Infallible, Fault> {
     let sql = format!("SELECT seen, stands FROM {}.watch($1, $2, $3)", target.quoted_schema());
-    // Short at first, so that what stands is soon known.
-    let mut wait = Duration::from_millis(1);
+    let mut wait = FIRST_LOOK;
     loop {
         let most = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let values: [(&(dyn ToSql + Sync), Type); 3] = [(&name, Type::TEXT), (&key, Type::INT8), (&most, Type::INT4)];
@@ -131,10 +132,12 @@ async fn look(
             confirm(target, tls, session).await?;
         }
         let held = now == Sight::Somebody;
-        tell.send_if_modified(|before| std::mem::replace(before, now.clone()) != now);
+        // Told also where it is the same again: somebody may have come and gone between.
+        tell.send_replace(now);
         if held {
             wait = LOOK;
         } else {
+            wait = FIRST_LOOK;
             // Elapsed or poked: both mean to look again.
             timeout(NOBODY, poke.notified()).await.unwrap_or_default();
         }

@@ -224,6 +224,7 @@ impl SmallDisk {
             eprintln!("NOT RUN: no file system can be mounted here: {}", String::from_utf8_lossy(&mounted.stderr));
             return None;
         }
+        server.own("small");
         Some(Self(path))
     }
 }
