@@ -37,6 +37,9 @@ pub struct Account {
     pub watches: Watches,
     /// The newest takeover that it made.
     pub takeover: Option<Takeover>,
+    /// What keeps it from working, or from taking over, at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// A node's watches, in figures.
@@ -104,6 +107,7 @@ impl Account {
             progress: 0,
             watches: Watches::default(),
             takeover: None,
+            trouble: None,
         }
     }
 
@@ -112,6 +116,7 @@ impl Account {
         let mut account = self.clone();
         cut(&mut account.version);
         account.listen.iter_mut().for_each(cut);
+        account.trouble.iter_mut().for_each(cut);
         if let Some(takeover) = &mut account.takeover {
             cut(&mut takeover.how);
             cut(&mut takeover.why);

@@ -277,7 +277,7 @@ impl Lease for RegisterLease {
             let seen = self.seen();
             let mut document = match seen.content {
                 Content::Nothing => Document::new(self.ttl_ms()),
-                Content::Document(document) => document,
+                Content::Document(document) => *document,
                 Content::Unreadable(_) => {
                     let what = "what stands in the lease cannot be read; a node that stands by replaces it after one TTL, then try again";
                     return Err(LeaseError(what.to_owned()));

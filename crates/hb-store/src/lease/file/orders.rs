@@ -25,6 +25,14 @@ struct Document {
     orders: Orders,
 }
 
+impl Document {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("orders are plain data with string keys");
+        bytes.push(b'\n');
+        bytes
+    }
+}
+
 /// Reads the orders; none where nobody ever gave one.
 pub(super) fn read(disk: &Disk, dir: &Path) -> Result<Orders, LeaseError> {
     let path = dir.join(ORDERS_FILE);
@@ -49,9 +57,7 @@ pub(super) fn change(disk: &Disk, dir: &Path, order: Order) -> Result<Orders, Le
     let after = before.clone().after(order);
     if after != before {
         let document = Document { format: FORMAT, orders: after.clone() };
-        let mut bytes = serde_json::to_vec(&document).expect("orders are plain data with string keys");
-        bytes.push(b'\n');
-        let written = disk.replace(dir, ORDERS_FILE, &bytes, Durability::Durable);
+        let written = disk.replace(dir, ORDERS_FILE, &document.to_bytes(), Durability::Durable);
         written.map_err(|fault| LeaseError(fault.to_string()))?;
     }
     drop(lock);

@@ -66,7 +66,7 @@ pub(super) struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     Nothing,
-    Document(Document),
+    Document(Box<Document>),
     Unreadable(Vec<u8>),
 }
 
@@ -80,6 +80,11 @@ impl Document {
         let mut bytes = serde_json::to_vec(self).expect("a lease is plain data with string keys");
         bytes.push(b'\n');
         bytes
+    }
+
+    fn sight(&self) -> Sight {
+        let Some(Mark { session, epoch, progress, .. }) = self.holder.clone() else { return Sight::Nothing };
+        if self.released { Sight::Released(session) } else { Sight::Held { session, epoch, progress } }
     }
 
     /// Who works.
@@ -99,7 +104,7 @@ impl Seen {
     pub(super) fn of(cell: Option<Cell>) -> Self {
         let Some(Cell { bytes, version }) = cell else { return Self { version: None, content: Content::Nothing } };
         let content = match serde_json::from_slice::<Document>(&bytes) {
-            Ok(document) if document.format == FORMAT => Content::Document(document),
+            Ok(document) if document.format == FORMAT => Content::Document(Box::new(document)),
             // A newer program's document changes whenever its holder shows life; one that stands still is replaced.
             Ok(_) | Err(_) => Content::Unreadable(bytes),
         };
@@ -121,11 +126,8 @@ impl Seen {
     pub(super) fn sight(&self) -> Sight {
         match (&self.content, &self.version) {
             (Content::Unreadable(_), Some(version)) => Sight::Unreadable(version.clone()),
-            (Content::Document(Document { holder: Some(mark), released, .. }), _) => {
-                let Mark { session, epoch, progress, .. } = mark.clone();
-                if *released { Sight::Released(session) } else { Sight::Held { session, epoch, progress } }
-            }
-            (Content::Nothing | Content::Document(_) | Content::Unreadable(_), _) => Sight::Nothing,
+            (Content::Document(document), _) => document.sight(),
+            (Content::Nothing | Content::Unreadable(_), _) => Sight::Nothing,
         }
     }
 }
