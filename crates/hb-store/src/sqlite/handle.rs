@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::fault::{self, OpenError, Trouble};
-use super::{Identity, LOG_PAGES_MAX, Schema, identity};
+use super::fault::{OpenError, Trouble};
+use super::mover::Mover;
+use super::{Identity, LOG_PAGES, LOG_PAGES_MAX, Schema, identity, keep_log};
 use crate::port::{Appended, JournalError};
 
 /// Why a transaction was not to be.
@@ -35,9 +36,11 @@ pub(crate) struct Handle {
     stopped: Option<String>,
     /// Pages in the log after the newest commit.
     log_pages: Arc<AtomicI64>,
-    /// Pages at which it is moved into the file again.
+    /// Pages at which it is moved into the file again, beside the commits.
+    ask_at: i64,
+    /// Pages at which a commit waits for that.
     move_at: i64,
-    moved: u64,
+    mover: Mover,
 }
 
 impl Handle {
@@ -51,8 +54,9 @@ impl Handle {
         }));
         hooked.map_err(|error| OpenError::of(path, &error))?;
         let identity = identity(path);
-        let path = path.to_path_buf();
-        Ok(Self { path, connection, identity, stopped: None, log_pages, move_at: LOG_PAGES_MAX, moved: 0 })
+        let (path, mover) = (path.to_path_buf(), Mover::new(path, identity));
+        let (ask_at, move_at) = (LOG_PAGES, LOG_PAGES_MAX);
+        Ok(Self { path, connection, identity, stopped: None, log_pages, ask_at, move_at, mover })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -60,18 +64,18 @@ impl Handle {
     }
 
     pub(crate) fn stopped(&self) -> Option<&str> {
-        self.stopped.as_deref()
+        self.stopped.as_deref().or_else(|| self.mover.failed())
     }
 
     /// How often the log was moved into the file.
     pub(crate) fn moved(&self) -> u64 {
-        self.moved
+        self.mover.moved()
     }
 
     /// What keeps an append from being tried.
     fn unready(&mut self) -> Option<Appended> {
-        if let Some(stopped) = &self.stopped {
-            return Some(Appended::Stopped(stopped.clone()));
+        if let Some(stopped) = self.stopped().map(ToOwned::to_owned) {
+            return Some(self.stop(stopped));
         }
         if identity(&self.path) != self.identity {
             let what = format!(
@@ -106,7 +110,7 @@ impl Handle {
 
     /// Lets this handle write no more.
     fn stop(&mut self, what: String) -> Appended {
-        super::keep_log(&self.connection);
+        keep_log(&self.connection);
         self.stopped = Some(what.clone());
         Appended::Stopped(what)
     }
@@ -132,30 +136,22 @@ impl Handle {
         if certain { Appended::Failed(told.to_string()) } else { Appended::Unknown(told.to_string()) }
     }
 
-    /// After a commit: moves the log into the file when it has grown past its bound. The commit stands, whatever comes of it.
+    /// After a commit: has the log moved into the file when it has grown, and waits for that when it has grown past its bound. The commit stands,
+    /// whatever comes of it.
     fn tidy(&mut self) {
         let pages = self.log_pages.load(Ordering::Relaxed);
-        if pages < self.move_at {
-            if pages < LOG_PAGES_MAX {
-                self.move_at = LOG_PAGES_MAX;
+        if pages < LOG_PAGES {
+            (self.ask_at, self.move_at) = (LOG_PAGES, LOG_PAGES_MAX);
+        } else if pages >= self.move_at {
+            // Readers may keep the log from beginning anew: then it is not tried with each commit.
+            self.move_at = pages.saturating_add(LOG_PAGES_MAX);
+            self.mover.move_now(&self.connection);
+            if let Some(failed) = self.mover.failed().map(ToOwned::to_owned) {
+                self.stop(failed);
             }
-            return;
-        }
-        // Readers may keep the log from beginning anew: then it is not tried with each commit.
-        self.move_at = pages.saturating_add(LOG_PAGES_MAX);
-        self.moved = self.moved.saturating_add(1);
-        let done = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
-        match done {
-            Ok(_) => {}
-            // Costs room and nothing else; tried again later.
-            Err(error) if fault::classify(&error).may_pass() => {
-                tracing::warn!(db = %self.path.display(), %error, "the log could not be moved into the file yet");
-            }
-            Err(error) => {
-                let told = OpenError::of(&self.path, &error);
-                tracing::error!(%told, "the log could not be moved into the file: nothing is written any more");
-                self.stop(told.to_string());
-            }
+        } else if pages >= self.ask_at {
+            self.ask_at = pages.saturating_add(LOG_PAGES);
+            self.mover.ask();
         }
     }
 
@@ -166,9 +162,19 @@ impl Handle {
 
     /// Refuses to read from a handle that has stopped: it does not know what stands.
     pub(crate) fn readable(&self) -> Result<(), JournalError> {
-        match &self.stopped {
-            Some(stopped) => Err(JournalError::Stopped(stopped.clone())),
+        match self.stopped() {
+            Some(stopped) => Err(JournalError::Stopped(stopped.to_owned())),
             None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Whatever is still being moved may fail: only then is it known whether the end of the connection may move the rest.
+        self.mover.end();
+        if self.stopped().is_some() {
+            keep_log(&self.connection);
         }
     }
 }
@@ -225,18 +231,18 @@ mod tests {
         assert!(matches!(handle.readable(), Err(JournalError::Stopped(_))));
     }
 
+    fn fill(handle: &mut Handle, bytes: u32) {
+        let some = |tx: &Transaction<'_>| Ok(tx.execute("INSERT INTO a VALUES (zeroblob(?1))", [bytes]).map(drop)?);
+        handle.transact(some).unwrap();
+    }
+
     #[test]
     fn b1_the_log_is_moved_into_the_file_when_it_has_grown() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         let mut handle = Handle::open(&path, &SCHEMA).unwrap();
-        let fill = |handle: &mut Handle| {
-            let megabytes =
-                |tx: &Transaction<'_>| Ok(tx.execute("INSERT INTO a VALUES (zeroblob(2000000))", []).map(drop)?);
-            handle.transact(megabytes).unwrap();
-        };
         for _ in 0..40 {
-            fill(&mut handle);
+            fill(&mut handle, 2_000_000);
         }
         assert!(handle.moved() >= 3, "{}", handle.moved());
         let length = std::fs::metadata(super::super::log_of(&path)).unwrap().len();
@@ -244,10 +250,56 @@ mod tests {
         // Somebody who reads keeps it from beginning anew, and no commit waits for that.
         let reader = Connection::open(&path).unwrap();
         reader.execute_batch("BEGIN; SELECT count(*) FROM a").unwrap();
-        let moved = handle.moved();
+        let waited = |handle: &Handle| handle.move_at;
         for _ in 0..20 {
-            fill(&mut handle);
+            fill(&mut handle, 2_000_000);
         }
-        assert!(handle.moved() - moved <= 3, "it is not tried with each commit: {}", handle.moved() - moved);
+        assert!(waited(&handle) >= 10_000, "it is not tried with each commit: {}", waited(&handle));
+    }
+
+    #[test]
+    fn b1_the_log_is_moved_beside_the_commits_and_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let mut handle = Handle::open(&path, &SCHEMA).unwrap();
+        // Far from the bound at which a commit waits.
+        while handle.log_pages.load(Ordering::Relaxed) < LOG_PAGES {
+            fill(&mut handle, 200_000);
+        }
+        let mut commits = 0;
+        while handle.log_pages.load(Ordering::Relaxed) >= LOG_PAGES {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            fill(&mut handle, 10);
+            commits += 1;
+            assert!(commits < 1_500, "it was never moved whole: {}", handle.moved());
+        }
+        assert!(handle.moved() >= 1 && handle.stopped().is_none());
+        drop(handle);
+        let again = Connection::open(&path).unwrap();
+        let sound: String = again.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(sound, "ok");
+    }
+
+    #[test]
+    fn j5_a_move_that_fails_beside_the_commits_stops_the_handle() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut handle = Handle::open(&dir.path().join("a.db"), &SCHEMA).unwrap();
+        one(&mut handle).unwrap();
+        handle.mover.fail("the disk fails");
+        let Err(Appended::Stopped(why)) = one(&mut handle) else { panic!("it goes on") };
+        assert!(why.contains("the disk fails"), "{why}");
+        assert!(matches!(handle.readable(), Err(JournalError::Stopped(_))));
+    }
+
+    #[test]
+    fn j5_a_file_in_its_place_is_not_moved_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("a.db"), dir.path().join("b.db"));
+        let mut handle = Handle::open(&path, &SCHEMA).unwrap();
+        drop(Handle::open(&other, &SCHEMA).unwrap());
+        std::fs::rename(&other, &path).unwrap();
+        handle.mover.ask();
+        handle.mover.end();
+        assert_eq!(handle.moved(), 0);
     }
 }

@@ -14,9 +14,15 @@ pub(super) fn events(tx: &Connection, events: &[Event]) -> Result<()> {
         return Ok(());
     }
     let mut insert = tx.prepare_cached(
-        "INSERT OR REPLACE INTO supervisor_events (id, event_type, severity, process_id, supervisor_id, team_id,
+        // Not `OR REPLACE`: for that SQLite copies every page that it touches, row by row.
+        "INSERT INTO supervisor_events (id, event_type, severity, process_id, supervisor_id, team_id,
          policy_id, intervention_id, group_id, caused_by, message, details, timestamp)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+         ON CONFLICT (id) DO UPDATE SET event_type = excluded.event_type, severity = excluded.severity,
+         process_id = excluded.process_id, supervisor_id = excluded.supervisor_id, team_id = excluded.team_id,
+         policy_id = excluded.policy_id, intervention_id = excluded.intervention_id, group_id = excluded.group_id,
+         caused_by = excluded.caused_by, message = excluded.message, details = excluded.details,
+         timestamp = excluded.timestamp, acknowledged_by = NULL, acknowledged_at = NULL",
     )?;
     for event in events {
         let about = &event.about;
@@ -51,9 +57,14 @@ pub(super) fn evaluations(tx: &Connection, evaluations: &[Evaluation]) -> Result
         return Ok(());
     }
     let mut insert = tx.prepare_cached(
-        "INSERT OR REPLACE INTO supervisor_policy_evaluations (id, supervisor_id, policy_id, policy_version, agent_id,
+        "INSERT INTO supervisor_policy_evaluations (id, supervisor_id, policy_id, policy_version, agent_id,
          trigger_event, context, decision, action_taken, interventions, decision_path, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+         ON CONFLICT (id) DO UPDATE SET supervisor_id = excluded.supervisor_id, policy_id = excluded.policy_id,
+         policy_version = excluded.policy_version, agent_id = excluded.agent_id, trigger_event = excluded.trigger_event,
+         context = excluded.context, decision = excluded.decision, action_taken = excluded.action_taken,
+         interventions = excluded.interventions, decision_path = excluded.decision_path,
+         created_at = excluded.created_at",
     )?;
     for one in evaluations {
         let trigger = match &one.group {
