@@ -154,11 +154,16 @@ impl<B: DeserializeOwned> Record<B> {
     pub fn decode_owned(bytes: Vec<u8>) -> Result<Sealed<B>, Damage> {
         let hash = sound_hash(&bytes)?;
         let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let format: FormatOnly = serde_json::from_slice(line).map_err(|e| Damage::Foreign(e.to_string()))?;
-        if format.format > u64::from(FORMAT) {
-            return Err(Damage::Newer { found: format.format });
+        let read: Result<Self, _> = serde_json::from_slice(line);
+        // Looked at apart only where it need be: reading everything twice would take most of a start.
+        let found = match &read {
+            Ok(record) => u64::from(record.format),
+            Err(_) => serde_json::from_slice::<FormatOnly>(line).map_err(|e| Damage::Foreign(e.to_string()))?.format,
+        };
+        if found > u64::from(FORMAT) {
+            return Err(Damage::Newer { found });
         }
-        let record = serde_json::from_slice(line).map_err(|e| Damage::Foreign(e.to_string()))?;
+        let record = read.map_err(|e| Damage::Foreign(e.to_string()))?;
         Ok(Sealed { record, hash, bytes })
     }
 }
@@ -216,5 +221,10 @@ mod tests {
         let damage = Record::<String>::decode(&bytes).unwrap_err();
         assert_eq!(damage, Damage::Newer { found: 99 });
         assert!(damage.to_string().contains("newer hb"));
+        // One that could be read all the same may mean something else.
+        let mut newer = sample().record;
+        newer.format = FORMAT + 1;
+        let damage = Record::<String>::decode(&seal(newer).bytes).unwrap_err();
+        assert_eq!(damage, Damage::Newer { found: u64::from(FORMAT) + 1 });
     }
 }

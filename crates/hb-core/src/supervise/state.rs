@@ -5,8 +5,11 @@
 //! anew from it by [`super::Supervision::open`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::agent::Agent;
 use super::alert::{AlertGroup, Notification};
@@ -147,8 +150,8 @@ pub struct Changes {
     pub counters: Counters,
 }
 
-/// What a record of a supervisor stream says.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a record of a supervisor stream says. In JSON its kind comes first: see its `Deserialize`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Body {
     /// A reign begins.
@@ -166,7 +169,7 @@ pub enum Body {
         /// What happened.
         events: Vec<Event>,
         /// Policies that were evaluated.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         evaluations: Vec<Evaluation>,
     },
     /// Something changed.
@@ -176,7 +179,7 @@ pub enum Body {
         /// What happened.
         events: Vec<Event>,
         /// Policies that were evaluated.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         evaluations: Vec<Evaluation>,
     },
     /// Everything as it stands, so that nothing older is needed.
@@ -195,9 +198,94 @@ pub enum Body {
         /// What happened.
         events: Vec<Event>,
         /// Policies that were evaluated.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         evaluations: Vec<Evaluation>,
     },
+}
+
+/// Reads straight into place. The derived way reads all of a tagged value into a tree first, to look for its kind in it, which took most of
+/// what a start with many agents needs.
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BodyVisitor)
+    }
+}
+
+struct BodyVisitor;
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = Body;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what a record of a supervisor says, its `kind` first")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
+        let kind: String = match map.next_key::<String>()? {
+            Some(key) if key == "kind" => map.next_value()?,
+            Some(key) => return Err(A::Error::custom(format!("it begins with `{key}` instead of its `kind`"))),
+            None => return Err(A::Error::missing_field("kind")),
+        };
+        let fields = MapAccessDeserializer::new(map);
+        Ok(match kind.as_str() {
+            "epoch_opened" => {
+                let Opened { node, how, why, before, changes, events, evaluations } = Opened::deserialize(fields)?;
+                Body::EpochOpened { node, how, why, before, changes, events, evaluations }
+            }
+            "changed" => {
+                let Changed { changes, events, evaluations } = Changed::deserialize(fields)?;
+                Body::Changed { changes, events, evaluations }
+            }
+            "snapshot" => {
+                let Whole { changes } = Whole::deserialize(fields)?;
+                Body::Snapshot { changes }
+            }
+            "epoch_closed" => {
+                let Closed { reason, ended, changes, events, evaluations } = Closed::deserialize(fields)?;
+                Body::EpochClosed { reason, ended, changes, events, evaluations }
+            }
+            other => return Err(A::Error::custom(format!("`{other}` is no kind of record that this version knows"))),
+        })
+    }
+}
+
+/// The fields of [`Body::EpochOpened`].
+#[derive(Deserialize)]
+struct Opened {
+    node: NodeName,
+    how: String,
+    why: String,
+    before: Option<Ended>,
+    changes: Changes,
+    events: Vec<Event>,
+    #[serde(default)]
+    evaluations: Vec<Evaluation>,
+}
+
+/// The fields of [`Body::Changed`].
+#[derive(Deserialize)]
+struct Changed {
+    changes: Changes,
+    events: Vec<Event>,
+    #[serde(default)]
+    evaluations: Vec<Evaluation>,
+}
+
+/// The fields of [`Body::Snapshot`].
+#[derive(Deserialize)]
+struct Whole {
+    changes: Changes,
+}
+
+/// The fields of [`Body::EpochClosed`].
+#[derive(Deserialize)]
+struct Closed {
+    reason: String,
+    ended: Ended,
+    changes: Changes,
+    events: Vec<Event>,
+    #[serde(default)]
+    evaluations: Vec<Evaluation>,
 }
 
 impl Body {
@@ -331,5 +419,46 @@ impl State {
         self.cursors.apply(changes.cursors);
         self.requests.apply(changes.requests);
         self.counters = changes.counters;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn j4_every_kind_is_read_back_as_it_was_written() {
+        let (changes, events, evaluations) = (Changes::default(), Vec::new(), Vec::new());
+        let changed = || (changes.clone(), events.clone(), evaluations.clone());
+        let bodies = [
+            {
+                let (changes, events, evaluations) = changed();
+                let (node, how, why, before) = ("a".into(), "file".into(), "first".into(), Some(Ended::LeftRunning));
+                Body::EpochOpened { node, how, why, before, changes, events, evaluations }
+            },
+            {
+                let (changes, events, evaluations) = changed();
+                Body::Changed { changes, events, evaluations }
+            },
+            Body::Snapshot { changes: changes.clone() },
+            {
+                let (changes, events, evaluations) = changed();
+                Body::EpochClosed { reason: "told".into(), ended: Ended::AllStopped, changes, events, evaluations }
+            },
+        ];
+        for body in bodies {
+            let text = serde_json::to_string(&body).unwrap();
+            assert!(text.starts_with(r#"{"kind":""#), "{text}");
+            assert_eq!(serde_json::from_str::<Body>(&text).unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn what_is_no_body_is_told() {
+        let told = |text: &str| serde_json::from_str::<Body>(text).unwrap_err().to_string();
+        assert!(told("{}").contains("missing field `kind`"));
+        assert!(told(r#"{"changes":{},"kind":"snapshot"}"#).contains("begins with `changes`"));
+        assert!(told(r#"{"kind":"unheard_of"}"#).contains("`unheard_of` is no kind"));
+        assert!(told(r#"{"kind":"changed","changes":{}}"#).contains("missing field `events`"));
     }
 }

@@ -127,7 +127,10 @@ impl Supervision {
 
     pub(super) fn runs(&mut self, id: &AgentId, process: Process) {
         self.volatile.recovering.remove(id);
-        if let Some(agent) = self.state.agents.get_mut(id) {
+        // One that was adopted before is as it was: a start after a crash writes down what has changed, and that is little.
+        if self.state.agents.get(id).is_some_and(|agent| agent.process != process)
+            && let Some(agent) = self.state.agents.get_mut(id)
+        {
             agent.process = process;
         }
     }
