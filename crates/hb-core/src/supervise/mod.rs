@@ -43,7 +43,7 @@ use state::{Body, Counters, Ended, Fold, Record, Sealed, State};
 use step::{Answer, Effect, Refusal, Reply, Step};
 use timers::{AgentTimer, Timer, Timers};
 
-use crate::ids::{Actor, AgentId, Epoch, GroupId, InterventionId, NodeName, Seq, StreamName, SupervisorId};
+use crate::ids::{Actor, AgentId, Epoch, GroupId, InterventionId, NodeName, PolicyName, Seq, StreamName, SupervisorId};
 use crate::journal::{self, Hash, Head};
 use crate::time::{Moment, Now};
 
@@ -113,6 +113,8 @@ pub(crate) struct Volatile {
     pub(crate) asked: BTreeSet<AgentId>,
     /// Agents that changed since the last sweep of policies.
     pub(crate) dirty: BTreeSet<AgentId>,
+    /// Conditions of policies, made ready.
+    pub(crate) ready: BTreeMap<PolicyName, acts::Ready>,
     /// Supervisors whose policies have looked at every agent since the opening, and since one of these policies changed.
     pub(crate) swept: BTreeSet<SupervisorId>,
     /// Open groups that no policy has looked at, because their supervisor was not active.

@@ -14,7 +14,8 @@
 //! agents, and logs of the unchanged ones only those whose outcome is another than before. So nothing is lost when hb is restarted
 //! between a change and its sweep.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::super::alert::AlertGroup;
 use super::super::event::About;
@@ -23,7 +24,8 @@ use super::super::policy::context::{Context, Occasion};
 use super::super::policy::eval::{Compiled, Outcome};
 use super::super::policy::fields::Pace;
 use super::super::policy::simulate::WouldDo;
-use super::super::policy::{ActionSpec, Evaluation};
+use super::super::policy::{ActionSpec, Condition, Evaluation, Policy, PolicyVersion, Variable};
+use super::super::tracked::Tracked;
 use super::super::tree::WantedLifecycle;
 use super::super::{Cause, Supervision};
 use crate::ids::{AgentId, GroupId, InterventionId, PolicyName, SupervisorId};
@@ -46,11 +48,20 @@ pub(in super::super) struct Matched {
     pub(in super::super) evaluation: u64,
 }
 
+/// The condition of a policy in force, made ready, with what it was made from.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    version: u32,
+    source: Condition,
+    variables: BTreeMap<String, Variable>,
+    condition: Arc<Compiled>,
+}
+
 /// A policy that is on duty and in force, made ready.
 struct OnDuty {
     name: PolicyName,
     version: u32,
-    condition: Compiled,
+    condition: Arc<Compiled>,
     /// It looks at what only a group has.
     of_occasion: bool,
     /// It looks at what changes without being told.
@@ -209,7 +220,7 @@ impl Supervision {
             Size::Large => ("policy.change_held", super::Severity::Warning),
         };
         let number = |value: f64| serde_json::Value::from(value);
-        let mut details: std::collections::BTreeMap<String, serde_json::Value> = [
+        let mut details: BTreeMap<String, serde_json::Value> = [
             ("effectiveness_before".to_owned(), number(learned.effectiveness.0)),
             ("effectiveness_after".to_owned(), number(learned.effectiveness.1)),
         ]
@@ -231,19 +242,20 @@ impl Supervision {
     }
 
     /// The policies of a supervisor in their order, made ready.
-    fn on_duty(&self, supervisor: &SupervisorId) -> Vec<OnDuty> {
+    fn on_duty(&mut self, supervisor: &SupervisorId) -> Vec<OnDuty> {
         let Some(supervisor) = self.state.supervisors.get(supervisor) else { return Vec::new() };
+        let (policies, ready) = (&self.state.policies, &mut self.volatile.ready);
         let mut assigned: Vec<_> = supervisor.policies.iter().filter(|one| one.disabled_at.is_none()).collect();
         assigned.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.policy.cmp(&b.policy)));
-        let ready = assigned.into_iter().filter_map(|assigned| {
-            let policy = self.state.policies.get(&assigned.policy)?;
+        let on_duty = assigned.into_iter().filter_map(|assigned| {
+            let policy = policies.get(&assigned.policy)?;
             let version = policy.in_force()?;
-            let condition = Compiled::new(&version.definition.condition, &policy.variables);
+            let condition = made_ready(ready, policies, policy, version);
             let (of_occasion, by_itself) = (condition.looks_at(Pace::OfOccasion), condition.looks_at(Pace::ByItself));
             let (name, version) = (policy.name.clone(), version.version);
             Some(OnDuty { name, version, condition, of_occasion, by_itself, evaluated: 0, matched: 0 })
         });
-        ready.collect()
+        on_duty.collect()
     }
 
     /// Groups that came up while the supervisor was paused, and are still open.
@@ -431,4 +443,26 @@ impl Supervision {
             supervisor.last_policy_evaluation = Some(now.wall);
         }
     }
+}
+
+/// The condition as it was made ready before, where it is still the same. A name and a version may come back with another condition, and variables
+/// move: so it is compared by what it was made from.
+fn made_ready(
+    ready: &mut BTreeMap<PolicyName, Ready>,
+    policies: &Tracked<PolicyName, Policy>,
+    policy: &Policy,
+    version: &PolicyVersion,
+) -> Arc<Compiled> {
+    let source = &version.definition.condition;
+    let same =
+        |one: &&Ready| one.version == version.version && one.source == *source && one.variables == policy.variables;
+    if let Some(known) = ready.get(&policy.name).filter(same) {
+        return Arc::clone(&known.condition);
+    }
+    // Those of policies that are gone go with them, so that there are never more than policies (B1).
+    ready.retain(|name, _| policies.contains(name));
+    let condition = Arc::new(Compiled::new(source, &policy.variables));
+    let (version, source, variables) = (version.version, source.clone(), policy.variables.clone());
+    ready.insert(policy.name.clone(), Ready { version, source, variables, condition: Arc::clone(&condition) });
+    condition
 }

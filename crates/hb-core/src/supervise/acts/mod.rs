@@ -23,6 +23,8 @@ mod readings;
 mod resume;
 mod upkeep;
 
+pub(crate) use evaluate::Ready;
+
 use super::alert::{Concern, Severity};
 use super::{Cause, Supervision};
 use crate::ids::AgentId;
