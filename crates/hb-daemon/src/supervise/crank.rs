@@ -100,6 +100,8 @@ pub fn start(parts: SupervisorParts) -> io::Result<Running> {
         undrawn: false,
         told_standby: false,
     };
+    // Beside reading the state back: this waits for the kernel.
+    thread::Builder::new().name("room".into()).spawn(hb_actuators::process::make_room)?;
     let thread = thread::Builder::new().name("supervise".into()).spawn(move || crank.run())?;
     Ok(Running { office, thread })
 }
@@ -283,7 +285,9 @@ impl Crank {
         match self.inbox.recv_timeout(patience) {
             Ok(first) => {
                 self.take(first, &mut looks);
-                for message in self.inbox.try_iter().take(TURN_MAX).collect::<Vec<_>>() {
+                // What comes meanwhile shares the record: a burst is durable with one write rather than two.
+                for _ in 1..TURN_MAX {
+                    let Ok(message) = self.inbox.try_recv() else { break };
                     self.take(message, &mut looks);
                 }
             }
