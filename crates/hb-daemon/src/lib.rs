@@ -5,6 +5,7 @@
 //! ([`feeder`]), each alert sink one that delivers ([`doer`]), and one thread keeps the views ([`viewer`]). They talk over
 //! bounded channels ([`inbox`]); a supervisor has a loop of its own ([`supervise`]); onlookers read a picture ([`shared`]) and are never waited for.
 
+pub mod board;
 pub mod clock;
 mod committer;
 mod doer;
@@ -21,6 +22,7 @@ pub mod turn;
 mod viewer;
 mod warm;
 
+pub use board::RegisterBoard;
 pub use inbox::{Answer, Control, Remote};
 pub use parts::{Board, Bounds, Card, Mode, OnLost, Parts, SeenCard, SinkParts, ViewFault, Views, WatchParts};
 pub use turn::{Ended, start};

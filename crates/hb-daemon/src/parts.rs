@@ -1,7 +1,6 @@
 //! What a node is built from. The binary picks the backends; nobody here knows their names.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use hb_core::watch::baseline::Baseline;
 use hb_core::watch::settings::WatchSettings;
 use hb_sources::{Source, SourceError};
 use hb_store::port::{Journal, Lease};
-use serde::{Deserialize, Serialize};
 
 /// Opens a source anew.
 pub type OpenSource = Box<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send>;
@@ -155,14 +153,12 @@ pub trait Documents: Send {
 }
 
 /// What a node tells the others of itself. It is for order and for onlookers; nothing safe rests on it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Card {
     /// Its name.
     pub node: NodeName,
     /// Tells one process of that name from the next.
     pub session: String,
-    /// Its process.
-    pub pid: u32,
     /// What it is.
     pub role: Role,
     /// Largest epoch that it has opened or read.
@@ -171,14 +167,12 @@ pub struct Card {
     pub priority: u8,
     /// Grows with every turn of its work loop: a card that stands still is that of a node that hangs or is gone.
     pub progress: u64,
-    /// Newest records that it has read or written, added up over all streams: how far it has come, beside others of its watches.
-    pub records: u64,
-    /// Most watches that it works for, where each has a lease of its own.
-    pub watches_max: u32,
     /// Watches that it works for.
     pub watches: u32,
-    /// Where it serves health, if it does.
-    pub listen: Option<SocketAddr>,
+    /// Watches that it has at all.
+    pub watches_known: u32,
+    /// How long ago it read the journal to its head, in seconds; 0 while it writes it.
+    pub lag_seconds: f64,
     /// The newest takeover that it knows of.
     pub takeover: Option<Takeover>,
     /// What it is not ready for, in words; none when it is ready.
@@ -225,8 +219,6 @@ pub struct Parts {
     pub lease: Box<dyn Lease>,
     /// Where nodes tell each other of themselves; none where they do not.
     pub board: Option<Box<dyn Board>>,
-    /// Where this node serves health, for its card.
-    pub listen: Option<SocketAddr>,
     /// Where baseline documents stand.
     pub documents: Box<dyn Documents>,
     /// What people look at.

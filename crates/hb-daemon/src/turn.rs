@@ -11,7 +11,6 @@ mod standing_by;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -146,7 +145,6 @@ struct Loop {
     poster: Poster,
     leasing: Leasing,
     asked: Asked,
-    listen: Option<SocketAddr>,
     /// Tells this process from others of its name.
     session: String,
     documents: Box<dyn Documents>,
@@ -192,7 +190,6 @@ impl Loop {
             poster,
             leasing: Leasing::default(),
             asked: Asked::default(),
-            listen: parts.listen,
             session,
             documents: parts.documents,
             shared,
@@ -479,20 +476,19 @@ impl Loop {
             return;
         }
         self.carded = Some(Instant::now());
-        let records = view.watches.iter().filter_map(|watch| watch.seq).map(|seq| seq.0.saturating_add(1)).sum();
+        let standing_by = view.role == Role::Standby;
+        let lag = self.read_at.filter(|_| standing_by).map_or(0.0, |at| at.elapsed().as_secs_f64());
         let working = if view.role == Role::Active { view.watches.len() } else { 0 };
         self.poster.post(Card {
             node: self.name.clone(),
             session: self.session.clone(),
-            pid: std::process::id(),
             role: view.role,
             epoch: view.epoch,
             priority: self.bounds.priority,
             progress: self.turns,
-            records,
-            watches_max: u32::MAX,
             watches: u32::try_from(working).unwrap_or(u32::MAX),
-            listen: self.listen,
+            watches_known: u32::try_from(view.watches.len()).unwrap_or(u32::MAX),
+            lag_seconds: lag,
             takeover: view.takeover.clone(),
             trouble: self.trouble(view.role),
         });

@@ -142,7 +142,6 @@ impl Stage {
             journal: Box::new(gate.journal()),
             lease: Desk::lease(&self.desk, name),
             board: self.wall.as_ref().map(Wall::board),
-            listen: None,
             documents: Box::new(self.archive.clone()),
             views: screen.views(),
             mode: self.mode,
