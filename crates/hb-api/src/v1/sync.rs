@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hb_core::ids::{Seq, StreamName};
@@ -117,7 +117,7 @@ pub trait Copies: Send + Sync {
 #[derive(Clone)]
 pub struct SyncApi {
     copies: Arc<dyn Copies>,
-    access: Arc<Access>,
+    access: Arc<RwLock<Access>>,
     places: Arc<Semaphore>,
 }
 
@@ -140,7 +140,18 @@ impl SyncApi {
     /// The routes for those who may.
     #[must_use]
     pub fn new(copies: Arc<dyn Copies>, access: Access) -> Self {
-        Self { copies, access: Arc::new(access), places: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { copies, access: Arc::new(RwLock::new(access)), places: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// From now on those may, and nobody else.
+    pub fn admit(&self, access: Access) {
+        *self.access.write().unwrap_or_else(PoisonError::into_inner) = access;
+    }
+
+    /// Whether the sender of a request may ask.
+    fn may(&self, headers: &HeaderMap, reach: Reach) -> Result<(), Problem> {
+        let access = self.access.read().unwrap_or_else(PoisonError::into_inner);
+        access.admit(&access.who(headers)?, Needs::Role(Role::Admin), reach)
     }
 
     /// The router of a server at `address`.
@@ -170,8 +181,7 @@ impl Shown {
         ask: impl FnOnce(Bytes) -> Result<Asked, Problem>,
     ) -> Result<Response, Problem> {
         let (parts, body) = request.into_parts();
-        let caller = self.api.access.who(&parts.headers)?;
-        self.api.access.admit(&caller, Needs::Role(Role::Admin), self.reach)?;
+        self.api.may(&parts.headers, self.reach)?;
         // Before the body is read: so many bodies at most are held.
         let Ok(Ok(place)) = timeout(PLACE_TIME, self.api.places.acquire()).await else {
             return Err(Problem::busy("others are copying from or to this node: try again in a moment"));
@@ -344,7 +354,8 @@ mod tests {
         assert_eq!(ask(Method::GET, path, Some("0123456789abcdeX"), Vec::new()).await.0, 401);
         assert_eq!(ask(Method::GET, path, Some("0123456789abcdef-operator"), Vec::new()).await.0, 403);
         assert_eq!(ask(Method::GET, path, Some(TOKEN), Vec::new()).await.0, 200);
-        let anonymous = SyncApi::new(Arc::new(Echo), Access::owner(TOKEN, Anonymous::Reads));
+        let anonymous = SyncApi::new(Arc::new(Echo), Access::owner("another of 16 bytes", Anonymous::Reads));
+        anonymous.admit(Access::owner(TOKEN, Anonymous::Reads));
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let router = anonymous.router("127.0.0.1".parse().unwrap());
         assert_eq!(router.oneshot(request).await.unwrap().status(), 401);

@@ -58,8 +58,7 @@ pub(super) fn api(config: &Config, handles: &Handles) -> Result<Option<Api>, Fai
     let api = Api::new(Arc::new(supervisors), access);
     let (again, tokens_file, output_dir) = (api.clone(), config.tokens_file.clone(), config.output_dir.clone());
     handles.reloads.tokens_by(Box::new(move || {
-        let access = self::access(tokens_file.as_deref(), &output_dir).map_err(|failure| failure.what)?;
-        again.admit(access);
+        again.admit(access_again(tokens_file.as_deref(), &output_dir)?);
         Ok(())
     }));
     Ok(Some(api))
@@ -73,6 +72,11 @@ fn access(tokens_file: Option<&Path>, output_dir: &Path) -> Result<Access, Failu
     }
 }
 
+/// The same once more, for a reload.
+fn access_again(tokens_file: Option<&Path>, output_dir: &Path) -> Result<Access, String> {
+    access(tokens_file, output_dir).map_err(|failure| failure.what)
+}
+
 /// What copies of a node that decides may ask of it. Where no token can be kept nobody may: that holds up nothing else.
 ///
 /// # Errors
@@ -80,7 +84,15 @@ fn access(tokens_file: Option<&Path>, output_dir: &Path) -> Result<Access, Failu
 pub(super) fn copies(config: &Config, handles: &Handles) -> Result<Option<SyncApi>, Failure> {
     let Some((_, shared)) = &handles.watch else { return Ok(None) };
     match access(config.tokens_file.as_deref(), &config.output_dir) {
-        Ok(access) => Ok(Some(sync::serve::api(config, shared, access))),
+        Ok(access) => {
+            let api = sync::serve::api(config, shared, access);
+            let (again, tokens_file, dir) = (api.clone(), config.tokens_file.clone(), config.output_dir.clone());
+            handles.reloads.tokens_by(Box::new(move || {
+                again.admit(access_again(tokens_file.as_deref(), &dir)?);
+                Ok(())
+            }));
+            Ok(Some(api))
+        }
         Err(failure) if failure.exit == Exit::CannotWrite => {
             tracing::warn!("nothing is served to copies of this node: {}", failure.what);
             Ok(None)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
@@ -52,7 +52,7 @@ const RELOAD_WAIT: Duration = Duration::from_secs(20);
 pub(super) struct Reloaded {
     state: Mutex<Reload>,
     told: Condvar,
-    tokens: OnceLock<ReadTokens>,
+    tokens: Mutex<Vec<ReadTokens>>,
 }
 
 /// Where the configuration stands.
@@ -82,15 +82,15 @@ impl Reloaded {
         self.state().clone()
     }
 
-    /// How tokens are read from now on.
+    /// One more that reads tokens when it is asked to: the API, and what copies may ask.
     pub(super) fn tokens_by(&self, read: ReadTokens) {
-        // The API is made once.
-        drop(self.tokens.set(read));
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).push(read);
     }
 
     /// Reads the tokens again; where there are none to be read all is well.
     pub(super) fn tokens(&self) -> Result<(), String> {
-        self.tokens.get().map_or(Ok(()), |read| read())
+        let all = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().try_for_each(|read| read())
     }
 
     /// What was read is taken.

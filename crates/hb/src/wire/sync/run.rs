@@ -144,7 +144,7 @@ impl Ends {
             }
         }
         if let Some(guard) = &mut guard {
-            guard.hold()?;
+            guard.hold(self.reign(job.config)?)?;
         }
         let done = self.copy_all(job, &streams, &parted, guard.as_deref_mut(), tell);
         if let Some(guard) = &mut guard {
@@ -153,6 +153,16 @@ impl Ends {
         let (streams, aside, faults) = done?;
         let (source, target) = (self.source.name().to_owned(), self.target.name().to_owned());
         Ok(Synced { source, target, streams, aside, faults, took: began.elapsed() })
+    }
+
+    /// The largest epoch of what stands where it is copied to.
+    fn reign(&mut self, config: &Config) -> Result<Epoch, SyncError> {
+        let mut reign = Epoch(0);
+        for watch in &config.watches {
+            let standing = self.target.standing(&StreamName::watch(&watch.settings.name))?;
+            reign = reign.max(standing.head.map_or(Epoch(0), |head| head.epoch));
+        }
+        Ok(reign)
     }
 
     #[expect(clippy::type_complexity, reason = "three lists that are put together by the only caller")]
@@ -260,8 +270,8 @@ impl Guard {
         Ok(Self { dir: dir.to_path_buf(), lease, me, ttl, renewed: Instant::now() })
     }
 
-    /// Takes the lock at once, or says who is active there.
-    fn hold(&mut self) -> Result<(), SyncError> {
+    /// Takes the lock at once, or says who is active there. `reign` is the largest epoch of what stands there.
+    fn hold(&mut self, reign: Epoch) -> Result<(), SyncError> {
         let active = |who: String| {
             SyncError::Refused(format!(
                 "{}: {who} is active there; stop it before its records are written by others",
@@ -276,7 +286,11 @@ impl Guard {
             return Err(active(format!("node {} (process {})", file.node, file.pid)));
         }
         match self.lease.acquire(Duration::ZERO) {
-            Ok(Waited::Granted { .. }) => self.show(),
+            Ok(Waited::Granted { .. }) => {
+                // It shows no reign of its own: that of whoever worked here last stays the newest.
+                self.me.epoch = self.me.epoch.max(reign);
+                self.show()
+            }
             Ok(Waited::Held) => {
                 let holder = self.lease.holder().ok().flatten();
                 Err(active(
