@@ -41,7 +41,7 @@ This page is made by `cargo xtask docs` from the table of routes. A node that su
   newest 4096 are remembered.
 - Tokens are read again with the configuration: by SIGHUP, or `POST /api/v1/config/reload`.
 - A standby answers questions from what it has read along, at most a moment behind.
-- Events are followed by server-sent events; there is no WebSocket: nothing is said by who follows, and what `supervisor:status`, `:processes`, `:events` and
+- Events are followed by server-sent events; there is no WebSocket: who follows has nothing to say, and what `supervisor:status`, `:processes`, `:events` and
   `:shutdown` told apart is told apart by `kind` (`supervisor.*`, `agent.*`, …).
 - `/api/v1/events/stream` sends events as they happen, without gaps; `Last-Event-ID` resumes. An `event: gap` says that events were asked for which are not kept any more.
 - A beat's `checksum`, where it has one, is the SHA-256 of the rest as JSON with sorted keys, in hexadecimal digits.

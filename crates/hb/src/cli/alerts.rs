@@ -2,7 +2,7 @@
 
 use super::out::Cell;
 use super::told::{self, Doc as _, ago, heads, state};
-use super::{Failure, Out};
+use super::{Failure, Out, choice};
 use crate::exit::Exit;
 use crate::reach::{Query, ReachArgs, escaped};
 
@@ -19,22 +19,13 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct List {
     #[command(flatten)]
-    reach: ReachArgs,
+    part: choice::Part,
     /// Those that are closed as well.
     #[arg(long)]
     all: bool,
     /// As bad as this, or worse: info, warning, error, critical.
     #[arg(long, value_name = "SEVERITY")]
     severity: Option<String>,
-    /// Only those of this supervisor.
-    #[arg(long, value_name = "ID")]
-    supervisor: Option<String>,
-    /// At most so many.
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    limit: usize,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
 }
 
 /// `hb alerts resolve`.
@@ -65,9 +56,9 @@ fn list(args: &List, out: &mut Out) -> Result<Exit, Failure> {
     let query = Query::default()
         .with("open", (!args.all).then_some(true))
         .with("severity", args.severity.as_ref())
-        .with("supervisor", args.supervisor.as_ref());
-    let groups = args.reach.reading()?.history("/alerts", &query, args.limit, &mut |_| true)?;
-    if args.json {
+        .with("supervisor", args.part.supervisor.as_ref());
+    let groups = args.part.reach.reading()?.history("/alerts", &query, args.part.limit, &mut |_| true)?;
+    if args.part.json {
         told::json_lines(&groups, out)?;
         return Ok(Exit::Ok);
     }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use hb_core::time::Stamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::out::Paint;
 use super::status::now;
@@ -51,6 +51,12 @@ pub struct Args {
     /// How many of the newest ones [default: 20; with --since, all of them]
     #[arg(long, short = 'n', value_name = "N")]
     number: Option<usize>,
+    /// Take note of the event of this number, so that others see that it is known; gives the event.
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["follow", "since", "number"])]
+    acknowledge: Option<u64>,
+    /// What you make of it.
+    #[arg(long, value_name = "TEXT", requires = "acknowledge", default_value = "")]
+    note: String,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -104,6 +110,12 @@ impl Args {
 /// # Errors
 /// The configuration has faults; nobody can be asked; the node refuses.
 pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
+    if let Some(number) = args.acknowledge {
+        let live = args.reach.changing()?;
+        let event = live.send("POST", &format!("/events/{number}/acknowledge"), Some(&json!({"note": args.note})))?;
+        one(&event, args, out)?;
+        return Ok(Exit::Ok);
+    }
     let desk = args.reach.reading()?;
     // The number is asked for before the list: what happens in between is in the list or comes after it.
     let last = newest(&desk)?;
@@ -204,7 +216,9 @@ pub(super) fn line(event: &Value, (margin, known): (&str, &str), out: &mut Out) 
     let by = if by.is_empty() || by == "hb" { String::new() } else { out.painted(&format!(" [{by}]"), Paint::Faint) };
     let (kind, message) = (event.text("kind"), event.text("message"));
     let whom = if whom.is_empty() || whom == known { String::new() } else { format!("{whom}: ") };
-    out.line(format_args!("{margin}{at} {painted} {kind:<27} {whom}{message}{by}"))
+    let noted = event.sub("acknowledged").text("by");
+    let noted = if noted.is_empty() { noted } else { out.painted(&format!(" (noted by {noted})"), Paint::Faint) };
+    out.line(format_args!("{margin}{at} {painted} {kind:<27} {whom}{message}{by}{noted}"))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::out::Cell;
 use super::told::{self, Doc as _, Form, ago, heads, state};
-use super::{Failure, Out};
+use super::{Failure, Out, choice};
 use crate::exit::Exit;
 use crate::reach::{Live, Query, ReachArgs, escaped};
 
@@ -21,7 +21,7 @@ pub enum Command {
     /// List interventions, the newest first.
     List(List),
     /// Show one: why, its steps, who agreed, what it came to.
-    Show(Show),
+    Show(choice::One),
     /// Agree to one that waits; nobody agrees to what they asked for themselves.
     Approve(Decide),
     /// Refuse one that waits.
@@ -38,7 +38,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct List {
     #[command(flatten)]
-    reach: ReachArgs,
+    part: choice::Part,
     /// Only those that stand there: pending, approved, rejected, executing, completed, failed, in_doubt, rolled_back.
     #[arg(long, value_name = "STATUS")]
     status: Option<String>,
@@ -48,27 +48,6 @@ pub struct List {
     /// Only those that this policy asked for.
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
-    /// Only those of this supervisor.
-    #[arg(long, value_name = "ID")]
-    supervisor: Option<String>,
-    /// At most so many.
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    limit: usize,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-/// `hb intervention show`.
-#[derive(Debug, clap::Args)]
-pub struct Show {
-    #[command(flatten)]
-    reach: ReachArgs,
-    /// Which one: `i-7`.
-    id: String,
-    /// One JSON object.
-    #[arg(long)]
-    json: bool,
 }
 
 /// A person's word.
@@ -179,9 +158,9 @@ fn list(args: &List, out: &mut Out) -> Result<Exit, Failure> {
         .with("status", args.status.as_ref())
         .with("target", args.target.as_ref())
         .with("policy", args.policy.as_ref())
-        .with("supervisor", args.supervisor.as_ref());
-    let found = args.reach.reading()?.history("/interventions", &query, args.limit, &mut |_| true)?;
-    if args.json {
+        .with("supervisor", args.part.supervisor.as_ref());
+    let found = args.part.reach.reading()?.history("/interventions", &query, args.part.limit, &mut |_| true)?;
+    if args.part.json {
         told::json_lines(&found, out)?;
         return Ok(Exit::Ok);
     }
@@ -201,7 +180,7 @@ fn list(args: &List, out: &mut Out) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn show(args: &Show, out: &mut Out) -> Result<Exit, Failure> {
+fn show(args: &choice::One, out: &mut Out) -> Result<Exit, Failure> {
     let found = args.reach.reading()?.get(&format!("/interventions/{}", escaped(&args.id)))?;
     if args.json {
         out.json(&found)?;

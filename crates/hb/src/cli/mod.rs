@@ -4,6 +4,7 @@ pub mod agent;
 pub mod alerts;
 pub mod baseline;
 pub mod checkpoint;
+mod choice;
 pub mod compare;
 pub mod config;
 pub mod daemon;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::out::Cell;
 use super::setup::{Fallback, load_or_tell, log_notices};
 use super::told::{self, Doc as _, Form, ago, heads, state};
-use super::{ConfigArgs, Failure, Out};
+use super::{ConfigArgs, Failure, Out, choice};
 use crate::exit::Exit;
 use crate::reach::{Desk, Query, ReachArgs, escaped};
 use crate::wire::{DaemonMode, Halves, run_node};
@@ -39,25 +39,27 @@ enum Command {
     /// List supervisors.
     List(List),
     /// Show all of a supervisor.
-    Show(One),
+    Show(choice::One),
     /// Make a supervisor.
     Create(Create),
     /// Neither monitor nor intervene, until it is resumed; also across restarts of hb.
-    Pause(One),
+    Pause(choice::One),
     /// Monitor and intervene again.
-    Resume(One),
+    Resume(choice::One),
     /// Over, for ever; its agents are left as they are.
-    Stop(One),
+    Stop(choice::One),
     /// Try again after FAILED.
-    Restart(One),
+    Restart(choice::One),
     /// Forget a supervisor that has no team and nothing below it.
-    Delete(One),
+    Delete(choice::One),
     /// How a supervisor is: its beats, and what its node is doing.
-    Health(One),
+    Health(choice::One),
     /// Show supervisors with those below them, and what they add up to.
     Tree(Tree),
     /// End the active node: its agents go on for the next start, or are stopped in order.
     Shutdown(Shutdown),
+    /// Read the configuration and the tokens_file again, as SIGHUP does, and wait for what comes of it.
+    Reload(Reload),
     /// Show which records of supervisor.db are damaged, and go on without them; no node may run.
     Repair(repair::Args),
 }
@@ -77,18 +79,6 @@ struct List {
     #[command(flatten)]
     reach: ReachArgs,
     /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-/// One supervisor.
-#[derive(Debug, clap::Args)]
-struct One {
-    #[command(flatten)]
-    reach: ReachArgs,
-    /// Which supervisor.
-    id: String,
-    /// One JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -124,6 +114,16 @@ struct Create {
     /// Agents that it looks after, as its first team.
     #[arg(long = "agent", value_name = "ID")]
     agents: Vec<String>,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `hb supervisor reload`.
+#[derive(Debug, clap::Args)]
+struct Reload {
+    #[command(flatten)]
+    reach: ReachArgs,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -174,6 +174,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
         Some(Command::Health(args)) => health(args, out),
         Some(Command::Tree(args)) => tree(args, out),
         Some(Command::Shutdown(args)) => shutdown(args, out),
+        Some(Command::Reload(args)) => reload(args, out),
         Some(Command::Repair(args)) => repair::run(args, out),
     }
 }
@@ -217,7 +218,7 @@ fn list(args: &List, out: &mut Out) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn show(args: &One, out: &mut Out) -> Result<Exit, Failure> {
+fn show(args: &choice::One, out: &mut Out) -> Result<Exit, Failure> {
     let one = args.reach.reading()?.get(&path(&args.id, ""))?;
     whole(&one, args.json.into(), out)
 }
@@ -258,7 +259,7 @@ fn create(args: &Create, out: &mut Out) -> Result<Exit, Failure> {
     whole(&one, args.json.into(), out)
 }
 
-fn turn(args: &One, verb: &str, out: &mut Out) -> Result<Exit, Failure> {
+fn turn(args: &choice::One, verb: &str, out: &mut Out) -> Result<Exit, Failure> {
     let one = args.reach.changing()?.send("POST", &path(&args.id, &format!("/{verb}")), None)?;
     if args.json {
         out.json(&one)?;
@@ -270,7 +271,7 @@ fn turn(args: &One, verb: &str, out: &mut Out) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn health(args: &One, out: &mut Out) -> Result<Exit, Failure> {
+fn health(args: &choice::One, out: &mut Out) -> Result<Exit, Failure> {
     let desk = args.reach.reading()?;
     let mut one = desk.get(&path(&args.id, "/health"))?;
     if matches!(desk, Desk::Stored(_)) {
@@ -351,6 +352,16 @@ fn branch(one: &Value, depth: usize, out: &mut Out) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn reload(args: &Reload, out: &mut Out) -> Result<Exit, Failure> {
+    let config = args.reach.changing()?.send("POST", "/config/reload", None)?;
+    if args.json {
+        out.json(&config)?;
+    } else {
+        out.line(format_args!("{} is in force as it stands now", config.text("file")))?;
+    }
+    Ok(Exit::Ok)
 }
 
 fn shutdown(args: &Shutdown, out: &mut Out) -> Result<Exit, Failure> {

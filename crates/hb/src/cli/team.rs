@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::intervention::{Wait, told as intervention_told};
 use super::out::Cell;
 use super::told::{self, Doc as _, Form, heads};
-use super::{Failure, Out};
+use super::{Failure, Out, choice};
 use crate::exit::Exit;
 use crate::reach::{Query, ReachArgs, escaped};
 
@@ -15,7 +15,7 @@ pub enum Command {
     /// List teams and how many of their members are up.
     List(List),
     /// Show a team and its members.
-    Show(Show),
+    Show(choice::One),
     /// Make a team.
     Create(Create),
     /// Forget a team; its members are free.
@@ -37,18 +37,6 @@ pub struct List {
     #[arg(long, value_name = "ID")]
     supervisor: Option<String>,
     /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-/// `hb team show`.
-#[derive(Debug, clap::Args)]
-pub struct Show {
-    #[command(flatten)]
-    reach: ReachArgs,
-    /// Which team.
-    id: String,
-    /// One JSON object.
     #[arg(long)]
     json: bool,
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::out::Cell;
 use super::told::{self, Doc as _, ago, heads, state};
-use super::{Failure, Out};
+use super::{Failure, Out, choice};
 use crate::exit::Exit;
 use crate::reach::{Query, ReachArgs, escaped};
 
@@ -20,7 +20,7 @@ pub enum Command {
     /// List agents: how they are, since when, how often they were restarted.
     List(List),
     /// Show all of an agent.
-    Show(One),
+    Show(choice::One),
     /// Explain in plain words how an agent came to be as it is, from cause to outcome, the newest last.
     Why(why::Args),
     /// It is to run; takes back a give-up.
@@ -73,18 +73,6 @@ pub struct List {
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     limit: usize,
     /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-/// One agent.
-#[derive(Debug, clap::Args)]
-pub struct One {
-    #[command(flatten)]
-    reach: ReachArgs,
-    /// Which agent.
-    id: String,
-    /// One JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -176,7 +164,7 @@ fn remark(agent: &Value) -> String {
     parts.join(", ")
 }
 
-fn show(args: &One, out: &mut Out) -> Result<Exit, Failure> {
+fn show(args: &choice::One, out: &mut Out) -> Result<Exit, Failure> {
     let agent = args.reach.reading()?.get(&format!("/agents/{}", escaped(&args.id)))?;
     if args.json {
         out.json(&agent)?;

@@ -72,6 +72,13 @@ pub struct Off {
     json: bool,
 }
 
+/// `hb policy retire`.
+#[derive(Debug, clap::Args)]
+pub struct Retire {
+    #[command(flatten)]
+    which: Which,
+}
+
 /// `hb policy assign`.
 #[derive(Debug, clap::Args)]
 pub struct Assign {
@@ -309,6 +316,12 @@ pub(super) fn deactivate(args: &Off, out: &mut Out) -> Result<Exit, Failure> {
     let live = args.which.reach.changing()?;
     let policy = live.send("POST", &path(&args.which.name, "/deactivate"), None)?;
     whole(&policy, args.json.into(), out)
+}
+
+pub(super) fn retire(args: &Retire, out: &mut Out) -> Result<Exit, Failure> {
+    args.which.reach.changing()?.send("DELETE", &path(&args.which.name, ""), None)?;
+    out.line(format_args!("policy {} is retired", args.which.name))?;
+    Ok(Exit::Ok)
 }
 
 fn duties(answer: &Value, supervisor: &str, out: &mut Out) -> Result<Exit, Failure> {

@@ -41,6 +41,8 @@ pub enum Command {
     Approve(manage::Turn),
     /// Put none in force.
     Deactivate(manage::Off),
+    /// Out of force and off duty for good; its versions stay to be read, and another one brings it back.
+    Retire(manage::Retire),
     /// Put a policy on duty for a supervisor, or change its priority.
     Assign(manage::Assign),
     /// Take a policy off duty.
@@ -70,6 +72,7 @@ pub fn run(command: &Command, out: &mut Out) -> Result<Exit, Failure> {
         Command::Rollback(args) => manage::turn(args, "rollback", out),
         Command::Approve(args) => manage::turn(args, "approve", out),
         Command::Deactivate(args) => manage::deactivate(args, out),
+        Command::Retire(args) => manage::retire(args, out),
         Command::Assign(args) => manage::assign(args, out),
         Command::Unassign(args) => manage::unassign(args, out),
         Command::Held(args) => manage::held(args, out),
