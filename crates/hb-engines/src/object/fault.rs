@@ -36,7 +36,7 @@ impl Fault {
 /// `status` is that of the newest answer, if any came: the library makes one error of several.
 pub(super) fn judge(error: &Error, status: Option<u16>) -> Fault {
     let text = chain(error);
-    let no_bucket = text.contains("NoSuchBucket") || text.contains("ContainerNotFound");
+    let no_bucket = names_no_bucket(&text);
     let kind = match status {
         // Nothing was answered: certainly not done only when there was no connection to send it by.
         None if refused_connection(error) => Kind::Never,
@@ -52,7 +52,7 @@ pub(super) fn judge(error: &Error, status: Option<u16>) -> Fault {
         Some(300..=499 | 501) => Kind::Never,
         Some(_) => Kind::Unsure,
     };
-    Fault { kind, what: format!("{}{}", cut(&text), advice(status, no_bucket, error)) }
+    Fault { kind, what: format!("{}{}", cut(&text), advice(status, &text, error)) }
 }
 
 fn by_variant(error: &Error) -> Kind {
@@ -86,9 +86,14 @@ fn refused_connection(error: &Error) -> bool {
     false
 }
 
-fn advice(status: Option<u16>, no_bucket: bool, error: &Error) -> &'static str {
+/// Whether the answer is about the bucket, not the object: both are 404.
+fn names_no_bucket(text: &str) -> bool {
+    text.contains("NoSuchBucket") || text.contains("ContainerNotFound")
+}
+
+fn advice(status: Option<u16>, text: &str, error: &Error) -> &'static str {
     match status {
-        _ if no_bucket => "; make the bucket, or correct its name",
+        _ if names_no_bucket(text) => "; make the bucket, or correct its name",
         Some(401 | 403) => {
             "; check the credentials in the environment and what the bucket's policy allows (docs/engines/object.md lists it)"
         }

@@ -39,7 +39,7 @@ fn j3_a_process_killed_at_any_point_of_an_append_leaves_it_whole_or_absent() {
                 let wanted = usize::try_from(before).unwrap();
                 assert_eq!(stands[..wanted], records, "{what}");
                 match &appended {
-                    Appended::Committed => assert_eq!(stands[wanted..], [record.clone()], "{what}"),
+                    Appended::Committed => assert_eq!(stands[wanted..], *std::slice::from_ref(&record), "{what}"),
                     Appended::Failed(_) => assert_eq!(stands.len(), wanted, "{what}"),
                     Appended::Unknown(_) => assert!(stands[wanted..].iter().all(|other| *other == record), "{what}"),
                     Appended::Refused(_) | Appended::Stopped(_) => panic!("{what}"),

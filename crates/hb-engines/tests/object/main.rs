@@ -1,6 +1,11 @@
 //! The object store engine against a store in memory, a server of our own with faults and lies, and a real S3-compatible server.
 #![cfg(feature = "object")]
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_in_result,
+    reason = "a test fails by panicking"
+)]
 
 mod crash;
 mod journal;

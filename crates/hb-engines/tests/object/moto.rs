@@ -41,6 +41,7 @@ impl Drop for Moto {
 
 impl Moto {
     /// Starts it with a bucket in it; nothing where it is not installed.
+    #[expect(clippy::print_stderr, reason = "a test that could not be run has to say so")]
     fn start(threads: &str) -> Option<Self> {
         let build = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
@@ -98,6 +99,16 @@ fn a_real_server_is_found_sound_and_keeps_documents() {
     assert_eq!(blobs.put(hash, &document), Ok(()));
     assert_eq!(blobs.put(hash, &document), Ok(()));
     assert_eq!(blobs.get(hash), Ok(Some(document)));
+}
+
+/// With many threads it may check first and act later: which of the two is found, never that nothing can be told.
+#[test]
+fn a_real_server_with_many_threads_is_judged() {
+    let Some(moto) = Moto::start("many") else { return };
+    let report = probe(&bucket(&moto.target("p")), Depth::Full);
+    let unclear: Vec<_> = report.checks.iter().filter(|check| check.verdict == Verdict::NotKnown).collect();
+    assert!(unclear.is_empty(), "{unclear:#?}");
+    println!("moto with many threads: {:?}, {:?}", report.verdict(), report.requests);
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn a_store_that_keeps_its_word_is_trusted_and_left_clean() {
     assert_eq!(report.verdict(), Verdict::Sound, "{report:#?}");
     assert!(report.put_ms.is_some() && report.get_ms.is_some());
     assert_eq!(server.keys(""), Vec::<String>::new());
+    println!("a full probe: {:?}, put {:?} ms, get {:?} ms", report.requests, report.put_ms, report.get_ms);
     let memory = probe(&bucket("memory:probe"), Depth::Full);
     assert_eq!(memory.verdict(), Verdict::Sound, "{memory:#?}");
     assert_eq!(serde_json::from_str::<Report>(&serde_json::to_string(&report).unwrap()).unwrap(), report);
@@ -63,7 +64,9 @@ fn what_was_found_sound_is_not_asked_again_and_a_short_probe_is_cheap() {
     let server = Server::start(Lie::None);
     let bucket = bucket(&server.target("p"));
     trust(&bucket).unwrap();
-    let sent: u64 = server.seen().values().sum();
+    let seen = server.seen();
+    println!("a short probe: {seen:?}");
+    let sent: u64 = seen.values().sum();
     assert!((60..160).contains(&sent), "{sent} requests");
     trust(&super::bucket(&server.target("another/prefix"))).unwrap();
     assert_eq!(server.seen().len(), 0);

@@ -213,6 +213,12 @@ struct Asked {
     body: Bytes,
 }
 
+impl Asked {
+    fn changes(&self) -> bool {
+        matches!(self.kind, "PUT" | "DELETE")
+    }
+}
+
 async fn serve(state: Arc<Mutex<State>>, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
     let asked = read(request).await.map_err(|_| Cut)?;
     let fault = lock(&state).fate(&asked)?;
@@ -255,7 +261,7 @@ impl State {
     /// What becomes of a request.
     fn fate(&mut self, asked: &Asked) -> Result<Fault, Cut> {
         *self.seen.entry(asked.kind.to_owned()).or_default() += 1;
-        let changes = matches!(asked.kind, "PUT" | "DELETE");
+        let changes = asked.changes();
         if let Some((left, death)) = &mut self.dies {
             match (*left, *death) {
                 (0, _) => return Err(Cut),
@@ -272,10 +278,10 @@ impl State {
             self.hurt += u64::from(fault != Fault::None);
             return Ok(fault);
         }
-        Ok(self.roll(changes))
+        Ok(self.roll(asked))
     }
 
-    fn roll(&mut self, changes: bool) -> Fault {
+    fn roll(&mut self, asked: &Asked) -> Fault {
         const CHANGING: [Fault; 8] = [
             Fault::LostAnswer,
             Fault::Cut,
@@ -297,7 +303,7 @@ impl State {
         }
         self.hurt += 1;
         let at = usize::try_from((*dice / *many) % 24).unwrap();
-        if changes { CHANGING[at % CHANGING.len()] } else { LOOKING[at % LOOKING.len()] }
+        if asked.changes() { CHANGING[at % CHANGING.len()] } else { LOOKING[at % LOOKING.len()] }
     }
 
     fn put(&mut self, key: &str, body: Bytes) -> String {
@@ -313,10 +319,10 @@ impl State {
         self.past.insert(key.to_owned(), (before, Instant::now()));
     }
 
-    /// What a reader is shown.
-    fn shown(&self, key: &str, old: bool) -> Option<Object> {
+    /// What a reader is shown: what was there a moment ago, if that is the lie.
+    fn shown(&self, key: &str, lie: Lie) -> Option<Object> {
         match self.past.get(key) {
-            Some((before, until)) if old && until.elapsed() < MOMENT => before.clone(),
+            Some((before, until)) if self.lie == lie && until.elapsed() < MOMENT => before.clone(),
             Some(_) | None => self.objects.get(key).cloned(),
         }
     }
@@ -363,7 +369,7 @@ async fn act(state: &Mutex<State>, asked: &Asked) -> Response<Body> {
             answer(204, &[], Body::empty())
         }
         "LIST" => list(&state, asked),
-        _ => match state.shown(&asked.key, state.lie == Lie::ReadsOldStates) {
+        _ => match state.shown(&asked.key, Lie::ReadsOldStates) {
             None => refuse(404, "NoSuchKey"),
             Some(object) => answer(
                 200,
@@ -377,12 +383,11 @@ async fn act(state: &Mutex<State>, asked: &Asked) -> Response<Body> {
 fn list(state: &State, asked: &Asked) -> Response<Body> {
     let given = |name: &str| asked.query.get(name).cloned().unwrap_or_default();
     let (prefix, after) = (given("prefix"), given("start-after").max(given("continuation-token")));
-    let old = state.lie == Lie::ListsOldStates;
     let keys = state.objects.keys().chain(state.past.keys()).collect::<std::collections::BTreeSet<_>>();
     let mut below = keys
         .into_iter()
         .filter(|key| key.starts_with(&prefix) && **key > after)
-        .filter_map(|key| state.shown(key, old).map(|object| (key, object)));
+        .filter_map(|key| state.shown(key, Lie::ListsOldStates).map(|object| (key, object)));
     let mut xml = String::from("<?xml version=\"1.0\"?><ListBucketResult>");
     let mut last = String::new();
     for (key, object) in below.by_ref().take(state.page) {
