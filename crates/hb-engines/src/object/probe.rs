@@ -22,7 +22,7 @@ const LISTED: usize = 5;
 /// How long is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
-    /// At every start: about 90 requests.
+    /// At every start: about 120 requests.
     Short,
     /// When somebody asks: about 600 requests.
     Full,
