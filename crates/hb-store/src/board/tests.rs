@@ -1,3 +1,5 @@
+//! Nodes on the board: names, life, places, bounds.
+
 use hb_core::ids::Epoch;
 
 use super::*;

@@ -44,6 +44,8 @@ pub const PLACE_STEP: Duration = Duration::from_millis(200);
 pub const PLACE_STEP_ASKS: Duration = Duration::from_millis(800);
 /// Most tries of one change against others who change the cell (B1).
 const TRIES: usize = 16;
+/// For how many TTLs a waiter looks often for the release of a switchover to itself.
+const HURRY_TTLS: u32 = 4;
 /// Pause of a waiter that knows that the holder is gone, and holds back.
 const HOLD_PAUSE: Duration = Duration::from_millis(100);
 
@@ -93,6 +95,8 @@ pub struct RegisterLease {
     letting_go: bool,
     /// Why we hold back, as it was last told.
     told: Option<String>,
+    /// The switchover to us that is awaited, and since when.
+    awaited: Option<(String, Duration)>,
 }
 
 impl std::fmt::Debug for RegisterLease {
@@ -130,6 +134,7 @@ impl RegisterLease {
             mine: None,
             letting_go: false,
             told: None,
+            awaited: None,
         }
     }
 
@@ -181,7 +186,7 @@ impl RegisterLease {
     }
 
     fn pass_asking(&mut self, patience: Duration, now: Duration) -> Result<(), LeaseError> {
-        if self.is_next() {
+        if self.hurries(now) {
             self.cadence.hurry(now);
         }
         let until_look = self.cadence.next().saturating_sub(now);
@@ -192,6 +197,20 @@ impl RegisterLease {
             self.look()?;
         }
         Ok(())
+    }
+
+    /// Whether the release for a switchover to us may come any moment: not for longer than its holder may take for it (B1).
+    fn hurries(&mut self, now: Duration) -> bool {
+        let id = self.orders.switchover.as_ref().map(|switchover| switchover.id.clone()).filter(|_| self.is_next());
+        let Some(id) = id else {
+            self.awaited = None;
+            return false;
+        };
+        if self.awaited.as_ref().is_none_or(|(awaited, _)| *awaited != id) {
+            self.awaited = Some((id, now));
+        }
+        let since = self.awaited.as_ref().map_or(now, |(_, since)| *since);
+        now.saturating_sub(since) < self.ttl.saturating_mul(HURRY_TTLS)
     }
 
     /// Says why we hold back, once.

@@ -1,3 +1,5 @@
+//! The file lease: lock, stamp, and what becomes of them when holders end or hang.
+
 use hb_core::ids::Epoch;
 
 use super::*;

@@ -98,7 +98,7 @@ impl RegisterLease {
         Candidate { node: &self.node, last, place: self.place, step, ttl: self.ttl }
     }
 
-    /// Whether a switchover waits for this node, and not for longer than it may take.
+    /// Whether a switchover waits for this node.
     pub(super) fn is_next(&self) -> bool {
         let seen = self.seen();
         is_next(&self.orders, &self.candidate(&seen))

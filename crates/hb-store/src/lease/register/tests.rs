@@ -1,3 +1,5 @@
+//! The lease over a register: lost answers, cut connections, meddled cells.
+
 use hb_core::ids::Epoch;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The register in a folder: the laws, damage, full disks, sleepers.
+
 use std::sync::{Arc, Mutex};
 
 use nix::libc;
