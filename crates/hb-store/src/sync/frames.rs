@@ -13,6 +13,7 @@ const MAGIC: &[u8] = b"HBSYNC1\n";
 const HEAD: usize = 16;
 
 /// Largest body: a full page, and one record of the largest size (B1).
+#[expect(clippy::cast_possible_truncation, reason = "a bound that 32 bits hold")]
 pub const BODY_MAX: usize = super::PAGE_BYTES + (READ_MAX as usize) + MAGIC.len() + HEAD * PAGE_RECORDS;
 
 /// Puts a page into bytes.

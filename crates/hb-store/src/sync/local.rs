@@ -237,9 +237,9 @@ impl Side for Local {
             let what = format!("what was to be copied to {} as document {hash} has another hash", self.name);
             return Err(SyncError::Corrupt(what));
         }
-        self.blobs.put(hash, bytes).map_err(|error| match told(&self.name, error) {
-            SyncError::Unavailable(what) => SyncError::Unwritable(what),
-            other => other,
+        self.blobs.put(hash, bytes).map_err(|error| match error {
+            JournalError::Unavailable(what) => SyncError::Unwritable(format!("{}: {what}", self.name)),
+            JournalError::Corrupt(_) | JournalError::Stopped(_) => told(&self.name, error),
         })
     }
 

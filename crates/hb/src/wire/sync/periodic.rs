@@ -187,11 +187,7 @@ struct Work {
 impl Work {
     fn run(mut self) {
         let (mut wait, mut failures) = (Duration::ZERO, 0_u32);
-        loop {
-            match self.stopped.recv_timeout(wait) {
-                Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
-            }
+        while self.stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
             if self.shared.role() != Role::Active {
                 wait = LOOK.min(self.sync.every);
                 continue;
@@ -294,7 +290,7 @@ mod tests {
         assert_eq!(state.copying(&view).lag_records, None, "nothing is known of the copy yet");
         state.lock().copying.last_success = Some(clock::wall());
         assert_eq!(state.copying(&view).lag_records, Some(0));
-        view.watches.push(crate::wire::sync::periodic::tests::watch("a", Some(Seq(7))));
+        view.watches.push(watch("a", Some(Seq(7))));
         assert_eq!(state.copying(&view).lag_records, Some(8), "nothing of it is there");
         state.lock().heads.insert("watch/a".into(), Seq(5));
         assert_eq!(state.copying(&view).lag_records, Some(2));

@@ -90,6 +90,21 @@ pub(super) struct Ends {
     pub(super) source: Box<dyn Side>,
     pub(super) target: Box<dyn Side>,
     aside: String,
+    /// The views have been brought up since it was opened.
+    shown: bool,
+}
+
+/// What is to be done about streams.
+struct Plan {
+    streams: Vec<StreamName>,
+    /// Those of them that are set aside first.
+    parted: Vec<StreamName>,
+}
+
+/// Called after each page: the lock is kept, and somebody told.
+struct Pace<'a> {
+    guard: Option<&'a mut Guard>,
+    tell: &'a mut dyn FnMut(&Progress<'_>),
 }
 
 /// The folder that is written to, where it is one.
@@ -111,8 +126,8 @@ impl Ends {
         let own: Box<dyn Side> = Box::new(own(job.config, &aside)?);
         let other = job.target.open(job.config, &aside)?;
         Ok(match job.direction {
-            Direction::To => Self { source: own, target: other, aside },
-            Direction::From => Self { source: other, target: own, aside },
+            Direction::To => Self { source: own, target: other, aside, shown: false },
+            Direction::From => Self { source: other, target: own, aside, shown: false },
         })
     }
 
@@ -127,32 +142,35 @@ impl Ends {
     pub(super) fn run(
         &mut self,
         job: &Job<'_>,
-        mut guard: Option<&mut Guard>,
+        guard: Option<&mut Guard>,
         tell: &mut dyn FnMut(&Progress<'_>),
     ) -> Result<Synced, SyncError> {
-        let began = Instant::now();
-        let streams = self.streams(job.watches)?;
-        let mut parted = Vec::new();
-        for stream in &streams {
+        let plan = self.plan(job)?;
+        let mut pace = Pace { guard, tell };
+        if let Some(guard) = &mut pace.guard {
+            guard.hold(self.reign(job.config)?)?;
+        }
+        let done = self.carry_out(job, &plan, &mut pace);
+        if let Some(guard) = &mut pace.guard {
+            guard.release();
+        }
+        done
+    }
+
+    /// Compares all streams before any is written.
+    fn plan(&mut self, job: &Job<'_>) -> Result<Plan, SyncError> {
+        let mut plan = Plan { streams: self.streams(job.watches)?, parted: Vec::new() };
+        for stream in &plan.streams {
             match relate(&mut *self.source, &mut *self.target, stream) {
                 Ok(_) => {}
                 Err(error @ (SyncError::Diverged(_) | SyncError::Ahead(_))) if job.rebase == Rebase::Yes => {
                     rebase::may_be(&error)?;
-                    parted.push(stream.clone());
+                    plan.parted.push(stream.clone());
                 }
                 Err(error) => return Err(error),
             }
         }
-        if let Some(guard) = &mut guard {
-            guard.hold(self.reign(job.config)?)?;
-        }
-        let done = self.copy_all(job, &streams, &parted, guard.as_deref_mut(), tell);
-        if let Some(guard) = &mut guard {
-            guard.release();
-        }
-        let (streams, aside, faults) = done?;
-        let (source, target) = (self.source.name().to_owned(), self.target.name().to_owned());
-        Ok(Synced { source, target, streams, aside, faults, took: began.elapsed() })
+        Ok(plan)
     }
 
     /// The largest epoch of what stands where it is copied to.
@@ -165,38 +183,35 @@ impl Ends {
         Ok(reign)
     }
 
-    #[expect(clippy::type_complexity, reason = "three lists that are put together by the only caller")]
-    fn copy_all(
-        &mut self,
-        job: &Job<'_>,
-        streams: &[StreamName],
-        parted: &[StreamName],
-        mut guard: Option<&mut Guard>,
-        tell: &mut dyn FnMut(&Progress<'_>),
-    ) -> Result<(Vec<Copied>, Vec<String>, Vec<String>), SyncError> {
-        let mut aside = Vec::new();
-        for stream in parted {
-            aside.push(format!("{stream}: {}", self.target.set_aside(stream)?));
-        }
+    fn carry_out(&mut self, job: &Job<'_>, plan: &Plan, pace: &mut Pace<'_>) -> Result<Synced, SyncError> {
+        let began = Instant::now();
         let views = written(job).map(|dir| match job.direction {
             Direction::To => config_at(job.config, &dir),
             Direction::From => job.config.clone(),
         });
-        if let Some(there) = views.as_ref().filter(|_| !parted.is_empty()) {
-            aside.extend(rebase::views_aside(there, &self.aside, job.watches, parted)?);
+        let mut aside = Vec::new();
+        for stream in &plan.parted {
+            aside.push(format!("{stream}: {}", self.target.set_aside(stream)?));
         }
-        let mut copied = Vec::new();
-        for stream in streams {
+        if let Some(there) = views.as_ref().filter(|_| !plan.parted.is_empty()) {
+            aside.extend(rebase::views_aside(there, &self.aside, job.watches, &plan.parted)?);
+        }
+        let mut streams = Vec::new();
+        for stream in &plan.streams {
             let mut told = |progress: &Progress<'_>| {
-                tell(progress);
-                guard.as_mut().map_or(Ok(()), |guard| guard.renew())
+                (pace.tell)(progress);
+                pace.guard.as_mut().map_or(Ok(()), |guard| guard.renew())
             };
-            copied.push(copy(&mut *self.source, &mut *self.target, stream, &mut told)?);
+            streams.push(copy(&mut *self.source, &mut *self.target, stream, &mut told)?);
         }
-        let heads = copied.iter().filter_map(|one| Some((one.stream.clone(), one.head.clone()?))).collect();
+        let heads = streams.iter().filter_map(|one| Some((one.stream.clone(), one.head.clone()?))).collect();
         self.leave(job.config, heads)?;
-        let faults = views.map(|there| bring_up(&there, job.watches)).unwrap_or_default();
-        Ok((copied, aside, faults))
+        // Where nothing has come they show all of it already.
+        let new = !self.shown || streams.iter().any(|copied| copied.records > 0);
+        let faults = views.filter(|_| new).map(|there| bring_up(&there, job.watches)).unwrap_or_default();
+        self.shown = faults.is_empty();
+        let (source, target) = (self.source.name().to_owned(), self.target.name().to_owned());
+        Ok(Synced { source, target, streams, aside, faults, took: began.elapsed() })
     }
 
     fn leave(

@@ -46,7 +46,11 @@ fn tell_of(config: &Config, watch: &WatchConfig, note: &Note) -> Result<(), Stri
     let name = &watch.settings.name;
     let last = records.iter().rev().find_map(|sealed| match &sealed.record.body {
         Body::CycleDecided(decided) => Some(decided.decision.clone()),
-        _ => None,
+        Body::EpochOpened { .. }
+        | Body::AlertDelivered(_)
+        | Body::BaselineAdopted(_)
+        | Body::BaselineEvent(_)
+        | Body::EpochClosed { .. } => None,
     });
     let Some(last) = last else {
         tracing::warn!("watch {name}: this is a copy of {}, made {age} s ago ({})", note.source, note.at);
@@ -87,7 +91,9 @@ pub(in crate::wire) fn may_go_on(config: &Config) -> Result<(), Failure> {
 
 /// How the copy has gone its own way, if it has and its epoch is not the lower one.
 fn parted(config: &Config, to: &Target, watches: &[&WatchConfig]) -> Result<Option<SyncError>, SyncError> {
-    if to.folder().is_some_and(|folder| !folder.join("journal").exists()) {
+    if let Some(folder) = to.folder()
+        && folder.join("journal").try_exists().is_ok_and(|there| !there)
+    {
         return Ok(None);
     }
     let job = Job { config, target: to, direction: Direction::To, watches, rebase: Rebase::No };

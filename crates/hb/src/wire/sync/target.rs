@@ -122,12 +122,15 @@ pub(super) fn own(config: &Config, aside: &str) -> Result<Local, SyncError> {
 }
 
 /// Journal and documents of a database or bucket: the one place where an address becomes those for a copy.
-fn on_server(config: &Config, server: &Server) -> Result<(Box<dyn Journal>, Box<dyn Blobs>), SyncError> {
+fn on_server(config: &Config, server: &Server) -> Result<Kept, SyncError> {
     let there = Config { journal: Place::Server(server.clone()), ..config.clone() };
     let told = |failure: Failure| SyncError::Unavailable(failure.what);
     let documents = stores::baselines(&there).map_err(told)?;
     Ok((stores::journal(&there).map_err(told)?, Box::new(Documents(documents))))
 }
+
+/// A journal and the documents that its records name.
+type Kept = (Box<dyn Journal>, Box<dyn Blobs>);
 
 /// Documents wherever the configuration keeps them.
 struct Documents(Baselines);
