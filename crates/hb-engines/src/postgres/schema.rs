@@ -110,7 +110,7 @@ async fn make(client: &mut Client, schema: &str) -> Result<(), Fault> {
         Fault::Refused(code, what) if ["57", "53", "55"].iter().any(|class| code.code().starts_with(class)) => {
             Fault::Away(format!("schema {schema}: {what}"))
         }
-        _ => unusable(schema, &error),
+        Fault::Refused(..) | Fault::Unusable(_) | Fault::Away(_) | Fault::Broken(_) => unusable(schema, &error),
     };
     let transaction = client.transaction().await.map_err(fault)?;
     // Of several nodes the others wait here, then find nothing left to do.

@@ -114,10 +114,8 @@ async fn open_one(
     let session = Session { client, news, overflow, host: index, task };
     let said = session.client.simple_query(&setup(target.patience(), role)).await;
     let said = said.map_err(|error| Fault::of_connecting(&error))?;
-    let row = said.iter().rev().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
+    let row =
+        said.iter().rev().find_map(|message| if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None });
     let row = row.ok_or_else(|| Fault::Unusable("it does not answer like PostgreSQL".into()))?;
     accept(row, &mark)?;
     Ok(session)

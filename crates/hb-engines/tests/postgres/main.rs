@@ -1,6 +1,13 @@
 //! The PostgreSQL engine against a real server, which the tests start for themselves. Where there is no PostgreSQL they say `NOT RUN`.
 #![cfg(feature = "postgres")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers as well")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, in its helpers as well; it says what it could not run, and what it measured"
+)]
 
 mod cuts;
 mod deaths;

@@ -128,14 +128,9 @@ fn the_restart_of_a_server_is_not_taken_for_the_end_of_the_holder() {
         std::thread::scope(|scope| {
             let seen = &seen;
             let waiter = scope.spawn(move || {
-                loop {
-                    match standby.wait("lease", Some(seen), Duration::from_millis(50)) {
-                        Ok(Woken::Patience) | Err(_) => {}
-                        Ok(other) => panic!("{signal}: {other:?}"),
-                    }
-                    if stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Empty) {
-                        return standby;
-                    }
+                while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    let woken = standby.wait("lease", Some(seen), Duration::from_millis(50));
+                    assert!(matches!(woken, Ok(Woken::Patience) | Err(_)), "{signal}: {woken:?}");
                 }
             });
             until_watched(&server);

@@ -4,7 +4,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -17,8 +17,8 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What ends the server and takes its folder away once its own input ends. A server that is started again has another number.
-const KEEPER: &str = r#"while read -r word; do [ "$word" = done ] && exit 0; done
-    pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+const KEEPER: &str = r#"cat > /dev/null
+    pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" && kill -CONT "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
     rm -rf "$1""#;
 
 /// A running server. Its folder goes with the test process.
@@ -28,7 +28,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     settings: String,
     postmaster: Mutex<Option<Child>>,
-    _keeper: ChildStdin,
+    /// Ends with its input, and that with this value.
+    _keeper: Child,
 }
 
 /// Folder of the programs; none where they are not installed. In CI that is a failure, elsewhere it is told.
@@ -62,7 +63,7 @@ impl Server {
         let bin = programs()?;
         let folder = TempDir::new().unwrap().keep();
         std::os::unix::fs::chown(&folder, owner(), None).unwrap();
-        let mut keeper = Command::new("sh")
+        let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&folder)
             .stdin(Stdio::piped())
@@ -70,7 +71,6 @@ impl Server {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let held = keeper.stdin.take().unwrap();
         let data = folder.join("data");
         let made = as_its_user(&bin.join("initdb"))
             .args(["--no-sync", "--no-locale", "--encoding=UTF8", "--username=postgres", "--auth=trust", "-D"])
@@ -83,7 +83,7 @@ impl Server {
                       hostnossl all secretive 127.0.0.1/32 scram-sha-256\nhostnossl all all 127.0.0.1/32 trust\n";
         std::fs::write(data.join("pg_hba.conf"), access).unwrap();
         let mut server =
-            Self { bin, folder, port: 0, settings: settings.to_owned(), postmaster: Mutex::new(None), _keeper: held };
+            Self { bin, folder, port: 0, settings: settings.to_owned(), postmaster: Mutex::new(None), _keeper: keeper };
         let started = (0..10).any(|_| {
             server.port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             server.run()
