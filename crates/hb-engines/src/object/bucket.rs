@@ -36,17 +36,41 @@ const PAUSE: Duration = Duration::from_millis(40);
 /// A body may take this much longer for each of its MiB.
 const PER_MIB: Duration = Duration::from_secs(1);
 
-/// A place in a bucket. Clones share connections.
+/// A place in a bucket. All places of one bucket share connections.
 #[derive(Clone)]
 pub struct Bucket(Arc<Inner>);
 
 struct Inner {
     target: ObjectTarget,
-    store: Arc<dyn ObjectStore>,
     patience: Duration,
-    meter: Arc<Meter>,
+    line: Arc<Line>,
     thread: Arc<Thread>,
 }
+
+/// Connections and credentials, shared by everything that speaks with one bucket in one manner: a thousand watches fetch their
+/// credentials once.
+struct Line {
+    store: Arc<dyn ObjectStore>,
+    meter: Arc<Meter>,
+}
+
+impl Line {
+    fn shared(target: &ObjectTarget, manner: &Manner, keys: Option<&Keys>) -> Result<Arc<Self>, TargetError> {
+        static SHARED: Mutex<Vec<(LineKey, Weak<Line>)>> = Mutex::new(Vec::new());
+        let key = (target.whole(), manner.patience, keys.cloned());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.retain(|(_, line)| line.strong_count() > 0);
+        if let Some(line) = shared.iter().find(|(known, _)| *known == key).and_then(|(_, line)| line.upgrade()) {
+            return Ok(line);
+        }
+        let meter = Arc::new(Meter::default());
+        let line = Arc::new(Self { store: store(target, (manner, keys), &meter)?, meter });
+        shared.push((key, Arc::downgrade(&line)));
+        Ok(line)
+    }
+}
+
+type LineKey = (ObjectTarget, Duration, Option<Keys>);
 
 /// The one thread that all buckets of a process wait by.
 struct Thread {
@@ -151,18 +175,9 @@ impl Bucket {
     }
 
     fn open_with(target: &ObjectTarget, manner: &Manner, keys: Option<&Keys>) -> Result<Self, TargetError> {
-        let meter = Arc::new(Meter::default());
-        let store = store(target, (manner, keys), &meter)?;
-        Self::over(target.clone(), store, (manner.patience, meter))
-    }
-
-    fn over(
-        target: ObjectTarget,
-        store: Arc<dyn ObjectStore>,
-        (patience, meter): (Duration, Arc<Meter>),
-    ) -> Result<Self, TargetError> {
+        let line = Line::shared(target, manner, keys)?;
         let thread = Thread::shared().map_err(|fault| TargetError(format!("no thread can be started: {fault}")))?;
-        Ok(Self(Arc::new(Inner { target, store, patience, meter, thread })))
+        Ok(Self(Arc::new(Inner { target: target.clone(), patience: manner.patience, line, thread })))
     }
 
     /// Where this is.
@@ -171,11 +186,11 @@ impl Bucket {
         &self.0.target
     }
 
-    /// Requests sent so far by this and its clones. None are counted in memory.
+    /// Requests sent so far to this bucket by everybody in this process who speaks with it in the same manner. None are counted in memory.
     #[must_use]
     pub fn requests(&self) -> Requests {
         let read = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
-        let Meter { puts, lists, gets, deletes } = &*self.0.meter;
+        let Meter { puts, lists, gets, deletes } = &*self.0.line.meter;
         Requests { puts: read(puts), lists: read(lists), gets: read(gets), deletes: read(deletes) }
     }
 
@@ -257,7 +272,7 @@ impl Bucket {
     }
 
     fn asker(&self) -> Asker {
-        Asker { store: Arc::clone(&self.0.store), limit: self.0.patience / 2, patience: self.0.patience }
+        Asker { store: Arc::clone(&self.0.line.store), limit: self.0.patience / 2, patience: self.0.patience }
     }
 
     fn path(&self, key: &str) -> Result<Path, Fault> {
