@@ -207,7 +207,7 @@ impl Link {
                 Ok(None)
             }
             Fault::Refused(why) => Err(Fault::Refused(why)),
-            other => Err(Fault::NotDone(other.into_text())),
+            Fault::NotDone(why) | Fault::Login(why) | Fault::Unknown(why) => Err(Fault::NotDone(why)),
         }
     }
 

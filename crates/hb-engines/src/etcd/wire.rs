@@ -14,9 +14,10 @@ pub(super) fn base64(bytes: impl AsRef<[u8]>) -> String {
 
 /// A number that may be written as a string.
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
-    match Value::deserialize(from)? {
-        Value::String(text) => text.parse().map_err(serde::de::Error::custom),
-        other => other.as_i64().ok_or_else(|| serde::de::Error::custom("expected a number")),
+    let value = Value::deserialize(from)?;
+    match value.as_str() {
+        Some(text) => text.parse().map_err(serde::de::Error::custom),
+        None => value.as_i64().ok_or_else(|| serde::de::Error::custom("expected a number")),
     }
 }
 

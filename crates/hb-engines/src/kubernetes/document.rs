@@ -199,10 +199,20 @@ mod tests {
         UNIX_EPOCH + Duration::new(1_700_000_000 + seconds, 250_000)
     }
 
-    fn lease(node: &str, session: &str, progress: u64, released: bool) -> Vec<u8> {
+    fn document(node: &str, session: &str, progress: u64) -> Value {
         let holder =
             json!({"node": node, "pid": 1, "session": session, "epoch": 1, "progress": progress, "shown_ms": 1});
-        serde_json::to_vec(&json!({"format": 1, "holder": holder, "ttl_ms": 2500, "released": released})).unwrap()
+        json!({"format": 1, "holder": holder, "ttl_ms": 2500, "released": false})
+    }
+
+    fn lease(node: &str, session: &str, progress: u64) -> Vec<u8> {
+        serde_json::to_vec(&document(node, session, progress)).unwrap()
+    }
+
+    fn released(node: &str, session: &str, progress: u64) -> Vec<u8> {
+        let mut document = document(node, session, progress);
+        document["released"] = true.into();
+        serde_json::to_vec(&document).unwrap()
     }
 
     #[test]
@@ -223,17 +233,17 @@ mod tests {
             let object: Object = serde_json::from_value(value.clone()).unwrap();
             (value["spec"].clone(), object)
         };
-        let (spec, first) = written(&lease("a", "s", 1, false), None, 0);
+        let (spec, first) = written(&lease("a", "s", 1), None, 0);
         let time = "2023-11-14T22:13:20.000250Z";
         let expected = json!({"holderIdentity": "a", "leaseDurationSeconds": 3, "renewTime": time, "acquireTime": time, "leaseTransitions": 0});
         assert_eq!(spec, expected);
-        let (spec, second) = written(&lease("a", "s", 2, false), Some(&first), 1);
+        let (spec, second) = written(&lease("a", "s", 2), Some(&first), 1);
         assert_eq!((&spec["renewTime"], &spec["acquireTime"]), (&json!("2023-11-14T22:13:21.000250Z"), &json!(time)));
-        let (spec, _) = written(&lease("a", "s", 2, false), Some(&second), 9);
+        let (spec, _) = written(&lease("a", "s", 2), Some(&second), 9);
         assert_eq!(spec["renewTime"], "2023-11-14T22:13:21.000250Z", "orders show no life");
-        let (spec, third) = written(&lease("a", "s", 2, true), Some(&second), 2);
+        let (spec, third) = written(&released("a", "s", 2), Some(&second), 2);
         assert!(spec.get("holderIdentity").is_none(), "given back");
-        let (spec, _) = written(&lease("b", "t", 1, false), Some(&third), 3);
+        let (spec, _) = written(&lease("b", "t", 1), Some(&third), 3);
         assert_eq!((&spec["holderIdentity"], &spec["leaseTransitions"]), (&json!("b"), &json!(1)));
         let (spec, _) = written(b"no lease", None, 0);
         assert_eq!(spec, Value::Null);

@@ -110,16 +110,22 @@ impl Server {
                 Ok(answer) => return Ok(answer),
                 Err(fault) => fault,
             };
-            let (pause, fault) = match fault {
-                Fault::Login(why) if logins == 0 && self.target.token_file.is_some() => {
+            let again = match &fault {
+                Fault::Login(_) if logins == 0 && self.target.token_file.is_some() => {
                     logins += 1;
                     self.forget();
-                    (Duration::ZERO, Fault::Login(why))
+                    Some(Duration::ZERO)
                 }
-                Fault::Busy(why, asked) => (asked, Fault::Busy(why, asked)),
-                Fault::Unknown(why) if !question.verb.changes() => (AGAIN, Fault::Unknown(why)),
-                other => return Err(other),
+                Fault::Busy(_, asked) => Some(*asked),
+                Fault::Unknown(_) if !question.verb.changes() => Some(AGAIN),
+                Fault::Absent
+                | Fault::Conflict
+                | Fault::Gone(_)
+                | Fault::Login(_)
+                | Fault::NotDone(_)
+                | Fault::Unknown(_) => None,
             };
+            let Some(pause) = again else { return Err(fault) };
             if until.saturating_duration_since(Instant::now()) <= pause {
                 return Err(fault);
             }

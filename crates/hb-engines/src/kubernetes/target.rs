@@ -41,6 +41,8 @@ pub struct Surroundings {
     pub port: Option<String>,
     /// The folder of its service account.
     pub account: PathBuf,
+    /// Its namespace; what the service account's folder says where there is none.
+    pub namespace: Option<String>,
 }
 
 impl Surroundings {
@@ -52,6 +54,7 @@ impl Surroundings {
             host: told("KUBERNETES_SERVICE_HOST"),
             port: told("KUBERNETES_SERVICE_PORT_HTTPS").or_else(|| told("KUBERNETES_SERVICE_PORT")),
             account: ACCOUNT.into(),
+            namespace: None,
         }
     }
 }
@@ -63,6 +66,17 @@ impl KubernetesTarget {
     /// [`TargetError`] naming what is wrong.
     pub fn parse(url: &str) -> Result<Self, TargetError> {
         Self::parse_in(url, &Surroundings::here())
+    }
+
+    /// Whether an address can be understood, also where this is no pod: for a configuration that is checked before it is used.
+    ///
+    /// # Errors
+    /// As [`KubernetesTarget::parse`].
+    pub fn check(url: &str) -> Result<(), TargetError> {
+        let host = Some("kubernetes.default.svc".to_owned());
+        let namespace = Some("default".to_owned());
+        let some_pod = Surroundings { host, port: None, account: ACCOUNT.into(), namespace };
+        Self::parse_in(url, &some_pod).map(drop)
     }
 
     /// The same in surroundings that are given.
@@ -94,8 +108,11 @@ impl KubernetesTarget {
         if server.starts_with("http://") && (token_file.is_some() || identity.is_some()) && !is_loopback(&server) {
             return Err(wrong("a token over http:// would cross the network readable: use https://".into()));
         }
-        let namespace =
-            if address.authority.is_empty() { own(&of_account("namespace")) } else { Ok(address.authority.clone()) };
+        let namespace = match (&address.authority, &around.namespace) {
+            (said, _) if !said.is_empty() => Ok(said.clone()),
+            (_, Some(namespace)) if inside => Ok(namespace.clone()),
+            (_, _) => own(&of_account("namespace")),
+        };
         let namespace = namespace.map_err(wrong)?;
         let name = address.path.clone();
         check_label("namespace", &namespace, NAMESPACE_MAX).map_err(wrong)?;
@@ -161,7 +178,12 @@ mod tests {
     use super::*;
 
     fn pod(account: &Path) -> Surroundings {
-        Surroundings { host: Some("10.0.0.1".into()), port: Some("443".into()), account: account.into() }
+        Surroundings {
+            host: Some("10.0.0.1".into()),
+            port: Some("443".into()),
+            account: account.into(),
+            namespace: None,
+        }
     }
 
     #[test]
@@ -177,6 +199,15 @@ mod tests {
         let mut six = pod(dir.path());
         six.host = Some("fd00::1".into());
         assert_eq!(KubernetesTarget::parse_in("kubernetes:///bench", &six).unwrap().server, "https://[fd00::1]:443");
+    }
+
+    #[test]
+    fn addresses_of_pods_are_checked_anywhere() {
+        assert_eq!(KubernetesTarget::check("kubernetes:///bench"), Ok(()));
+        assert!(KubernetesTarget::check("kubernetes:///Bench").is_err());
+        assert!(
+            KubernetesTarget::check("kubernetes:///bench?server=https://a").unwrap_err().0.contains("no namespace")
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use hb_engines::etcd::{EtcdRegister, EtcdTarget};
 use hb_engines::target::Manner;
 use hb_store::conformance::{leases, registers};
 use hb_store::lease::register::{LEASE_CELL, Names, RegisterLease};
-use hb_store::port::Lease;
+use hb_store::port::{Holder, Lease, Waited};
 use hb_store::register::{Register, Swapped, Woken};
 
 use crate::server::{Etcd, address};
@@ -128,4 +128,46 @@ fn measure_swaps_and_wake_ups() {
         times.sort_unstable();
         println!("{what}: median {:?}, 99 % {:?}, worst {:?}", times[100], times[197], times[199]);
     }
+}
+
+/// Prints what a takeover takes after a release and after a crash; run with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn measure_takeovers() {
+    let Some(etcd) = Etcd::start(1, &[]) else { return };
+    for (what, ttl_ms, crash) in [("release", 3000, None), ("crash", 1000, Some(())), ("crash", 3000, Some(()))] {
+        let ttl = Duration::from_millis(ttl_ms);
+        let mut times: Vec<Duration> =
+            (0..10).map(|round| takeover(&etcd, &format!("t{what}{ttl_ms}{round}"), ttl, crash)).collect();
+        times.sort_unstable();
+        println!("TTL {ttl_ms} ms, {what} to grant: median {:?}, worst {:?}", times[5], times[9]);
+    }
+}
+
+/// From the end of a holder, which renews three times per TTL, to the grant of the other one.
+fn takeover(etcd: &Etcd, prefix: &str, ttl: Duration, crash: Option<()>) -> Duration {
+    let target = EtcdTarget::parse(&address(&[etcd.port(0)], prefix)).unwrap();
+    let open = |node: &str| {
+        RegisterLease::new(Box::new(EtcdRegister::open(&target, patient()).unwrap()), &node.into(), ttl, Names::ETCD)
+    };
+    let (mut holder, mut other) = (open("a"), open("b"));
+    while holder.acquire(ttl).unwrap() == Waited::Held {}
+    let ended = std::thread::scope(|scope| {
+        let granted = scope.spawn(move || {
+            while other.acquire(Duration::from_millis(100)).unwrap() == Waited::Held {}
+            Instant::now()
+        });
+        for progress in 1..=4 {
+            let epoch = hb_core::ids::Epoch(1);
+            holder.renew(&Holder { node: "a".into(), pid: 1, epoch, progress }).unwrap();
+            std::thread::sleep(ttl / 3);
+        }
+        let ended = Instant::now();
+        match crash {
+            Some(()) => drop(holder),
+            None => holder.release().unwrap(),
+        }
+        granted.join().unwrap() - ended
+    });
+    ended
 }

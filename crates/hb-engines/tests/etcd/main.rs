@@ -5,7 +5,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::expect_used,
+    clippy::print_stderr,
     reason = "helpers of tests"
 )]
 
