@@ -3,6 +3,7 @@
 //! A keeper process holds it: when the test process ends, however it does, the keeper ends the server and removes its folder.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,6 +68,8 @@ impl Server {
             .args(["-c", KEEPER, "keeper"])
             .arg(&folder)
             .stdin(Stdio::piped())
+            // Whoever ends the tests by a signal to all of them leaves this one.
+            .process_group(0)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
