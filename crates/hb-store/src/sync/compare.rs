@@ -9,8 +9,11 @@ use hb_core::ids::{Seq, StreamName};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 
-use super::{Side, SyncError, Written};
+use super::{Side, Standing, SyncError, Written};
 use crate::reader::decode;
+
+/// How often a source that moves on is compared again (B1).
+const TRIES_MAX: usize = 8;
 
 /// What is to be done about a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +114,25 @@ impl Divergence {
 /// # Errors
 /// [`SyncError::Ahead`], [`SyncError::Diverged`], or a side cannot be read.
 pub fn relate(source: &mut dyn Side, target: &mut dyn Side, stream: &StreamName) -> Result<Relation, SyncError> {
-    let (from, to) = (source.standing(stream)?, target.standing(stream)?);
+    for _ in 0..TRIES_MAX {
+        let from = source.standing(stream)?;
+        match relate_once(source, target, stream, from.clone()) {
+            // What it had when it was looked at may have been copied, with more, before the copy was looked at.
+            Err(SyncError::Ahead(_) | SyncError::Diverged(_)) if source.standing(stream)? != from => {}
+            told => return told,
+        }
+    }
+    let from = source.standing(stream)?;
+    relate_once(source, target, stream, from)
+}
+
+fn relate_once(
+    source: &mut dyn Side,
+    target: &mut dyn Side,
+    stream: &StreamName,
+    from: Standing,
+) -> Result<Relation, SyncError> {
+    let to = target.standing(stream)?;
     let Some(newest) = from.head.clone() else {
         return match to.head {
             None => Ok(Relation::Even),

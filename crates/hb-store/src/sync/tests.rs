@@ -424,3 +424,92 @@ fn the_streams_of_a_watch_are_its_tags_and_then_its_own() {
     assert_eq!(names(Some(listed.as_slice())), ["baseline/a/golden", "baseline/a/old", "watch/a"]);
     assert_eq!(names(None), ["baseline/a/golden", "watch/a"]);
 }
+
+/// A source that goes on, and is copied by somebody else, between two looks.
+struct Moving {
+    inner: Local,
+    then: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Side for Moving {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn standing(&mut self, stream: &StreamName) -> Result<Standing, SyncError> {
+        let standing = self.inner.standing(stream);
+        if let Some(then) = self.then.take() {
+            then();
+        }
+        standing
+    }
+
+    fn streams(&mut self) -> Result<Option<Vec<StreamName>>, SyncError> {
+        self.inner.streams()
+    }
+
+    fn read(&mut self, stream: &StreamName, from: Seq, most: usize) -> Result<Vec<Raw>, SyncError> {
+        self.inner.read(stream, from, most)
+    }
+
+    fn append(&mut self, stream: &StreamName, page: Vec<Raw>) -> Result<(), SyncError> {
+        self.inner.append(stream, page)
+    }
+
+    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), SyncError> {
+        self.inner.begin(stream, floor)
+    }
+
+    fn trim(&mut self, stream: &StreamName, floor: Seq) -> Result<u64, SyncError> {
+        self.inner.trim(stream, floor)
+    }
+
+    fn document(&mut self, hash: Hash) -> Result<Option<Vec<u8>>, SyncError> {
+        self.inner.document(hash)
+    }
+
+    fn has_document(&mut self, hash: Hash) -> Result<bool, SyncError> {
+        self.inner.has_document(hash)
+    }
+
+    fn keep(&mut self, hash: Hash, bytes: &[u8]) -> Result<(), SyncError> {
+        self.inner.keep(hash, bytes)
+    }
+
+    fn note(&mut self) -> Result<Option<Note>, SyncError> {
+        self.inner.note()
+    }
+
+    fn leave(&mut self, note: &Note) -> Result<(), SyncError> {
+        self.inner.leave(note)
+    }
+
+    fn set_aside(&mut self, stream: &StreamName) -> Result<String, SyncError> {
+        self.inner.set_aside(stream)
+    }
+}
+
+#[test]
+fn a_copy_that_somebody_else_brings_up_meanwhile_has_not_gone_on_by_itself() {
+    let pair = Pair::new(5);
+    pair.copy().unwrap();
+    let more = reign(&cycles(5)[4], "a", 2, 4);
+    let (mut from, mut to) = (pair.from.clone(), pair.to.clone());
+    let then = Box::new(move || {
+        put(&mut from, &more);
+        put(&mut to, &more);
+    });
+    let mut source = Moving { inner: pair.source(), then: Some(then) };
+    assert_eq!(relate(&mut source, &mut pair.target(), &stream()), Ok(Relation::Even));
+    // The source is trimmed just after it was looked at, further than the copy had come.
+    let mut pair = Pair::new(30);
+    let copied = pair.copy().unwrap();
+    pair.noted(&copied);
+    put(&mut pair.from, &reign(&cycles(30)[29], "a", 2, 30));
+    let mut from = pair.from.clone();
+    let then = Box::new(move || drop(from.trim(&stream(), Seq(50)).unwrap()));
+    let mut source = Moving { inner: pair.source(), then: Some(then) };
+    let copied = copy(&mut source, &mut pair.target(), &stream(), &mut |_| Ok(())).unwrap();
+    assert_eq!((copied.began_at, copied.records), (Some(Seq(50)), 10));
+    pair.assert_equal();
+}

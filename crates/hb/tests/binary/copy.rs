@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use hb_core::ids::Epoch;
@@ -12,6 +12,7 @@ use hb_store::port::{Holder, Lease as _, Waited};
 use crate::support::journal::{self, Reader};
 use crate::support::node::Node;
 use crate::support::project::{Project, told};
+use crate::support::random::Random;
 use crate::support::{telemetry, until};
 
 const REFUSED: i32 = 14;
@@ -324,4 +325,51 @@ fn a_planned_stop_leaves_the_copy_complete() {
     });
     assert_eq!(active.stop(), 0, "{}", active.log());
     assert_eq!(journal::read(&b.output), journal::read(&a.output), "the end of the reign goes along");
+}
+
+#[test]
+fn j3_copying_that_is_killed_again_and_again_comes_to_the_same() {
+    let a = Project::new(&settings("reports: none\n").replace("reports: changes\n", ""));
+    let b = neighbour(&a, "");
+    a.feed(telemetry::recording(600, 6, 19).concat());
+    a.once("a");
+    let mut random = Random::told("killed copies");
+    let mut killed = 0;
+    for _ in 0..40 {
+        let mut command = a.command(&["checkpoint", "sync", "--to", &at(&b.output), "--config"]);
+        let mut child = command.arg(a.config()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(random.between(20, 150)));
+        // One that has ended by itself cannot be killed any more.
+        drop(child.kill());
+        killed += usize::from(!child.wait().unwrap().success());
+        if b.output.join("journal").is_dir() {
+            expect(&b.hb(&["journal", "verify"]), 0, &[]);
+        }
+    }
+    expect(&sync(&a, &["--to", &at(&b.output)]), 0, &[]);
+    assert_eq!(journal::read(&b.output), journal::read(&a.output));
+    expect(&b.hb(&["verify"]), 0, &["sound"]);
+    println!("copies: {killed} of 40 killed on their way");
+    assert!(killed > 0);
+}
+
+#[test]
+fn j6_a_trimmed_source_gives_a_copy_that_begins_with_its_floor_and_a_node_starts_on_it() {
+    let a = Project::new(&settings("journal_keep_cycles: 10\n"));
+    let b = neighbour(&a, "journal_keep_cycles: 10\n");
+    let lines = telemetry::recording(60, 20, 20);
+    a.feed(lines[..lines.len() / 2].concat());
+    a.once("a");
+    let records = journal::read(&a.output);
+    assert!(records[0].record.seq.0 > 0, "it has been trimmed");
+    expect(&sync(&a, &["--to", &at(&b.output)]), 0, &["begins with record"]);
+    assert_eq!(journal::read(&b.output), records);
+    a.feed(lines[lines.len() / 2..].concat());
+    a.once("a");
+    // The copy has fallen below the floor, and has nothing of its own.
+    expect(&sync(&a, &["--to", &at(&b.output)]), 0, &["begins with record"]);
+    assert_eq!(journal::read(&b.output), journal::read(&a.output));
+    b.once("b");
+    expect(&b.hb(&["verify"]), 0, &["sound"]);
+    expect(&b.hb(&["checkpoint", "verify"]), 0, &["shows the newest cycle"]);
 }
