@@ -1,6 +1,9 @@
 //! From an address to an engine: the one place that knows which scheme is which engine, and which engines are built in.
 
 use hb_store::port::{Blobs, Journal};
+use hb_store::probe::Check;
+#[cfg(feature = "object")]
+use hb_store::probe::Verdict;
 use hb_store::register::Register;
 
 use crate::target::{Kind, Manner, TargetError};
@@ -18,7 +21,7 @@ pub fn check(kind: Kind, url: &str) -> Result<(), TargetError> {
         #[cfg(feature = "etcd")]
         Kind::Etcd => crate::etcd::EtcdTarget::parse(url).map(drop),
         #[cfg(feature = "kubernetes")]
-        Kind::Kubernetes => crate::kubernetes::KubernetesTarget::parse(url).map(drop),
+        Kind::Kubernetes => crate::kubernetes::KubernetesTarget::check(url),
         #[cfg(not(all(feature = "postgres", feature = "object", feature = "etcd", feature = "kubernetes")))]
         other => Err(left_out(other, url)),
     }
@@ -110,4 +113,48 @@ fn no_journal(kind: Kind, url: &str) -> TargetError {
 fn left_out(kind: Kind, url: &str) -> TargetError {
     let scheme = url.split(':').next().unwrap_or_default();
     TargetError(format!("this hb was built without {}, so `{scheme}:` cannot be used", kind.as_str()))
+}
+
+/// Asks a place, before a node works with it, whether it keeps its word: shortly, and only places of which some do not.
+///
+/// # Errors
+/// What it did that makes it useless, or why it cannot be told.
+#[cfg_attr(not(feature = "object"), expect(unused_variables, reason = "only buckets are asked"))]
+pub fn trust(kind: Kind, url: &str, manner: Manner) -> Result<(), TargetError> {
+    match kind {
+        #[cfg(feature = "object")]
+        Kind::Object => {
+            crate::object::probe::trust(&bucket(url, manner)?).map_err(|untrusted| TargetError(untrusted.to_string()))
+        }
+        other => check(other, url),
+    }
+}
+
+/// The same at length, for people.
+#[must_use]
+#[cfg_attr(not(feature = "object"), expect(unused_variables, reason = "only buckets are asked"))]
+pub fn examine(kind: Kind, url: &str, manner: Manner) -> Vec<Check> {
+    match kind {
+        #[cfg(feature = "object")]
+        Kind::Object => match bucket(url, manner) {
+            Ok(bucket) => crate::object::probe::probe(&bucket, crate::object::probe::Depth::Full)
+                .checks
+                .into_iter()
+                .map(|check| Check {
+                    what: format!("bucket: {}, {}", check.name.replace('-', " "), check.done),
+                    verdict: match check.verdict {
+                        crate::object::probe::Verdict::Sound => Verdict::Good,
+                        crate::object::probe::Verdict::NotKnown => Verdict::Doubtful,
+                        crate::object::probe::Verdict::Unsound => Verdict::Bad,
+                    },
+                    found: check.found,
+                    advice: check.advice,
+                })
+                .collect(),
+            Err(error) => vec![Check::bad("bucket", error.to_string(), "see docs/engines/object.md")],
+        },
+        Kind::Postgres | Kind::Etcd | Kind::Kubernetes => Vec::new(),
+        #[cfg(not(feature = "object"))]
+        Kind::Object => vec![Check::bad("bucket", left_out(kind, url).to_string(), "use another build")],
+    }
 }

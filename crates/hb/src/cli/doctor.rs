@@ -79,6 +79,7 @@ fn kept(config: &Config) -> Vec<Check> {
     let mut checks = probe::journal(&|| stores::journal(config).map_err(|failure| failure.what));
     if let Place::Server(_) = config.journal {
         checks.push(probe::blobs(&|| stores::blobs(config).map_err(|failure| failure.what)));
+        checks.extend(stores::examine(config));
     }
     checks
 }

@@ -133,6 +133,7 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
 }
 
 fn watch(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Result<hb_daemon::turn::Running, Failure> {
+    stores::trust(config)?;
     hb_daemon::start(parts(config, mode, address)?)
         .map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))
 }
@@ -227,12 +228,12 @@ fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Resu
         journal: stores::journal(config)?,
         lease: stores::lease(config)?,
         board: None,
-        listen: address,
         documents: Box::new(Kept(baselines.clone())),
         views: Box::new(NodeViews::open(config, baselines, address)),
         mode,
         bounds: Bounds {
             lease_ttl: config.lease.ttl,
+            follow_every: stores::follow_every(config),
             on_lost: config.lease.on_lost,
             priority: config.lease.priority,
             journal_records: config.journal_keep_cycles,

@@ -11,6 +11,7 @@ use hb_store::lease::external::ExternalLease;
 use hb_store::lease::file::FileLease;
 use hb_store::lease::register::{Names, RegisterLease};
 use hb_store::port::{Blobs, Journal, Lease};
+use hb_store::probe::Check;
 use hb_store::register::Register;
 use hb_store::register::dir::DirRegister;
 
@@ -70,6 +71,48 @@ pub fn blobs(config: &Config) -> Result<Box<dyn Blobs>, Failure> {
 /// They cannot be reached.
 pub fn baselines(config: &Config) -> Result<Baselines, Failure> {
     blobs(config).map(Baselines::over)
+}
+
+/// Asks what a node is to work with, before it does, whether it keeps its word.
+///
+/// # Errors
+/// What does not, or cannot be asked.
+pub fn trust(config: &Config) -> Result<(), Failure> {
+    for server in servers(config) {
+        let trusted = hb_engines::open::trust(server.kind, &server.url, manner(config));
+        trusted.map_err(|error| unusable(server, &error))?;
+    }
+    Ok(())
+}
+
+/// What its own ways of asking find about a place, for people.
+#[must_use]
+pub fn examine(config: &Config) -> Vec<Check> {
+    let of = |server: &Server| hb_engines::open::examine(server.kind, &server.url, manner(config));
+    servers(config).into_iter().flat_map(of).collect()
+}
+
+/// Every server that the configuration names, once.
+fn servers(config: &Config) -> Vec<&Server> {
+    let journal = match &config.journal {
+        Place::Server(server) => Some(server),
+        Place::Folder => None,
+    };
+    let lease = match &config.lease.backend {
+        LeaseBackend::Server(server) => Some(server).filter(|server| Some(*server) != journal),
+        LeaseBackend::File | LeaseBackend::External => None,
+    };
+    journal.into_iter().chain(lease).collect()
+}
+
+/// How often a standby asks the journal for what is new: a folder costs nothing, a request to a bucket does.
+#[must_use]
+pub fn follow_every(config: &Config) -> Duration {
+    match &config.journal {
+        Place::Folder => Duration::from_millis(200),
+        Place::Server(server) if server.kind == Kind::Object => Duration::from_secs(2),
+        Place::Server(_) => Duration::from_millis(500),
+    }
 }
 
 /// The register that lease and cards of nodes stand in.
