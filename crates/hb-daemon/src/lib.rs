@@ -10,6 +10,7 @@ pub mod clock;
 mod committer;
 mod doer;
 mod feeder;
+pub mod fleet;
 pub mod inbox;
 mod keeper;
 pub mod parts;

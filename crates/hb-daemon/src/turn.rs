@@ -75,6 +75,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits for the end.
     ///
     /// # Panics

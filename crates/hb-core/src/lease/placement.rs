@@ -78,7 +78,9 @@ pub fn plan(me: &NodeName, scene: &Scene<'_>) -> Plan {
             None => plan.unplaced = plan.unplaced.saturating_add(1),
         }
     }
-    board.relieve(me, &mut plan.give_up);
+    let limit = scene.seats.iter().find(|seat| seat.node == *me);
+    let limit = limit.map_or(0, |seat| if seat.priority == 0 { 0 } else { seat.watches_max });
+    board.relieve(me, limit, &mut plan.give_up);
     if let Mood::Spread { moves_max } = scene.mood {
         board.spread(me, moves_max, &mut plan.give_up);
     }
@@ -110,9 +112,13 @@ impl<'a> Board<'a> {
         let mut loads: BTreeMap<&NodeName, u32> = seats.iter().map(|seat| (&seat.node, 0)).collect();
         let mut held = BTreeMap::new();
         for (watch, node) in scene.claims {
-            if let (Some(watch), Some(load)) = (scene.watches.get(watch), loads.get_mut(node)) {
-                *load = load.saturating_add(1);
+            // One that is to work for none any more still works, until it has handed over.
+            let lives = scene.seats.iter().any(|seat| seat.node == *node);
+            if let Some(watch) = scene.watches.get(watch).filter(|_| lives) {
                 held.insert(watch, node);
+            }
+            if let Some(load) = loads.get_mut(node).filter(|_| lives) {
+                *load = load.saturating_add(1);
             }
         }
         let share = shares(&seats, u32::try_from(scene.watches.len()).unwrap_or(u32::MAX));
@@ -164,10 +170,9 @@ impl<'a> Board<'a> {
     }
 
     /// What is above my limit goes to whoever has room.
-    fn relieve(&mut self, me: &NodeName, give_up: &mut Vec<(WatchName, NodeName)>) {
-        let Some(seat) = self.seats.iter().find(|seat| seat.node == *me).copied() else { return };
+    fn relieve(&mut self, me: &NodeName, limit: u32, give_up: &mut Vec<(WatchName, NodeName)>) {
         let held = u32::try_from(self.mine(me).len()).unwrap_or(u32::MAX);
-        let excess = held.saturating_sub(seat.watches_max);
+        let excess = held.saturating_sub(limit);
         for watch in self.mine(me).into_iter().take(usize::try_from(excess).unwrap_or(usize::MAX)) {
             if let Some(to) = self.place(watch, Some(me)) {
                 self.moved(watch, me, to, give_up);
@@ -414,6 +419,18 @@ mod tests {
             moved += world.step(Mood::Spread { moves_max: 7 }).0;
         }
         assert_eq!((moved, world.loads()), (60, vec![40, 0, 60]));
+    }
+
+    #[test]
+    fn a_node_that_is_to_work_no_more_hands_over_and_is_not_robbed() {
+        let mut world = three();
+        world.step(Mood::Keep);
+        world.seats[1].priority = 0;
+        let plans = world.plans(Mood::Keep);
+        assert!(plans.iter().all(|(_, plan)| plan.claim.is_empty()), "it still works for them");
+        let (moves, unplaced) = world.step(Mood::Keep);
+        assert!(moves >= 332 && unplaced == 0);
+        assert_eq!(world.loads()[1], 0);
     }
 
     #[test]

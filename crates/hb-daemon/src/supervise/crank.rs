@@ -407,7 +407,8 @@ impl Crank {
         if first || step.record.as_ref().is_some_and(|one| !one.record.body.changes().agents.is_empty()) {
             self.follow_watches();
         }
-        self.draw_when_due(step.record.is_some());
+        self.undrawn |= step.record.is_some();
+        self.draw_when_due();
         ended.or_else(|| self.snapshot_when_due())
     }
 
@@ -503,10 +504,10 @@ impl Crank {
     }
 
     /// Draws when there is something new to be seen, at once where this process does something else by now.
-    fn draw_when_due(&mut self, changed: bool) {
+    fn draw_when_due(&mut self) {
         let presence = self.supervision.presence();
         let turned = self.drawn.is_none_or(|drawn| discriminant(&drawn) != discriminant(&presence));
-        self.undrawn |= changed || self.drawn != Some(presence);
+        self.undrawn |= self.drawn != Some(presence);
         let due = self.drawn_at.is_none_or(|at| at.elapsed() >= PICTURE_EVERY);
         if turned || (self.undrawn && due) {
             self.draw();

@@ -10,6 +10,7 @@
 
 mod alerts;
 mod appends;
+mod fleet;
 mod lease;
 mod once;
 mod reload;

@@ -20,6 +20,7 @@ use hb_core::node::fact::{AlertDelivered, Body, CycleDecided, Sealed};
 use hb_core::node::view::Role;
 use hb_core::time::SECOND_NS;
 use hb_core::watch::settings::WatchSettings;
+use hb_daemon::fleet::MakeParts;
 use hb_daemon::turn::Running;
 use hb_daemon::{Bounds, Control, Ended, Mode, Parts, Remote, SinkParts, WatchParts, start};
 use hb_store::journal::memory::MemoryJournal;
@@ -148,6 +149,29 @@ impl Stage {
             bounds: self.bounds,
         };
         Actor { running: start(parts).unwrap(), gate, screen }
+    }
+
+    /// Makes the parts of one watch of a node, with the lease that it is given.
+    pub(crate) fn maker(&self, name: &str) -> MakeParts {
+        let (journal, archive, watches) = (self.journal.clone(), self.archive.clone(), self.watches.clone());
+        let (name, mode, bounds) = (name.to_owned(), self.mode, self.bounds);
+        Box::new(move |watch, lease| {
+            let (settings, tape) =
+                watches.iter().find(|(settings, _)| settings.name == *watch).ok_or("no such watch")?;
+            let parts =
+                WatchParts { settings: Arc::new(settings.clone()), source: Tape::open(tape, &name), sinks: Vec::new() };
+            Ok(Parts {
+                node: name.as_str().into(),
+                watches: vec![parts],
+                journal: Box::new(Gate::new(journal.clone()).journal()),
+                lease,
+                board: None,
+                documents: Box::new(archive.clone()),
+                views: Screen::new(journal.clone()).views(),
+                mode,
+                bounds,
+            })
+        })
     }
 
     fn sink(&self, pager: &Arc<Pager>) -> SinkParts {

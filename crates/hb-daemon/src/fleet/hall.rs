@@ -1,0 +1,155 @@
+//! Where the warden, the loops' leases and the fleet meet: what this node holds, and what is asked of it.
+//!
+//! **Invariants.** Only the warden says what is held, and until when its session is good. A lease of one watch only tells the hall that
+//! its loop makes progress, and that it has let go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hb_core::ids::{Epoch, NodeName, WatchName};
+use hb_core::time::Moment;
+use hb_store::port::{Holder, Lease, LeaseError, Order, Orders, Pause, Switchover, Waited};
+
+use crate::clock;
+
+/// A watch that this node works for, by its claim.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Why it was free.
+    pub(super) why: String,
+    /// When its loop last showed progress.
+    pub(super) progress: Instant,
+    /// To whom it is to go, with what tells one such order from the next.
+    pub(super) moving: Option<Switchover>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) held: BTreeMap<WatchName, Held>,
+    /// Let go by their loops; the warden hands them on.
+    pub(super) released: BTreeMap<WatchName, Option<NodeName>>,
+    /// Watches of others for which this node is next in line.
+    pub(super) next: BTreeSet<WatchName>,
+    /// Who works for which watch, as last seen.
+    pub(super) holders: BTreeMap<WatchName, NodeName>,
+    /// Until when this node's session is good in everybody's eyes.
+    pub(super) good_until: Moment,
+    pub(super) pause: Option<Pause>,
+    /// Wishes of operators that are not yet in the register.
+    pub(super) asked: Vec<Wish>,
+    /// Orphans for which no node has room.
+    pub(super) unplaced: usize,
+    /// What is wrong with the register, if anything.
+    pub(super) trouble: Option<String>,
+    pub(super) rounds: u64,
+    /// Nothing more is taken.
+    pub(super) stopping: bool,
+    pub(super) quit: bool,
+}
+
+/// What an operator asks of a fleet.
+#[derive(Debug, Clone)]
+pub(super) enum Wish {
+    Pause(Pause),
+    Resume,
+    Rebalance { by: String, reason: String },
+}
+
+/// Shared by all of them.
+#[derive(Debug, Default)]
+pub(super) struct Hall {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Hall {
+    pub(super) fn look(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.look());
+        self.changed.notify_all();
+    }
+
+    /// Waits while it holds, at most so long.
+    pub(super) fn wait_while(
+        &self,
+        patience: Duration,
+        holds: impl FnMut(&mut State) -> bool,
+    ) -> MutexGuard<'_, State> {
+        let waited = self.changed.wait_timeout_while(self.look(), patience, holds);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// The lease of one watch: its claim.
+#[derive(Debug)]
+pub(super) struct ClaimLease {
+    pub(super) hall: Arc<Hall>,
+    pub(super) watch: WatchName,
+}
+
+impl Lease for ClaimLease {
+    fn acquire(&mut self, patience: Duration) -> Result<Waited, LeaseError> {
+        let free = |state: &State| state.held.contains_key(&self.watch) && !state.released.contains_key(&self.watch);
+        let mut state = self.hall.wait_while(patience, |state| !free(state) && !state.quit);
+        if !free(&state) {
+            return Ok(Waited::Held);
+        }
+        let Some(held) = state.held.get_mut(&self.watch) else { return Ok(Waited::Held) };
+        held.progress = Instant::now();
+        Ok(Waited::Granted { how: "claim", why: held.why.clone() })
+    }
+
+    fn renew(&mut self, _me: &Holder) -> Result<(), LeaseError> {
+        let mut state = self.hall.look();
+        let Some(held) = state.held.get_mut(&self.watch) else {
+            let holder = state.holders.get(&self.watch).map_or("nobody's", NodeName::as_str);
+            return Err(LeaseError(format!("the claim on this watch is {holder}")));
+        };
+        held.progress = Instant::now();
+        if clock::moment() < state.good_until {
+            return Ok(());
+        }
+        let why = state.trouble.clone().unwrap_or_else(|| "it is not shown in time".into());
+        Err(LeaseError(format!("this node's session may have run out: {why}")))
+    }
+
+    fn release(&mut self) -> Result<(), LeaseError> {
+        self.hall.change(|state| {
+            if let Some(held) = state.held.get(&self.watch) {
+                let to = held.moving.as_ref().and_then(|moving| moving.to.clone());
+                state.released.insert(self.watch.clone(), to);
+            }
+        });
+        Ok(())
+    }
+
+    fn holder(&mut self) -> Result<Option<Holder>, LeaseError> {
+        let holder = self.hall.look().holders.get(&self.watch).cloned();
+        // What epoch it has opened stands in the journal alone.
+        Ok(holder.map(|node| Holder { node, pid: 0, epoch: Epoch(0), progress: 0 }))
+    }
+
+    fn orders(&mut self) -> Result<Orders, LeaseError> {
+        let state = self.hall.look();
+        let switchover = state.held.get(&self.watch).and_then(|held| held.moving.clone());
+        Ok(Orders { pause: state.pause.clone(), switchover, settled: None })
+    }
+
+    fn order(&mut self, order: Order) -> Result<Orders, LeaseError> {
+        match order {
+            Order::Pause(pause) => self.hall.change(|state| state.asked.push(Wish::Pause(pause))),
+            Order::Resume => self.hall.change(|state| state.asked.push(Wish::Resume)),
+            // The warden settles what it has asked for itself.
+            Order::Settled(_) => {}
+            Order::Switchover(_) => {
+                return Err(LeaseError("each watch has a lease of its own: ask for a rebalance instead".into()));
+            }
+        }
+        self.orders()
+    }
+}
