@@ -11,7 +11,7 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("hb-actuators", &["hb-core", "hb-sys", "hb-tls"]),
     ("hb-store", &["hb-core"]),
     ("hb-engines", &["hb-core", "hb-store", "hb-tls"]),
-    ("hb-daemon", &["hb-core", "hb-sources", "hb-actuators", "hb-store"]),
+    ("hb-daemon", &["hb-core", "hb-sys", "hb-sources", "hb-actuators", "hb-store"]),
     ("hb-api", &["hb-core"]),
     ("hb", &["hb-core", "hb-sys", "hb-tls", "hb-sources", "hb-actuators", "hb-store", "hb-engines", "hb-daemon", "hb-api"]),
     ("hb-benches", &[]),
