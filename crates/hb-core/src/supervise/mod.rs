@@ -29,6 +29,7 @@ pub mod step;
 pub mod timers;
 pub mod tracked;
 pub mod tree;
+pub mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -105,14 +105,7 @@ impl Room {
             if let Some(record) = &step.record {
                 let body = &record.record.body;
                 inside.events.extend(body.events().iter().cloned());
-                // As the tables have it.
-                for note in body.events().iter().filter(|event| event.kind == ACKNOWLEDGED.0) {
-                    let number = note.details[ACKNOWLEDGED.1].as_u64();
-                    let noted = inside.events.iter_mut().find(|event| Some(event.id) == number);
-                    if let Some(event) = noted.filter(|event| event.acknowledged.is_none()) {
-                        event.acknowledged = Some(Acknowledged { by: note.by.clone(), at: note.at });
-                    }
-                }
+                body.events().iter().for_each(|note| take_note(&mut inside.events, note));
                 inside.evaluations.extend(body.evaluations().iter().cloned());
                 let changes = body.changes();
                 let kept = changes.interventions.iter().filter_map(|(id, one)| Some((id.clone(), one.clone()?)));
@@ -167,6 +160,15 @@ impl Room {
         if let Some((_, reply)) = replies.into_iter().next() {
             answered(reply);
         }
+    }
+}
+
+/// An event that says that another one was taken note of, as the tables have it.
+fn take_note(events: &mut [Event], note: &Event) {
+    let number = note.details.get(ACKNOWLEDGED.1).and_then(Value::as_u64).filter(|_| note.kind == ACKNOWLEDGED.0);
+    let noted = events.iter_mut().find(|event| Some(event.id) == number && event.acknowledged.is_none());
+    if let Some(event) = noted {
+        event.acknowledged = Some(Acknowledged { by: note.by.clone(), at: note.at });
     }
 }
 

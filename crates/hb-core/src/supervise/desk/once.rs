@@ -25,10 +25,7 @@ impl Supervision {
             return known.again(request);
         }
         // One that is wrapped twice is one all the same.
-        let command = match command {
-            Command::Once { command, .. } => *command,
-            other => other,
-        };
+        let command = if let Command::Once { command, .. } = command { *command } else { command };
         let answer = self.command(person, command, now)?;
         let made = match &answer {
             Answer::Made { id, version, notes } => {

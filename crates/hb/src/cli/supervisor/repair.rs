@@ -151,7 +151,7 @@ fn keep(path: &Path) -> Result<PathBuf, Failure> {
         |error: std::io::Error| Failure::new(Exit::CannotWrite, format!("the file could not be kept beside: {error}"));
     let beside =
         |number: u32, ending: &str| PathBuf::from(format!("{}.before-repair-{number}{ending}", path.display()));
-    let number = (1..=KEPT_MAX).find(|number| !beside(*number, "").exists());
+    let number = (1..=KEPT_MAX).find(|number| beside(*number, "").try_exists().is_ok_and(|there| !there));
     let number = number.ok_or_else(|| {
         Failure::new(Exit::CannotWrite, format!("there are {KEPT_MAX} copies of earlier repairs"))
             .help("clear away those that nobody needs")

@@ -26,6 +26,13 @@ struct Senders {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Whether it was acknowledged.
+fn beat(place: SocketAddr, agent: &str, number: u64) -> bool {
+    let beat = json!({"sequence_number": number, "status": "RUNNING", "current_task_id": format!("job {number}")});
+    let told = exchange(place, ("POST", &format!("/agents/{agent}/beat")), &[], &beat);
+    told.is_ok_and(|told| told.status == 200)
+}
+
 impl Senders {
     fn start() -> Self {
         let address: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
@@ -35,15 +42,11 @@ impl Senders {
             let mut number = 0_u64;
             while !ended.load(Ordering::Acquire) {
                 number += 1;
-                let place = *to.lock().unwrap();
-                for (at, agent) in AGENTS.iter().enumerate() {
-                    let beat = json!({"sequence_number": number, "status": "RUNNING", "current_task_id": format!("job {number}")});
-                    let path = format!("/agents/{agent}/beat");
-                    // While hb is down nobody answers.
-                    let told = place.and_then(|place| exchange(place, ("POST", &path), &[], &beat).ok());
-                    if told.is_some_and(|told| told.status == 200) {
-                        heard.lock().unwrap()[at] = number;
-                    }
+                // While hb is down nobody answers.
+                if let Some(place) = *to.lock().unwrap() {
+                    (0..AGENTS.len())
+                        .filter(|at| beat(place, AGENTS[*at], number))
+                        .for_each(|at| heard.lock().unwrap()[at] = number);
                 }
                 std::thread::sleep(Duration::from_millis(100));
             }

@@ -48,16 +48,18 @@ impl Unborn {
     /// Lets the parent go on after each start of a thread, which stays where it is: to be called again and again.
     pub(crate) fn hold(&mut self) {
         while let Ok(status) = waitpid(self.parent, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG)) {
-            match status {
-                WaitStatus::PtraceEvent(_, _, event) if event == nix::libc::PTRACE_EVENT_CLONE => {
-                    let born = Pid::from_raw(i32::try_from(ptrace::getevent(self.parent).unwrap()).unwrap());
-                    // Traced from its birth, and stopped there.
-                    waitpid(born, Some(WaitPidFlag::__WALL)).unwrap();
-                    self.held.push(born);
-                    ptrace::cont(self.parent, None).unwrap();
-                }
-                WaitStatus::Stopped(_, signal) => ptrace::cont(self.parent, signal).unwrap(),
-                _ => break,
+            if let WaitStatus::PtraceEvent(_, _, event) = status
+                && event == nix::libc::PTRACE_EVENT_CLONE
+            {
+                let born = Pid::from_raw(i32::try_from(ptrace::getevent(self.parent).unwrap()).unwrap());
+                // Traced from its birth, and stopped there.
+                waitpid(born, Some(WaitPidFlag::__WALL)).unwrap();
+                self.held.push(born);
+                ptrace::cont(self.parent, None).unwrap();
+            } else if let WaitStatus::Stopped(_, signal) = status {
+                ptrace::cont(self.parent, signal).unwrap();
+            } else {
+                break;
             }
         }
     }
