@@ -303,6 +303,30 @@ fn a_change_of_policies_is_looked_at_within_one_interval() {
     assert_eq!(state.policies.get(&"drift".into()).unwrap().active, None);
 }
 
+/// Conditions are kept made ready: never those of another time.
+#[test]
+fn a_declared_policy_with_another_figure_is_judged_by_the_new_one() {
+    let with_limit = |limit: f64| {
+        let variables = json!({"limit": {"value": limit, "min": 0.1, "max": 1.0}});
+        json!({"name": "drift", "when": "agent.anomaly_score >= ${variables.limit}", "variables": variables,
+            "actions": [{"type": "notify", "reason": "odd"}]})
+    };
+    let mut stage = Stage::with(&[with_limit(1.0)]);
+    stage.decide("a", "FAIL");
+    let held = |stage: &Stage| stage.of("drift").iter().map(|one| one.decision).collect::<Vec<_>>();
+    assert_eq!(held(&stage), [false]);
+    stage.declare(&[with_limit(0.1)]);
+    stage.decide("a", "FAIL");
+    assert_eq!(held(&stage).last(), Some(&true), "{:?}", stage.of("drift"));
+    // Gone, and there again under the same name: with another condition.
+    stage.declare(&[]);
+    let other =
+        json!({"name": "drift", "when": "agent.anomaly_score > 1", "actions": [{"type": "notify", "reason": "odd"}]});
+    stage.declare(&[other]);
+    stage.decide("a", "FAIL");
+    assert_eq!(held(&stage).last(), Some(&false), "{:?}", stage.of("drift"));
+}
+
 #[test]
 fn four_eyes_what_is_dangerous_needs_somebody_else() {
     let all = json!({"name": "all", "when": "alert.kind == 'mass'", "actions": [{"type": "restart_all"}]});

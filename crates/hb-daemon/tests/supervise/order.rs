@@ -77,6 +77,32 @@ fn what_has_grown_is_written_as_one_and_the_rest_is_trimmed() {
     next.stop();
 }
 
+/// A start reads what stands after it, and whoever wants something does not wait for it.
+#[test]
+fn what_has_grown_a_little_is_written_as_one_when_nobody_wants_anything() {
+    let site = Site::new();
+    let most = 1 << 20;
+    let declared = hb_core::supervise::input::Declared::default();
+    let node = site.node_with("left", declared, Bounds { snapshot_bytes: most, ..bounds() }).works();
+    let mut number = 0;
+    until("it rested", || {
+        for _ in 0..20 {
+            number += 1;
+            node.ask(process(&format!("a{number}"))).unwrap();
+        }
+        // The pause that it is to find.
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        site.get().records.iter().any(|one| matches!(one.record.body, Body::Snapshot { .. }))
+    });
+    let bytes = |one: &hb_core::supervise::state::Sealed| one.bytes.len() as u64;
+    let before: u64 = {
+        let shared = site.get();
+        shared.records.iter().take_while(|one| !matches!(one.record.body, Body::Snapshot { .. })).map(bytes).sum()
+    };
+    assert!(before > most / 4 && before < most, "{before}");
+    node.stop();
+}
+
 #[test]
 fn h1_a_lease_out_of_sight_has_the_reign_proven_before_anything_is_done() {
     let site = Site::new();
