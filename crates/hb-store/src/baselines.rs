@@ -12,7 +12,7 @@ use hb_core::journal::Hash;
 use hb_core::watch::baseline::Baseline;
 
 use crate::blobs::DirBlobs;
-use crate::port::{Blobs, JournalError};
+use crate::port::Blobs;
 
 /// Why a baseline document could not be kept or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,14 +87,6 @@ impl Baselines {
             note(&mut known.held, hash, &document);
             Ok(document)
         })
-    }
-
-    /// The bytes of the document of that hash, checked; none where there is none.
-    ///
-    /// # Errors
-    /// When what stands there is damaged, or cannot be read.
-    pub fn get_bytes(&self, hash: Hash) -> Result<Option<Vec<u8>>, JournalError> {
-        self.with(|known| known.kept.get(hash))
     }
 
     /// Reads the document from where it is kept, whoever holds it.

@@ -230,7 +230,7 @@ fn w1_h4_a_standby_that_shares_nothing_takes_over_from_the_copy_that_was_sent_to
     standby.wait_role("standby");
     let peer = format!("http://{}", standby.address());
     let token = b.output.join("api.token");
-    until("the token of b", || token.exists().then_some(()));
+    until("the token of b", || token.is_file().then_some(()));
     let to = format!("{peer}?token_file={}", at(&token));
     a.configure(&settings(&format!("sync: {{to: \"{to}\", every_sec: 1}}\n")));
     a.feed(lines[..lines.len() / 2].concat());
@@ -331,11 +331,11 @@ fn a_planned_stop_leaves_the_copy_complete() {
 fn j3_copying_that_is_killed_again_and_again_comes_to_the_same() {
     let a = Project::new(&settings("reports: none\n").replace("reports: changes\n", ""));
     let b = neighbour(&a, "");
-    a.feed(telemetry::recording(600, 6, 19).concat());
+    a.feed(telemetry::recording(400, 5, 19).concat());
     a.once("a");
     let mut random = Random::told("killed copies");
     let mut killed = 0;
-    for _ in 0..40 {
+    for _ in 0..20 {
         let mut command = a.command(&["checkpoint", "sync", "--to", &at(&b.output), "--config"]);
         let mut child = command.arg(a.config()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(random.between(20, 150)));
@@ -349,7 +349,7 @@ fn j3_copying_that_is_killed_again_and_again_comes_to_the_same() {
     expect(&sync(&a, &["--to", &at(&b.output)]), 0, &[]);
     assert_eq!(journal::read(&b.output), journal::read(&a.output));
     expect(&b.hb(&["verify"]), 0, &["sound"]);
-    println!("copies: {killed} of 40 killed on their way");
+    println!("copies: {killed} of 20 killed on their way");
     assert!(killed > 0);
 }
 
@@ -357,7 +357,8 @@ fn j3_copying_that_is_killed_again_and_again_comes_to_the_same() {
 fn j6_a_trimmed_source_gives_a_copy_that_begins_with_its_floor_and_a_node_starts_on_it() {
     let a = Project::new(&settings("journal_keep_cycles: 10\n"));
     let b = neighbour(&a, "journal_keep_cycles: 10\n");
-    let lines = telemetry::recording(60, 20, 20);
+    // Trims are made every so many cycles.
+    let lines = telemetry::recording(1_400, 4, 20);
     a.feed(lines[..lines.len() / 2].concat());
     a.once("a");
     let records = journal::read(&a.output);

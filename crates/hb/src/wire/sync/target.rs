@@ -3,10 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use hb_core::journal::Hash;
 use hb_engines::target::Kind;
-use hb_store::baselines::Baselines;
-use hb_store::port::{Blobs, Journal, JournalError};
+use hb_store::port::{Blobs, Journal};
 use hb_store::sync::{Local, Side, SyncError};
 
 use super::peer::Peer;
@@ -125,25 +123,11 @@ pub(super) fn own(config: &Config, aside: &str) -> Result<Local, SyncError> {
 fn on_server(config: &Config, server: &Server) -> Result<Kept, SyncError> {
     let there = Config { journal: Place::Server(server.clone()), ..config.clone() };
     let told = |failure: Failure| SyncError::Unavailable(failure.what);
-    let documents = stores::baselines(&there).map_err(told)?;
-    Ok((stores::journal(&there).map_err(told)?, Box::new(Documents(documents))))
+    Ok((stores::journal(&there).map_err(told)?, stores::blobs(&there).map_err(told)?))
 }
 
 /// A journal and the documents that its records name.
 type Kept = (Box<dyn Journal>, Box<dyn Blobs>);
-
-/// Documents wherever the configuration keeps them.
-struct Documents(Baselines);
-
-impl Blobs for Documents {
-    fn put(&mut self, hash: Hash, bytes: &[u8]) -> Result<(), JournalError> {
-        self.0.put_bytes(hash, bytes).map_err(|error| JournalError::Unavailable(error.to_string()))
-    }
-
-    fn get(&mut self, hash: Hash) -> Result<Option<Vec<u8>>, JournalError> {
-        self.0.get_bytes(hash)
-    }
-}
 
 fn peer(typed: &str) -> Result<Target, String> {
     let (address, query) = typed.split_once('?').unwrap_or((typed, ""));
