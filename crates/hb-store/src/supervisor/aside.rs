@@ -24,7 +24,7 @@ pub struct Damaged {
     pub from: Seq,
     /// What is wrong with it.
     pub what: String,
-    /// Another one stands before it than a state could be started from.
+    /// The newest sound record before it; none when not even the first that a start needs is sound.
     pub good: Option<Head>,
 }
 

@@ -202,3 +202,30 @@ fn a_list_where_hb_yaml_wants_a_mapping_is_refused_with_its_place() {
     assert!(said.contains("agents.a.process") && said.contains("agents.b.process.limits"), "both are told: {said}");
     assert!(said.contains("mapping") && said.contains(":4:"), "with what is wanted, and where: {said}");
 }
+
+#[test]
+fn commands_retire_take_note_and_reload() {
+    let site = Site::new("agents:\n  r: {heartbeat: {}}\n");
+    let mut node = site.serve("a");
+    let address = node.address();
+    let policy = json!({"name": "p", "when": "agent.anomaly_score >= 0.8", "actions": [{"type": "notify"}]});
+    until("it is at work", || (send(&site, address, "POST", "/policies", &policy).0 == 201).then_some(()));
+    let hb = |args: &[&str]| {
+        let output = site.project.hb(args);
+        let said = crate::support::project::told(&output);
+        assert!(output.status.success(), "{args:?}: {said}");
+        said
+    };
+    assert!(hb(&["policy", "retire", "p"]).contains("retired"));
+    assert!(send(&site, address, "GET", "/policies/p", &Value::Null).1["retired_at"].is_string());
+    assert!(hb(&["events", "--acknowledge", "0", "--note", "seen"]).contains("noted by token:owner"));
+    assert!(hb(&["events", "--kind", "event.acknowledged"]).contains("event 0: seen"));
+    site.configure("agents:\n  r: {heartbeat: {}}\n  s: {heartbeat: {}}\n");
+    assert!(hb(&["supervisor", "reload"]).contains("in force"));
+    until("what it declares is known", || site.agent("s").map(drop));
+    site.configure("agents:\n  r: [heartbeat]\n");
+    let refused = site.project.hb(&["supervisor", "reload"]);
+    let said = crate::support::project::told(&refused);
+    assert!(!refused.status.success() && said.contains("agents.r"), "{said}");
+    assert_eq!(node.stop(), 0);
+}
