@@ -355,10 +355,10 @@ fn j3_copying_that_is_killed_again_and_again_comes_to_the_same() {
 
 #[test]
 fn j6_a_trimmed_source_gives_a_copy_that_begins_with_its_floor_and_a_node_starts_on_it() {
-    let a = Project::new(&settings("journal_keep_cycles: 10\n"));
+    let a = Project::new(&settings("journal_keep_cycles: 10\n").replace("reports: changes", "reports: none"));
     let b = neighbour(&a, "journal_keep_cycles: 10\n");
     // Trims are made every so many cycles.
-    let lines = telemetry::recording(1_400, 4, 20);
+    let lines = telemetry::recording(1_200, 4, 20);
     a.feed(lines[..lines.len() / 2].concat());
     a.once("a");
     let records = journal::read(&a.output);

@@ -10,7 +10,6 @@ use hb_core::ids::{Epoch, NodeName, StreamName};
 use hb_core::node::view::Role;
 use hb_core::time::Stamp;
 use hb_daemon::{Views as _, clock};
-use hb_store::baselines::Baselines;
 use hb_store::lease::file::FileLease;
 use hb_store::port::{Holder, Lease as _, Waited};
 use hb_store::sync::{Copied, NOTE_FORMAT, Note, Progress, Side, SyncError, Written, copy, of_watch, relate};
@@ -90,8 +89,8 @@ pub(super) struct Ends {
     pub(super) source: Box<dyn Side>,
     pub(super) target: Box<dyn Side>,
     aside: String,
-    /// The views have been brought up since it was opened.
-    shown: bool,
+    /// The views of the copy, once they have been brought up without a fault.
+    views: Option<NodeViews>,
 }
 
 /// What is to be done about streams.
@@ -126,8 +125,8 @@ impl Ends {
         let own: Box<dyn Side> = Box::new(own(job.config, &aside)?);
         let other = job.target.open(job.config, &aside)?;
         Ok(match job.direction {
-            Direction::To => Self { source: own, target: other, aside, shown: false },
-            Direction::From => Self { source: other, target: own, aside, shown: false },
+            Direction::To => Self { source: own, target: other, aside, views: None },
+            Direction::From => Self { source: other, target: own, aside, views: None },
         })
     }
 
@@ -207,11 +206,26 @@ impl Ends {
         let heads = streams.iter().filter_map(|one| Some((one.stream.clone(), one.head.clone()?))).collect();
         self.leave(job.config, heads)?;
         // Where nothing has come they show all of it already.
-        let new = !self.shown || streams.iter().any(|copied| copied.records > 0);
-        let faults = views.filter(|_| new).map(|there| bring_up(&there, job.watches)).unwrap_or_default();
-        self.shown = faults.is_empty();
+        let new = self.views.is_none() || streams.iter().any(|copied| copied.records > 0);
+        let faults = views.filter(|_| new).map(|there| self.bring_up(&there, job.watches)).unwrap_or_default();
         let (source, target) = (self.source.name().to_owned(), self.target.name().to_owned());
         Ok(Synced { source, target, streams, aside, faults, took: began.elapsed() })
+    }
+
+    /// Brings checkpoint, history and database of a copy up to its journal. What cannot be written is told: it is no part of the
+    /// copy, and tried again at the next run.
+    fn bring_up(&mut self, config: &Config, watches: &[&WatchConfig]) -> Vec<String> {
+        let mut views = match self.views.take() {
+            Some(views) => views,
+            None => match crate::wire::stores::baselines(config) {
+                Ok(baselines) => NodeViews::open(config, baselines, None),
+                Err(failure) => return vec![failure.what],
+            },
+        };
+        let faults = watches.iter().flat_map(|watch| views.catch_up(&watch.settings.name));
+        let faults: Vec<String> = faults.map(|fault| format!("view {}: {}", fault.view, fault.what)).collect();
+        self.views = faults.is_empty().then_some(views);
+        faults
     }
 
     fn leave(
@@ -253,17 +267,6 @@ pub(super) fn config_at(config: &Config, dir: &Path) -> Config {
         watch.view_dir = if watch.view_dir == config.output_dir { dir.to_path_buf() } else { moved(&watch.view_dir) };
     }
     Config { db_path: moved(&config.db_path), output_dir: dir.to_path_buf(), journal: Place::Folder, ..there }
-}
-
-/// Brings checkpoint, history and database of a copy up to its journal. What cannot be written is told: it is no part of the copy.
-fn bring_up(config: &Config, watches: &[&WatchConfig]) -> Vec<String> {
-    let baselines = match crate::wire::stores::baselines(config) {
-        Ok(baselines) => baselines,
-        Err(failure) => return vec![failure.what],
-    };
-    let mut views = NodeViews::open(config, Baselines::clone(&baselines), None);
-    let faults = watches.iter().flat_map(|watch| views.catch_up(&watch.settings.name));
-    faults.map(|fault| format!("view {}: {}", fault.view, fault.what)).collect()
 }
 
 /// Keeps nodes from working in a folder while it is written to.
