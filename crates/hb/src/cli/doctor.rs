@@ -90,7 +90,7 @@ fn folder(config: &Config) -> Vec<Check> {
     let mut checks = vec![writable(dir)];
     match statvfs(dir) {
         Ok(found) => {
-            let free = u64::from(found.blocks_available()).saturating_mul(found.fragment_size());
+            let free = found.blocks_available().saturating_mul(found.fragment_size());
             let told = format!("{:.1} GB free, {} files can be made", free as f64 / 1e9, found.files_available());
             checks.push(if free < FREE_MIN {
                 Check::doubtful(

@@ -39,7 +39,7 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
     let config = args.config.load()?.config;
     let pause = Pause { by: args.who.name(), reason: args.who.reason().to_owned(), at: clock::wall() };
     let orders = stores::lease(&config)?.order(Order::Pause(pause))?;
-    tell(&orders, args.json, out)
+    if args.json { json(&orders, out) } else { tell(&orders, out) }
 }
 
 /// Ends a pause.
@@ -49,13 +49,15 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
 pub fn resume(args: &ResumeArgs, out: &mut Out) -> Result<Exit, Failure> {
     let config = args.config.load()?.config;
     let orders = stores::lease(&config)?.order(Order::Resume)?;
-    tell(&orders, args.json, out)
+    if args.json { json(&orders, out) } else { tell(&orders, out) }
 }
 
-fn tell(orders: &Orders, json: bool, out: &mut Out) -> Result<Exit, Failure> {
-    if json {
-        out.json(orders)?;
-    } else if let Some(pause) = &orders.pause {
+fn json(orders: &Orders, out: &mut Out) -> Result<Exit, Failure> {
+    out.json(orders).map(|()| Exit::Ok)
+}
+
+fn tell(orders: &Orders, out: &mut Out) -> Result<Exit, Failure> {
+    if let Some(pause) = &orders.pause {
         let painted = out.painted("paused", Paint::Warn);
         out.line(format_args!("{painted} by {}: {}; nobody takes over until `hb resume`", pause.by, pause.reason))?;
     } else {
