@@ -24,6 +24,9 @@ use crate::shared::Shared;
 /// Most alerts waiting at one sink.
 const WAITING_MAX: usize = 256;
 
+/// How often one that waits for its next try looks whether it is still to try.
+const GLANCE: Duration = Duration::from_millis(250);
+
 /// An alert, and in which reign of this node it was handed over.
 #[derive(Debug)]
 struct Task {
@@ -163,28 +166,28 @@ impl Worker {
             }
             let wait = backoff.wait(after);
             self.shared.check(&self.check_name(), Err(format!("{why}; tried again in {:.1} s", wait.as_secs_f64())));
-            if !self.rest(wait, waiting) {
+            if !self.rest(wait, task.reign, waiting) {
                 return false;
             }
         }
     }
 
-    /// Waits, taking in what comes, and stops waiting when the node ends.
-    fn rest(&self, wait: Duration, waiting: &mut VecDeque<Task>) -> bool {
+    /// Waits, taking in what comes, and stops waiting when the node ends, or when this is no more its work.
+    fn rest(&self, wait: Duration, reign: u64, waiting: &mut VecDeque<Task>) -> bool {
         let until = Instant::now() + wait;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || waiting.len() >= WAITING_MAX {
-                // Full: wait without taking in, a little at a time.
-                if left.is_zero() {
-                    return true;
-                }
-                thread::sleep(left.min(Duration::from_millis(100)));
+            if left.is_zero() || self.reign.load(Ordering::Acquire) != reign {
+                return true;
+            }
+            // Full: wait without taking in.
+            if waiting.len() >= WAITING_MAX {
+                thread::sleep(left.min(GLANCE));
                 continue;
             }
-            match self.inbox.recv_timeout(left) {
+            match self.inbox.recv_timeout(left.min(GLANCE)) {
                 Ok(task) => waiting.push_back(task),
-                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }

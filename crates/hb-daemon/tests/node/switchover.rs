@@ -30,8 +30,8 @@ fn pair(stage: &Stage) -> (Actor, Actor) {
     works(&first);
     let second = stage.start("b");
     let wall = stage.wall.clone().unwrap();
-    until("the standby is on the board", || wall.card("b").is_some_and(|card| card.role == Role::Standby));
-    until("it is ready", || wall.card("b").is_some_and(|card| card.trouble.is_none()));
+    until("the standby is on the board", || wall.card("b").is_some_and(|card| card.account.role == Role::Standby));
+    until("it is ready", || wall.card("b").is_some_and(|card| card.account.trouble.is_none()));
     (first, second)
 }
 
@@ -93,7 +93,12 @@ fn h3_a_switchover_hands_over_loses_no_cycle_and_can_be_turned_back() {
     // And back, asked of the one that stands by: whoever is asked passes it on.
     stage.desk.change(|book| book.orders.settled = None);
     until("the first one is ready", || {
-        stage.wall.as_ref().unwrap().card("a").is_some_and(|card| card.role == Role::Standby && card.trouble.is_none())
+        stage
+            .wall
+            .as_ref()
+            .unwrap()
+            .card("a")
+            .is_some_and(|card| card.account.role == Role::Standby && card.account.trouble.is_none())
     });
     ask(&first, None);
     works(&first);
@@ -236,7 +241,7 @@ fn w6_alerts_of_a_node_that_hands_over_are_delivered_by_the_next_one() {
     let mut stage = stage();
     stage.watches[0].0.alert.sinks = vec!["page".into()];
     let pager = Pager::new("page");
-    let nobody_in = Delivery::Retry { why: "nobody is in".into(), after: Some(Duration::from_secs(3)) };
+    let nobody_in = Delivery::Retry { why: "nobody is in".into(), after: Some(Duration::from_secs(3_600)) };
     pager.change(|pages| pages.answers.extend([nobody_in]));
     (stage.sinks, stage.tries_max) = (vec![Arc::clone(&pager)], 1_000);
     let (first, second) = pair(&stage);
