@@ -5,7 +5,6 @@
 //! ([`feeder`]), each alert sink one that delivers ([`doer`]), and one thread keeps the views ([`viewer`]). They talk over
 //! bounded channels ([`inbox`]); a supervisor has a loop of its own ([`supervise`]); onlookers read a picture ([`shared`]) and are never waited for.
 
-pub mod board;
 pub mod clock;
 mod committer;
 mod doer;
@@ -14,7 +13,7 @@ pub mod fleet;
 pub mod inbox;
 mod keeper;
 pub mod parts;
-mod poster;
+pub mod poster;
 pub mod shared;
 mod standby;
 pub mod supervise;
@@ -23,7 +22,7 @@ pub mod turn;
 mod viewer;
 mod warm;
 
-pub use board::RegisterBoard;
 pub use inbox::{Answer, Control, Remote};
-pub use parts::{Board, Bounds, Card, Mode, OnLost, Parts, SeenCard, SinkParts, ViewFault, Views, WatchParts};
+pub use parts::{Bounds, Mode, OnLost, Parts, SinkParts, ViewFault, Views, WatchParts};
+pub use poster::Poster;
 pub use turn::{Ended, start};

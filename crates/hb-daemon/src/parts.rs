@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hb_actuators::AlertSink;
-use hb_core::ids::{Epoch, NodeName, WatchName};
+use hb_core::ids::{NodeName, WatchName};
 use hb_core::journal::Hash;
 use hb_core::node::fact::Sealed;
-use hb_core::node::view::{Role, Takeover, View};
+use hb_core::node::view::View;
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::settings::WatchSettings;
 use hb_sources::{Source, SourceError};
+use hb_store::board::PRIORITY;
 use hb_store::port::{Journal, Lease};
+
+use crate::poster::Desk;
 
 /// Opens a source anew.
 pub type OpenSource = Box<dyn Fn() -> Result<Box<dyn Source>, SourceError> + Send>;
@@ -35,9 +38,6 @@ pub enum OnLost {
     /// It stands by before the lease can have run out in anybody else's eyes.
     Yield,
 }
-
-/// Priority of a node where nothing else is said.
-pub const PRIORITY_DEFAULT: u8 = 50;
 
 /// Bounds and rhythms of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Default for Bounds {
         Self {
             lease_ttl: Duration::from_secs(3),
             on_lost: OnLost::Keep,
-            priority: PRIORITY_DEFAULT,
+            priority: PRIORITY,
             switchover_max: Duration::from_secs(10),
             follow_every: Duration::from_millis(200),
             source_stall: Duration::from_secs(10),
@@ -152,61 +152,6 @@ pub trait Documents: Send {
     fn lend(&mut self, hash: Hash, document: &Arc<Baseline>);
 }
 
-/// What a node tells the others of itself. It is for order and for onlookers; nothing safe rests on it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Card {
-    /// Its name.
-    pub node: NodeName,
-    /// Tells one process of that name from the next.
-    pub session: String,
-    /// What it is.
-    pub role: Role,
-    /// Largest epoch that it has opened or read.
-    pub epoch: Epoch,
-    /// Which standby goes first: the largest; 0 never takes over.
-    pub priority: u8,
-    /// Grows with every turn of its work loop: a card that stands still is that of a node that hangs or is gone.
-    pub progress: u64,
-    /// Watches that it works for.
-    pub watches: u32,
-    /// Watches that it has at all.
-    pub watches_known: u32,
-    /// How long ago it read the journal to its head, in seconds; 0 while it writes it.
-    pub lag_seconds: f64,
-    /// The newest takeover that it knows of.
-    pub takeover: Option<Takeover>,
-    /// What it is not ready for, in words; none when it is ready.
-    pub trouble: Option<String>,
-}
-
-/// A card, as another node sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SeenCard {
-    /// What stands there.
-    pub card: Card,
-    /// For how long it has stood unchanged, by the reader's own clock since it first saw it so.
-    pub still: Duration,
-}
-
-/// Where nodes tell each other of themselves. Called from a thread of its own; it may take its time, but not for ever.
-pub trait Board: Send {
-    /// Puts the node's card up.
-    ///
-    /// # Errors
-    /// What went wrong and what to do.
-    fn post(&mut self, card: &Card) -> Result<(), String>;
-    /// Every card that can be read, this node's own included.
-    ///
-    /// # Errors
-    /// What went wrong and what to do.
-    fn roster(&mut self) -> Result<Vec<SeenCard>, String>;
-    /// Takes this node's card down: it ends of its own will.
-    ///
-    /// # Errors
-    /// What went wrong and what to do.
-    fn leave(&mut self) -> Result<(), String>;
-}
-
 /// Everything that a node is built from.
 pub struct Parts {
     /// Its name.
@@ -217,8 +162,8 @@ pub struct Parts {
     pub journal: Box<dyn Journal>,
     /// The right to try.
     pub lease: Box<dyn Lease>,
-    /// Where nodes tell each other of themselves; none where they do not.
-    pub board: Option<Box<dyn Board>>,
+    /// Where it lays out what it says of itself, and finds the other nodes; none where they do not tell each other.
+    pub board: Option<Arc<Desk>>,
     /// Where baseline documents stand.
     pub documents: Box<dyn Documents>,
     /// What people look at.

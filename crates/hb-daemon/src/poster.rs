@@ -1,212 +1,280 @@
 //! Puts this node's card on the board and reads the others', on a thread of its own.
 //!
-//! **Invariants.** The loop hands over a card and looks at a roster; it never waits for either. A card's progress is the loop's, so
-//! the card of a loop that hangs stands still.
+//! **Invariants.** Whoever tells what the node is only changes the account on the desk and looks at what was read last; it never
+//! waits for the board. A card is put up anew only when its account was told anew, so the card of a loop that hangs stands still.
 //!
-//! Bounds (B1): one card waits, the newest; the roster is read once per [`EVERY`]. A board that does not answer is left behind at the
-//! end after [`QUIT_MAX`].
+//! Bounds (B1): one account waits, the newest; the board is written and read once per [`POST_EVERY`]. A board that does not answer is
+//! left behind at the end after [`QUIT_MAX`].
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hb_core::ids::NodeName;
 use hb_core::node::view::Role;
+use hb_store::board::{Account, Board, BoardError, POST_EVERY, Roster};
 
-use crate::parts::{Board, Card, SeenCard};
-use crate::shared::Shared;
-
-/// How often a card is put up, and the others' are read; a change of role at once.
-pub(crate) const EVERY: Duration = Duration::from_secs(2);
-/// How long a card may stand still before its node counts as gone: three rounds and a half.
-pub(crate) const GONE_AFTER: Duration = Duration::from_secs(7);
 /// How long a node that ends waits for its card to be taken down.
 const QUIT_MAX: Duration = Duration::from_secs(1);
+/// How often the active node takes cards down that have stood still for a day.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
-/// The cards that were read last.
+/// What was read last.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Roster {
-    /// By node; empty until the board was read.
-    pub(crate) cards: Vec<SeenCard>,
+pub struct Seen {
+    /// Every node; empty while the board cannot be read.
+    pub roster: Roster,
     /// Whether the board was read the last time that it was asked.
-    pub(crate) known: bool,
+    pub known: bool,
+    /// Why the board could not be used the last time, if it could not.
+    pub trouble: Option<String>,
+    /// Times that it could not be used.
+    pub errors: u64,
 }
 
-impl Roster {
-    /// The card of a node that shows life.
-    pub(crate) fn living(&self, node: &NodeName) -> Option<&Card> {
-        self.alive().find(|card| card.node == *node)
-    }
-
-    fn alive(&self) -> impl Iterator<Item = &Card> {
-        self.cards.iter().filter(|seen| seen.still < GONE_AFTER).map(|seen| &seen.card)
-    }
-
-    /// How many standbys go before this node: those of a larger priority, and of the same one those earlier in the alphabet.
-    pub(crate) fn before(&self, node: &NodeName, priority: u8) -> u32 {
-        let first = |card: &&Card| {
-            let later = (std::cmp::Reverse(priority), node);
-            card.node != *node
-                && could_take_over(card).is_ok()
-                && (std::cmp::Reverse(card.priority), &card.node) < later
-        };
-        u32::try_from(self.alive().filter(first).count()).unwrap_or(u32::MAX)
-    }
-
-    /// Whether some other node could take over now.
-    pub(crate) fn anybody_else(&self, node: &NodeName) -> bool {
-        self.alive().any(|card| card.node != *node && could_take_over(card).is_ok())
-    }
-
-    /// Whether that node could take over now.
-    ///
-    /// # Errors
-    /// Why not.
-    pub(crate) fn could(&self, node: &NodeName) -> Result<(), String> {
-        self.living(node).map_or_else(|| Err(format!("{node} shows no life on the board of nodes")), could_take_over)
-    }
-}
-
-fn could_take_over(card: &Card) -> Result<(), String> {
-    let node = &card.node;
-    if card.priority == 0 {
-        return Err(format!("{node} never takes over (its priority is 0)"));
-    }
-    if let Some(trouble) = &card.trouble {
-        return Err(format!("{node} is not ready: {trouble}"));
-    }
-    match card.role {
-        Role::Standby => Ok(()),
-        Role::TakingOver | Role::Active | Role::Draining | Role::Fenced => {
-            Err(format!("{node} does not stand by, it is {}", card.role.as_str()))
-        }
-    }
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
-    /// To be put up.
-    card: Option<Card>,
+    account: Account,
+    /// It was told since it was put up last.
+    fresh: bool,
     /// Without waiting for the next round.
     now: bool,
     quit: bool,
 }
 
-#[derive(Debug, Default)]
-struct Desk {
+impl Slot {
+    fn roles(&self) -> (Role, Option<Role>) {
+        (self.account.role, self.account.supervises)
+    }
+}
+
+/// Where a node lays out what it says of itself, and finds what the others say.
+#[derive(Debug)]
+pub struct Desk {
     slot: Mutex<Slot>,
     changed: Condvar,
-    roster: Mutex<Arc<Roster>>,
+    seen: Mutex<Arc<Seen>>,
 }
 
-/// The loop's handle.
-#[derive(Debug)]
-pub(crate) struct Poster {
-    desk: Arc<Desk>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Poster {
-    /// Starts with a board, or stands for none.
-    pub(crate) fn start(board: Option<Box<dyn Board>>, shared: &Arc<Shared>) -> std::io::Result<Self> {
-        let desk = Arc::new(Desk::default());
-        let thread = match board {
-            None => None,
-            Some(board) => {
-                let worker = Worker { board, desk: Arc::clone(&desk), shared: Arc::clone(shared), role: None };
-                Some(thread::Builder::new().name("board".into()).spawn(move || worker.run())?)
-            }
-        };
-        Ok(Self { desk, thread })
+impl Desk {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is a board.
-    pub(crate) fn exists(&self) -> bool {
-        self.thread.is_some()
+    /// Tells anew what the node is: a sign of life. A change of role is put up at once.
+    pub fn tell(&self, change: impl FnOnce(&mut Account)) {
+        self.change(change, |slot| slot.fresh = true);
     }
 
-    /// Hands over the newest card.
-    pub(crate) fn post(&self, card: Card) {
-        let mut slot = self.desk.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.now |= slot.card.as_ref().is_none_or(|before| before.role != card.role);
-        let now = slot.now;
-        slot.card = Some(card);
-        drop(slot);
-        if now {
-            self.desk.changed.notify_all();
+    /// Adds what is no sign of life of the node's loop.
+    pub fn add(&self, change: impl FnOnce(&mut Account)) {
+        self.change(change, |_| {});
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Account), mark: impl FnOnce(&mut Slot)) {
+        let mut slot = self.slot();
+        let before = slot.roles();
+        change(&mut slot.account);
+        mark(&mut slot);
+        if slot.roles() != before {
+            (slot.now, slot.fresh) = (true, true);
+            drop(slot);
+            self.changed.notify_all();
         }
     }
 
     /// What was read last.
-    pub(crate) fn roster(&self) -> Arc<Roster> {
-        Arc::clone(&self.desk.roster.lock().unwrap_or_else(PoisonError::into_inner))
+    #[must_use]
+    pub fn seen(&self) -> Arc<Seen> {
+        Arc::clone(&self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The thread.
+#[derive(Debug)]
+pub struct Poster {
+    desk: Arc<Desk>,
+    thread: JoinHandle<()>,
+}
+
+impl Poster {
+    /// Starts with a board on which this node goes, or will go, by that name.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(board: Board, node: NodeName, account: Account) -> std::io::Result<Self> {
+        let slot = Slot { account, fresh: true, now: true, quit: false };
+        let desk = Arc::new(Desk { slot: Mutex::new(slot), changed: Condvar::new(), seen: Mutex::default() });
+        let worker = Worker { board, node, desk: Arc::clone(&desk), swept: None };
+        let thread = thread::Builder::new().name("board".into()).spawn(move || worker.run())?;
+        Ok(Self { desk, thread })
+    }
+
+    /// For those who tell what the node is, or want to know what others are.
+    #[must_use]
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::clone(&self.desk)
     }
 
     /// Takes the card down and ends.
-    pub(crate) fn quit(mut self) {
-        self.desk.slot.lock().unwrap_or_else(PoisonError::into_inner).quit = true;
+    pub fn quit(self) {
+        self.desk.slot().quit = true;
         self.desk.changed.notify_all();
-        let Some(thread) = self.thread.take() else { return };
         let until = Instant::now() + QUIT_MAX;
-        while !thread.is_finished() && Instant::now() < until {
+        while !self.thread.is_finished() && Instant::now() < until {
             thread::sleep(Duration::from_millis(1));
         }
-        if thread.is_finished() && thread.join().is_err() {
+        if self.thread.is_finished() && self.thread.join().is_err() {
             tracing::error!("the thread of the board panicked; please report it");
         }
     }
 }
 
 struct Worker {
-    board: Box<dyn Board>,
+    board: Board,
+    node: NodeName,
     desk: Arc<Desk>,
-    shared: Arc<Shared>,
-    role: Option<Role>,
+    swept: Option<Instant>,
 }
 
 impl Worker {
     fn run(mut self) {
-        while let Some(card) = self.wait() {
-            if let Some(card) = card {
-                let posted = self.board.post(&card);
-                self.tell(posted);
-            }
-            let read = self.board.roster();
-            let roster = Roster { known: read.is_ok(), cards: read.clone().unwrap_or_default() };
-            *self.desk.roster.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
-            self.tell(read.map(|_| ()));
+        while let Some(account) = self.wait() {
+            self.round(account.as_ref());
         }
         if let Err(why) = self.board.leave() {
             tracing::debug!("the node's card could not be taken down: {why}");
         }
     }
 
-    /// The next card to be put up, once it is time; none at the end.
-    fn wait(&mut self) -> Option<Option<Card>> {
-        let until = Instant::now() + EVERY;
-        let mut slot = self.desk.slot.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What is to be put up, once it is time; none at the end.
+    #[expect(clippy::option_option, reason = "a round without news is one all the same: it reads")]
+    fn wait(&self) -> Option<Option<Account>> {
+        let until = Instant::now() + POST_EVERY;
+        let mut slot = self.desk.slot();
         loop {
             if slot.quit {
                 return None;
             }
             let left = until.saturating_duration_since(Instant::now());
-            let first = self.role.is_none() && slot.card.is_some();
-            if std::mem::take(&mut slot.now) || first || left.is_zero() {
-                self.role = slot.card.as_ref().map(|card| card.role);
-                return Some(slot.card.clone());
+            if std::mem::take(&mut slot.now) || left.is_zero() {
+                let fresh = std::mem::take(&mut slot.fresh);
+                return Some(fresh.then(|| slot.account.clone()));
             }
             slot = self.desk.changed.wait_timeout(slot, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn tell(&self, outcome: Result<(), String>) {
-        if outcome.is_err() {
-            self.shared.count(|stats| stats.board_errors = stats.board_errors.saturating_add(1));
+    fn round(&mut self, account: Option<&Account>) {
+        let posted = account.map_or(Ok(()), |account| self.put_up(account));
+        let read = self.board.roster();
+        let why = posted.as_ref().err().or(read.as_ref().err()).map(ToString::to_string);
+        let before = self.desk.seen();
+        if why != before.trouble {
+            match &why {
+                Some(why) => tracing::warn!("the board of nodes cannot be used: {why}"),
+                None => tracing::info!("the board of nodes can be used again"),
+            }
         }
-        // Nothing that works rests on it: it is told, and the node stays ready.
-        match outcome {
-            Ok(()) => self.shared.check("board", Ok(())),
-            Err(why) => self.shared.note("board", format!("degraded: the board of nodes cannot be used: {why}")),
+        let seen = Seen {
+            known: read.is_ok(),
+            roster: read.unwrap_or_default(),
+            errors: before.errors.saturating_add(u64::from(why.is_some())),
+            trouble: why,
+        };
+        *self.desk.seen.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(seen);
+    }
+
+    fn put_up(&mut self, account: &Account) -> Result<(), BoardError> {
+        if self.board.node().is_none() {
+            return self.board.rejoin(&self.node, account);
         }
+        self.board.post(account)?;
+        if account.role == Role::Active || account.supervises == Some(Role::Active) {
+            self.sweep()?;
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self) -> Result<(), BoardError> {
+        if self.swept.is_some_and(|at| at.elapsed() < SWEEP_EVERY) {
+            return Ok(());
+        }
+        self.swept = Some(Instant::now());
+        let gone = self.board.sweep()?;
+        if !gone.is_empty() {
+            tracing::info!("cards of nodes that have been gone for a day are taken down: {}", gone.join(", "));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hb_core::time::Stamp;
+    use hb_store::register::Register as _;
+    use hb_store::register::memory::MemoryRegister;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    fn until(what: &str, holds: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < DEADLINE, "{what}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn poster(register: &MemoryRegister, node: &str) -> Poster {
+        let board = Board::new(Box::new(register.clone()));
+        Poster::start(board, node.into(), Account::new("1", Stamp(0))).unwrap()
+    }
+
+    #[test]
+    fn nodes_see_each_other_and_a_change_of_role_at_once() {
+        let register = MemoryRegister::new();
+        let (a, b) = (poster(&register, "a"), poster(&register, "b"));
+        until("both are there", || b.desk().seen().roster.nodes.len() == 2);
+        a.desk().tell(|account| account.role = Role::Active);
+        until("one works", || b.desk().seen().roster.active().count() == 1);
+        assert!(b.desk().seen().known && b.desk().seen().trouble.is_none());
+        a.quit();
+        until("it has gone", || b.desk().seen().roster.nodes.len() == 1);
+        b.quit();
+        assert!(register.clone().list("node/", 9).unwrap().is_empty());
+    }
+
+    #[test]
+    fn h2_the_card_of_a_loop_that_hangs_stands_still() {
+        let register = MemoryRegister::new();
+        let a = poster(&register, "a");
+        let posts = || a.desk().seen().roster.nodes.first().map(|entry| entry.card.posts);
+        until("it is there", || posts().is_some());
+        let before = posts();
+        // Others of its process go on.
+        a.desk().add(|account| account.watches.max = Some(7));
+        thread::sleep(POST_EVERY * 2);
+        assert_eq!(posts(), before);
+        a.desk().tell(|account| account.progress += 1);
+        until("it lives", || posts() > before);
+        a.quit();
+    }
+
+    #[test]
+    fn a_board_that_cannot_be_used_is_told_and_counted() {
+        let register = MemoryRegister::new();
+        let a = poster(&register, "a");
+        until("it is there", || a.desk().seen().known);
+        let other = poster(&register, "a");
+        until("its name is taken", || other.desk().seen().trouble.is_some());
+        let seen = other.desk().seen();
+        assert!(seen.errors > 0 && seen.known);
+        assert!(seen.trouble.as_ref().unwrap().contains("another process goes by the name a"), "{seen:?}");
+        a.quit();
+        other.desk().tell(|_| {});
+        until("its name is free", || other.desk().seen().trouble.is_none());
+        other.quit();
     }
 }

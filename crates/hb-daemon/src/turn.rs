@@ -21,6 +21,7 @@ use hb_core::node::step::{Input, Step};
 use hb_core::node::view::{Role, View};
 use hb_core::time::Moment;
 use hb_core::watch::sample::{Batch, FaultCause};
+use hb_store::board::Watches;
 use hb_store::port::Journal;
 
 use crate::clock::{self, ns};
@@ -29,8 +30,8 @@ use crate::doer::Doer;
 use crate::feeder::Feeder;
 use crate::inbox::{Control, Data, Fed, Inbox, Next, Remote};
 use crate::keeper::Keeper;
-use crate::parts::{Bounds, Card, Documents, Mode, Parts, WatchParts};
-use crate::poster::Poster;
+use crate::parts::{Bounds, Documents, Mode, Parts, WatchParts};
+use crate::poster::{Desk, Seen};
 use crate::shared::Shared;
 use crate::standby::Reading;
 use crate::tags::Tag;
@@ -148,11 +149,9 @@ struct Loop {
     inbox: Inbox,
     journal: Box<dyn Journal>,
     keeper: Keeper,
-    poster: Poster,
+    board: Option<Arc<Desk>>,
     leasing: Leasing,
     asked: Asked,
-    /// Tells this process from others of its name.
-    session: String,
     documents: Box<dyn Documents>,
     shared: Arc<Shared>,
     viewer: Viewer,
@@ -185,18 +184,15 @@ impl Loop {
         let node = Node::new(parts.node.clone(), settings);
         let (keeper, told) = Keeper::start(parts.lease, &parts.node, parts.bounds.lease_ttl, &shared)?;
         inbox.listen(told);
-        let poster = Poster::start(parts.board, &shared)?;
-        let session = format!("{}-{}", std::process::id(), clock::moment().0);
         let this = Self {
             name: parts.node,
             node,
             inbox,
             journal: parts.journal,
             keeper,
-            poster,
+            board: parts.board,
             leasing: Leasing::default(),
             asked: Asked::default(),
-            session,
             documents: parts.documents,
             shared,
             viewer,
@@ -474,30 +470,36 @@ impl Loop {
         }
     }
 
-    /// Hands the node's card over, now and then and whenever its role changes.
+    /// Tells the board what this node is, now and then and whenever its role changes.
     fn post(&mut self, view: &View) {
         let changed = self.shown.is_none_or(|(was, _)| was != view.role);
         let due = changed || self.carded.is_none_or(|at| at.elapsed() > CARD_EVERY);
-        if !self.poster.exists() || !due {
-            return;
-        }
+        let Some(board) = self.board.clone().filter(|_| due) else { return };
         self.carded = Some(Instant::now());
         let standing_by = view.role == Role::Standby;
-        let lag = self.read_at.filter(|_| standing_by).map_or(0.0, |at| at.elapsed().as_secs_f64());
-        let working = if view.role == Role::Active { view.watches.len() } else { 0 };
-        self.poster.post(Card {
-            node: self.name.clone(),
-            session: self.session.clone(),
-            role: view.role,
-            epoch: view.epoch,
-            priority: self.bounds.priority,
-            progress: self.turns,
-            watches: u32::try_from(working).unwrap_or(u32::MAX),
-            watches_known: u32::try_from(view.watches.len()).unwrap_or(u32::MAX),
-            lag_seconds: lag,
-            takeover: view.takeover.clone(),
-            trouble: self.trouble(view.role),
+        let all = view.watches.len() as u64;
+        let active = if view.role == Role::Active { all } else { 0 };
+        let records = view.watches.iter().filter_map(|watch| watch.seq).map(|seq| seq.0.saturating_add(1)).sum();
+        let lag_seconds = self.read_at.filter(|_| standing_by).map_or(0.0, |at| at.elapsed().as_secs_f64());
+        let trouble = self.trouble(view.role);
+        board.tell(|account| {
+            (account.role, account.epoch, account.priority) = (view.role, view.epoch, self.bounds.priority);
+            account.progress = self.turns;
+            let max = account.watches.max;
+            account.watches = Watches { active, standing_by: all.saturating_sub(active), max, records, lag_seconds };
+            account.takeover.clone_from(&view.takeover);
+            account.trouble = trouble;
         });
+        self.note_board(&board.seen());
+    }
+
+    /// Nothing that works rests on the board: what is wrong with it is told, and the node stays ready.
+    fn note_board(&self, seen: &Seen) {
+        self.shared.count(|stats| stats.board_errors = seen.errors);
+        match &seen.trouble {
+            None => self.shared.check("board", Ok(())),
+            Some(why) => self.shared.note("board", format!("degraded: the board of nodes cannot be used: {why}")),
+        }
     }
 
     /// Why this node could not take over, or work, at the moment.
@@ -525,7 +527,6 @@ impl Loop {
         };
         self.viewer.quit(patience);
         self.keeper.quit();
-        self.poster.quit();
     }
 }
 

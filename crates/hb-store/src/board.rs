@@ -10,6 +10,7 @@
 mod card;
 mod process;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ use crate::lease::boottime;
 use crate::register::nonce::nonce;
 use crate::register::{Cell, CellVersion, NAME_MAX, Register, RegisterError, Swapped};
 
-pub use card::{Account, Card, PRIORITY, Takeover, Watches};
+pub use card::{Account, Card, PRIORITY, Watches};
+pub use hb_core::node::view::Takeover;
 pub use process::Process;
 
 /// How often a node posts its card.
@@ -35,6 +37,9 @@ pub const REMOVE_AFTER: Duration = Duration::from_secs(24 * 3600);
 pub const NODES_MAX: usize = 256;
 /// Most names that are tried beside the one that was wanted.
 const NAMES_MAX: u32 = 64;
+/// How long joining waits for a sign of life of whoever has the name on another host: longer than one post takes, and no longer
+/// than a node that was started anew may keep others waiting. Should it live after all, it sees that its name is taken.
+const JOIN_FOR: Duration = Duration::from_secs(3);
 /// How often joining looks whether a card of its name still changes.
 const JOIN_LOOK: Duration = Duration::from_millis(500);
 const PREFIX: &str = "node/";
@@ -98,16 +103,47 @@ impl Roster {
         self.nodes.iter().filter(|entry| entry.life != Life::Gone).filter(works)
     }
 
-    /// How many nodes that stand by go before that one: larger priorities first, then by name.
+    /// Those that show life, as far as can be told.
+    pub fn alive(&self) -> impl Iterator<Item = &Card> {
+        self.nodes.iter().filter(|entry| entry.life != Life::Gone).map(|entry| &entry.card)
+    }
+
+    /// The card of a node that shows life.
     #[must_use]
-    pub fn place(&self, node: &NodeName, priority: u32) -> u32 {
-        let goes_first = |entry: &&Entry| {
-            let Card { node: other, account, .. } = &entry.card;
-            let stands_by = entry.life != Life::Gone && account.role == Role::Standby && !account.never_promote;
-            let before = (std::cmp::Reverse(account.priority), other) < (std::cmp::Reverse(priority), node);
-            stands_by && before && other != node
+    pub fn living(&self, node: &NodeName) -> Option<&Card> {
+        self.alive().find(|card| card.node == *node)
+    }
+
+    /// How many nodes that could take over go before that one: those of a larger priority, and of the same one those earlier in the
+    /// alphabet.
+    #[must_use]
+    pub fn place(&self, node: &NodeName, priority: u8) -> u32 {
+        let goes_first = |card: &&Card| {
+            let before = (Reverse(card.account.priority), &card.node) < (Reverse(priority), node);
+            before && card.node != *node && card.could_take_over().is_ok()
         };
-        u32::try_from(self.nodes.iter().filter(goes_first).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.alive().filter(goes_first).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether some other node could take over now.
+    #[must_use]
+    pub fn anybody_else(&self, node: &NodeName) -> bool {
+        self.alive().any(|card| card.node != *node && card.could_take_over().is_ok())
+    }
+
+    /// Whether that node could take over now.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn could(&self, node: &NodeName) -> Result<(), String> {
+        let card = self.living(node).ok_or_else(|| format!("{node} shows no life on the board of nodes"))?;
+        card.could_take_over()
+    }
+
+    /// Most records that any living node has read or written: whoever has fewer is behind by the difference, or says so a moment later.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.alive().map(|card| card.account.watches.records).max().unwrap_or(0)
     }
 }
 
@@ -142,6 +178,13 @@ impl std::fmt::Debug for Board {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Board").field("own", &self.own).field("seen", &self.sights.len()).finish_non_exhaustive()
     }
+}
+
+/// Whether it is still waited for a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    Left,
+    Over,
 }
 
 /// What became of trying one name.
@@ -197,8 +240,8 @@ impl Board {
 
     /// Puts up a card under the wanted name; where another process lives by it, with a number behind. The name that it got.
     ///
-    /// A card of a process of this host that has ended is taken over at once, one of another host after it has stood still for
-    /// [`ALIVE_FOR`]: so long this may take.
+    /// A card of a process of this host that has ended is taken over at once, one of another host after it has stood still for three
+    /// seconds: so long this may take.
     ///
     /// # Errors
     /// [`BoardError`].
@@ -212,30 +255,51 @@ impl Board {
         Err(BoardError::Full(format!("{NAMES_MAX} nodes go by the name {wanted}: set [node] name to another one")))
     }
 
+    /// Puts the card up under that name and no other, without waiting: for a node that works under it already.
+    ///
+    /// # Errors
+    /// [`BoardError::NameTaken`] while another process lives by it.
+    pub fn rejoin(&mut self, node: &NodeName, account: &Account) -> Result<(), BoardError> {
+        match self.try_name(node, account, Patience::Left)? {
+            Tried::Joined => Ok(()),
+            Tried::Taken => Err(BoardError::NameTaken(format!(
+                "another process goes by the name {node}: start one of them anew under another [node] name"
+            ))),
+            Tried::Unclear => Err(BoardError::Unavailable(format!("whether {node} is free cannot be told yet"))),
+        }
+    }
+
     /// Whether it got the name.
     fn join_as(&mut self, name: &NodeName, account: &Account) -> Result<bool, BoardError> {
-        let begun = Instant::now();
+        let (begun, enough) = (Instant::now(), JOIN_FOR.min(self.alive_for));
         loop {
-            match self.try_name(name, account)? {
+            let waited = begun.elapsed();
+            let patience = if waited < enough { Patience::Left } else { Patience::Over };
+            match self.try_name(name, account, patience)? {
                 Tried::Joined => return Ok(true),
                 Tried::Taken => return Ok(false),
-                Tried::Unclear if begun.elapsed() > self.alive_for.saturating_mul(4) => return Ok(false),
+                Tried::Unclear if waited > self.alive_for.saturating_mul(4) => return Ok(false),
                 Tried::Unclear => std::thread::sleep(JOIN_LOOK.min(self.alive_for / 4)),
             }
         }
     }
 
-    fn try_name(&mut self, name: &NodeName, account: &Account) -> Result<Tried, BoardError> {
+    fn try_name(&mut self, name: &NodeName, account: &Account, patience: Patience) -> Result<Tried, BoardError> {
         let cell_name = cell_name(name)?;
         let cell = self.register.read(&cell_name).map_err(unavailable)?;
         let version = cell.as_ref().map(|cell| cell.version.clone());
         if let Some(cell) = &cell {
-            let entry = self.judge(&cell_name, cell);
-            let own = Card::read(&cell.bytes).is_some_and(|card| card.session == self.session);
-            match entry {
-                Life::Alive if !own => return Ok(Tried::Taken),
-                Life::Unclear if !own => return Ok(Tried::Unclear),
-                Life::Alive | Life::Unclear | Life::Gone => {}
+            let life = self.judge(&cell_name, cell);
+            let card = Card::read(&cell.bytes);
+            let own = card.as_ref().is_some_and(|card| card.session == self.session);
+            // One of this host that hangs has its name all the same.
+            let there = card.is_some_and(|card| card.process.ended() == Some(false));
+            match life {
+                _ if own => {}
+                _ if there => return Ok(Tried::Taken),
+                Life::Alive => return Ok(Tried::Taken),
+                Life::Unclear if patience == Patience::Left => return Ok(Tried::Unclear),
+                Life::Unclear | Life::Gone => {}
             }
         } else if self.register.list(PREFIX, NODES_MAX).map_err(unavailable)?.len() >= NODES_MAX {
             let what = format!(

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use hb_core::ids::NodeName;
 use hb_core::node::step::Input;
 use hb_core::node::view::Role;
+use hb_store::board::Card;
 use hb_store::port::{Order, Orders, Pause, Settled, Switchover, SwitchoverEnd};
 
 use super::Loop;
@@ -120,8 +121,9 @@ impl Loop {
     pub(super) fn line_up(&mut self) {
         let rested = self.rested();
         let seeks = rested && self.stopping.is_none() && self.may_seek();
-        let roster = self.poster.roster();
-        self.keeper.seek(seeks.then(|| roster.before(&self.name, self.bounds.priority)));
+        let behind =
+            || self.board.as_ref().map_or(0, |board| board.seen().roster.place(&self.name, self.bounds.priority));
+        self.keeper.seek(seeks.then(behind));
     }
 
     /// Why this node took over: the lease's own reason, and what was asked for.
@@ -168,14 +170,12 @@ impl Loop {
 
     /// Whether somebody can go on. Without a board that cannot be told: then the lease decides.
     fn successor(&self, asked: &Switchover) -> Result<(), String> {
-        if !self.poster.exists() {
-            return Ok(());
-        }
-        let roster = self.poster.roster();
+        let Some(board) = &self.board else { return Ok(()) };
+        let seen = board.seen();
         match &asked.to {
-            _ if !roster.known => Err("the board of nodes cannot be read".into()),
-            Some(to) => roster.could(to),
-            None if roster.anybody_else(&self.name) => Ok(()),
+            _ if !seen.known => Err("the board of nodes cannot be read".into()),
+            Some(to) => seen.roster.could(to),
+            None if seen.roster.anybody_else(&self.name) => Ok(()),
             None => Err("no other node stands by that could go on".into()),
         }
     }
@@ -255,8 +255,9 @@ impl Loop {
         if let Some(open) = self.switchover().filter(|_| self.node.role() == Role::Active) {
             return Err(format!("{} has asked for a switchover that is not settled yet", open.by));
         }
-        let roster = self.poster.roster();
-        if let Some(card) = to.and_then(|to| roster.living(to)).filter(|card| card.priority == 0) {
+        let seen = self.board.as_ref().map(|board| board.seen()).unwrap_or_default();
+        let never = |card: &&Card| card.account.priority == 0;
+        if let Some(card) = to.and_then(|to| seen.roster.living(to)).filter(never) {
             return Err(format!("{} never takes over (its priority is 0)", card.node));
         }
         Ok(from)

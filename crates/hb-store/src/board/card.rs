@@ -1,7 +1,9 @@
 //! What a node says of itself on the board.
 
+use std::net::SocketAddr;
+
 use hb_core::ids::{Epoch, NodeName};
-use hb_core::node::view::Role;
+use hb_core::node::view::{Role, Takeover};
 use hb_core::time::Stamp;
 use serde::{Deserialize, Serialize};
 
@@ -12,30 +14,31 @@ pub(super) const FORMAT: u32 = 1;
 /// Longest text on a card, in characters (B1).
 const TEXT_MAX: usize = 500;
 /// A node's priority where none is set.
-pub const PRIORITY: u32 = 100;
+pub const PRIORITY: u8 = 50;
 
 /// A node's own account.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Account {
     /// Version of the program.
     pub version: String,
-    /// What it is.
+    /// What it is for its watches; where it only supervises, what its supervisor is.
     pub role: Role,
-    /// Among those that stand by, the largest goes first.
-    pub priority: u32,
-    /// It never takes over.
-    pub never_promote: bool,
+    /// What its supervisor is; none where it does not supervise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervises: Option<Role>,
+    /// Among those that stand by, the largest goes first; 0 never takes over.
+    pub priority: u8,
     /// Largest epoch that it has opened or read.
     pub epoch: Epoch,
-    /// Where it serves its API and page, as a URL; none where it does not.
-    pub listen: Option<String>,
+    /// Where it serves its API and page; none where it does not.
+    pub listen: Option<SocketAddr>,
     /// When it started (by its wall clock; information only).
     pub started: Stamp,
     /// Grows with every turn of its work loop.
     pub progress: u64,
     /// Its watches.
     pub watches: Watches,
-    /// The newest takeover that it made.
+    /// The newest takeover that it knows of, by whichever node.
     pub takeover: Option<Takeover>,
     /// What keeps it from working, or from taking over, at the moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,27 +52,13 @@ pub struct Watches {
     pub active: u64,
     /// That it stands by for.
     pub standing_by: u64,
-    /// Most records that any of them is behind its journal.
-    pub lag_records: u64,
-    /// Most seconds that any of them is behind.
+    /// Most that it takes; none where that has no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u64>,
+    /// Records that it has read or written, of all of them.
+    pub records: u64,
+    /// How long ago it read their journal to the head, in seconds; 0 while it writes it.
     pub lag_seconds: f64,
-}
-
-/// How a node came to work.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Takeover {
-    /// When (by its wall clock; information only).
-    pub at: Stamp,
-    /// From whom; none at the first start.
-    pub from: Option<NodeName>,
-    /// The epoch that it opened.
-    pub epoch: Epoch,
-    /// What gave it the lease: `postgres`, `postgres-ttl` …
-    pub how: String,
-    /// Why the lease was free, in words.
-    pub why: String,
-    /// From the grant to its first record, in milliseconds.
-    pub took_ms: u64,
 }
 
 /// A card as it stands in the register.
@@ -99,8 +88,8 @@ impl Account {
         Self {
             version: version.to_owned(),
             role: Role::Standby,
+            supervises: None,
             priority: PRIORITY,
-            never_promote: false,
             epoch: Epoch(0),
             listen: None,
             started,
@@ -115,7 +104,6 @@ impl Account {
     pub(super) fn bounded(&self) -> Self {
         let mut account = self.clone();
         cut(&mut account.version);
-        account.listen.iter_mut().for_each(cut);
         account.trouble.iter_mut().for_each(cut);
         if let Some(takeover) = &mut account.takeover {
             cut(&mut takeover.how);
@@ -137,6 +125,26 @@ impl Card {
         let mut bytes = serde_json::to_vec(self).expect("a card is plain data with string keys");
         bytes.push(b'\n');
         bytes
+    }
+
+    /// Whether its node could take over now.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn could_take_over(&self) -> Result<(), String> {
+        let (node, account) = (&self.node, &self.account);
+        if account.priority == 0 {
+            return Err(format!("{node} never takes over (its priority is 0)"));
+        }
+        if let Some(trouble) = &account.trouble {
+            return Err(format!("{node} is not ready: {trouble}"));
+        }
+        match account.role {
+            Role::Standby => Ok(()),
+            Role::TakingOver | Role::Active | Role::Draining | Role::Fenced => {
+                Err(format!("{node} does not stand by, it is {}", account.role.as_str()))
+            }
+        }
     }
 
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {

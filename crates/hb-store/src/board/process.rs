@@ -50,6 +50,16 @@ impl Process {
         Self { pid, host, boot: boot(), ticks: ticks(pid).unwrap_or(0) }
     }
 
+    /// Whether it runs on this host, in whichever container.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        let (here, there) = (boot(), &self.boot);
+        match (here.split_once(' '), there.split_once(' ')) {
+            (Some((here, _)), Some((there, _))) => here == there,
+            (_, _) => self.host == Self::this().host,
+        }
+    }
+
     /// Whether it is known to have ended: none when that cannot be told from here.
     #[must_use]
     pub fn ended(&self) -> Option<bool> {
@@ -69,6 +79,7 @@ mod tests {
     fn processes_of_this_host_are_known_exactly() {
         let this = Process::this();
         assert_eq!(this.ended(), Some(false));
+        assert!(this.is_here() && !Process { boot: "other space".into(), ..this.clone() }.is_here());
         assert_eq!(Process { ticks: this.ticks + 1, ..this.clone() }.ended(), Some(true), "its pid came again");
         assert_eq!(Process { boot: "other".into(), ..this.clone() }.ended(), None);
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();

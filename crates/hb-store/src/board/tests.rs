@@ -1,6 +1,7 @@
 //! Nodes on the board: names, life, places, bounds.
 
 use hb_core::ids::Epoch;
+use hb_core::node::view::Reign;
 
 use super::*;
 use crate::register::memory::{MemoryRegister, Mishap};
@@ -18,7 +19,7 @@ fn elsewhere(register: &MemoryRegister) -> Board {
     board
 }
 
-fn account(role: Role, priority: u32) -> Account {
+fn account(role: Role, priority: u8) -> Account {
     Account { role, priority, ..Account::new("0.1.0", Stamp(5)) }
 }
 
@@ -30,11 +31,13 @@ fn every_node_sees_every_card() {
     b.join(&"b".into(), &account(Role::Standby, 100)).unwrap();
     let takeover = Takeover {
         at: Stamp(7),
-        from: Some("b".into()),
+        node: "bench a/1".into(),
+        from: Some(Reign { node: "b".into(), epoch: Epoch(3) }),
         epoch: Epoch(4),
         how: "postgres-ttl".into(),
         why: "w".repeat(5000),
-        took_ms: 12,
+        took_seconds: Some(0.012),
+        gap_seconds: Some(0.5),
     };
     let told = Account { epoch: Epoch(4), takeover: Some(takeover), ..account(Role::Active, 100) };
     a.post(&told).unwrap();
@@ -93,23 +96,32 @@ fn two_processes_of_one_name_are_told_apart() {
 #[test]
 fn the_name_of_one_that_is_gone_elsewhere_comes_back_after_a_while() {
     let register = MemoryRegister::new();
-    elsewhere(&register).join(&"x".into(), &account(Role::Active, 100)).unwrap();
+    let mut away = elsewhere(&register);
+    away.join(&"x".into(), &account(Role::Active, 100)).unwrap();
     let begun = Instant::now();
-    assert_eq!(board(&register).join(&"x".into(), &account(Role::Standby, 100)).unwrap(), "x".into());
+    let mut late = board(&register);
+    assert!(matches!(late.rejoin(&"x".into(), &account(Role::Standby, 100)), Err(BoardError::Unavailable(_))));
+    assert_eq!(late.join(&"x".into(), &account(Role::Standby, 100)).unwrap(), "x".into());
     assert!(begun.elapsed() >= PATIENCE, "it might have lived");
+    // It did: it sees that its name is taken, and has it again once it is free.
+    assert!(matches!(away.post(&account(Role::Active, 100)), Err(BoardError::NameTaken(_))));
+    late.leave().unwrap();
+    away.rejoin(&"x".into(), &account(Role::Active, 100)).unwrap();
+    late.rejoin(&"x".into(), &account(Role::Standby, 1)).unwrap_err();
 }
 
 #[test]
 fn the_place_of_a_node_goes_by_priority_and_name() {
     let register = MemoryRegister::new();
     let mut boards = Vec::new();
-    let never = Account { never_promote: true, ..account(Role::Standby, 900) };
+    let busy = Account { trouble: Some("journal: no route".into()), ..account(Role::Standby, 250) };
     for (name, told) in [
-        ("a", account(Role::Active, 500)),
+        ("a", account(Role::Active, 250)),
         ("b", account(Role::Standby, 100)),
         ("c", account(Role::Standby, 200)),
         ("d", account(Role::Standby, 100)),
-        ("e", never),
+        ("e", busy),
+        ("f", account(Role::Standby, 0)),
     ] {
         let mut board = board(&register);
         board.join(&name.into(), &told).unwrap();
@@ -118,6 +130,10 @@ fn the_place_of_a_node_goes_by_priority_and_name() {
     let roster = boards[0].roster().unwrap();
     let place = |name: &str, priority| roster.place(&name.into(), priority);
     assert_eq!((place("c", 200), place("b", 100), place("d", 100)), (0, 1, 2));
+    let why_not = |name: &str| roster.could(&name.into()).err().unwrap_or_default();
+    assert_eq!((why_not("b"), roster.anybody_else(&"a".into())), (String::new(), true));
+    assert!(why_not("a").contains("it is active") && why_not("e").contains("no route"));
+    assert!(why_not("f").contains("never takes over") && why_not("g").contains("no life"));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use hb_core::time::SECOND_NS;
 use hb_core::watch::settings::WatchSettings;
 use hb_daemon::fleet::MakeParts;
 use hb_daemon::turn::Running;
-use hb_daemon::{Bounds, Control, Ended, Mode, Parts, Remote, SinkParts, WatchParts, start};
+use hb_daemon::{Bounds, Control, Ended, Mode, Parts, Poster, Remote, SinkParts, WatchParts, start};
 use hb_store::journal::memory::MemoryJournal;
 use hb_store::reader::read_sound;
 
@@ -137,18 +137,19 @@ impl Stage {
             source: Tape::open(tape, name),
             sinks: self.sinks.iter().map(|pager| self.sink(pager)).collect(),
         };
+        let poster = self.wall.as_ref().map(|wall| wall.poster(name));
         let parts = Parts {
             node: name.into(),
             watches: self.watches.iter().map(watch).collect(),
             journal: Box::new(gate.journal()),
             lease: Desk::lease(&self.desk, name),
-            board: self.wall.as_ref().map(Wall::board),
+            board: poster.as_ref().map(Poster::desk),
             documents: Box::new(self.archive.clone()),
             views: screen.views(),
             mode: self.mode,
             bounds: self.bounds,
         };
-        Actor { running: start(parts).unwrap(), gate, screen }
+        Actor { running: start(parts).unwrap(), gate, screen, poster }
     }
 
     /// Makes the parts of one watch of a node, with the lease that it is given.
@@ -266,6 +267,7 @@ pub(crate) struct Actor {
     running: Running,
     pub(crate) gate: Gate,
     pub(crate) screen: Screen,
+    poster: Option<Poster>,
 }
 
 impl Actor {
@@ -317,6 +319,8 @@ impl Actor {
         let (out, ended) = mpsc::channel();
         let running = self.running;
         thread::spawn(move || out.send(running.join()));
-        ended.recv_timeout(DEADLINE).expect("the node ends in time")
+        let ended = ended.recv_timeout(DEADLINE).expect("the node ends in time");
+        self.poster.into_iter().for_each(Poster::quit);
+        ended
     }
 }
