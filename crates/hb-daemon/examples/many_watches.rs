@@ -8,12 +8,14 @@
     clippy::print_stdout,
     clippy::expect_used,
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "a measurement tells its figures on stdout and ends when something is not as it should be"
 )]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,7 @@ use hb_core::journal::Hash;
 use hb_core::mark::Mark;
 use hb_core::node::fact::{Body, Sealed};
 use hb_core::node::view::{Role, View};
-use hb_core::time::SECOND_NS;
+use hb_core::time::{SECOND_NS, Stamp};
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::sample::{Batch, NewName, Sample};
 use hb_core::watch::settings::WatchSettings;
@@ -63,7 +65,7 @@ impl Source for Ticks {
                 return Ok(Polled::Idle { mark: self.mark(), looked_at: now });
             }
         }
-        let (start, at) = (self.mark(), hb_core::time::Stamp(self.next));
+        let (start, at) = (self.mark(), Stamp(self.next));
         self.next += EVERY;
         let names = if self.fresh { vec![NewName { name: "x".into(), unit: None }] } else { Vec::new() };
         let samples = vec![Sample { slot: 0, offset: 0, at, value: 1.0 }];
@@ -118,7 +120,7 @@ impl Documents for Nothing {
 
 /// A way to the register that can be cut, and that counts requests.
 #[derive(Debug)]
-struct Line(MemoryRegister, Arc<AtomicBool>, Arc<std::sync::atomic::AtomicU64>);
+struct Line(MemoryRegister, Arc<AtomicBool>, Arc<AtomicU64>);
 
 impl Line {
     fn open(&self) -> Result<(), RegisterError> {
@@ -204,100 +206,110 @@ fn processor() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
+/// The nodes, with what cuts each off.
+type Nodes = Vec<(Fleet, Arc<AtomicBool>)>;
+
+/// What all nodes share.
+#[derive(Default)]
+struct World {
+    names: BTreeSet<WatchName>,
+    register: MemoryRegister,
+    journal: MemoryJournal,
+    requests: Arc<AtomicU64>,
+}
+
+impl World {
+    fn start(&self, nodes: usize) -> Nodes {
+        let start = |number: usize| {
+            let (node, cut) = (format!("node-{number}"), Arc::<AtomicBool>::default());
+            let bounds = FleetBounds { lease_ttl: TTL, watches_max: 100_000, warm_max: 64, priority: 50 };
+            let line = Line(self.register.clone(), Arc::clone(&cut), Arc::clone(&self.requests));
+            let make = maker(node.clone(), self.journal.clone(), Arc::clone(&cut));
+            let (node, watches) = (node.as_str().into(), self.names.clone());
+            let parts = FleetParts { node, watches, make, register: Box::new(line), bounds };
+            (Fleet::start(parts).expect("threads can be started"), cut)
+        };
+        (0..nodes).map(start).collect()
+    }
+
+    /// Waits until every watch is somebody's; gives how long that took.
+    fn claimed(&self, nodes: &Nodes) -> f64 {
+        let begun = Instant::now();
+        let held = || nodes.iter().map(|(fleet, _)| fleet.seats().held.len()).sum::<usize>();
+        while held() < self.names.len() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        begun.elapsed().as_secs_f64()
+    }
+
+    /// Looks at every stream: how late each cycle was decided, and how long after `death` each orphan was written to again.
+    fn look(&self, orphans: &BTreeSet<WatchName>, death: Stamp) -> (Vec<f64>, Vec<f64>) {
+        let (mut late, mut gaps) = (Vec::new(), Vec::new());
+        for watch in &self.names {
+            let stream = StreamName::watch(watch);
+            let records = read_sound(&mut self.journal.clone(), &stream, Seq(0), usize::MAX >> 1);
+            let records = records.expect("the journal is sound");
+            let mut next = 0;
+            for sealed in &records {
+                let Body::CycleDecided(decided) = &sealed.record.body else { continue };
+                assert_eq!(decided.decision.cycle.0, next, "a cycle of {watch} is missing or twice");
+                next += 1;
+                if next > 1 {
+                    late.push(sealed.record.at.since_ns(decided.decision.span.end) as f64 / 1e9);
+                }
+            }
+            let opened =
+                |sealed: &&Sealed| matches!(sealed.record.body, Body::EpochOpened { .. }) && sealed.record.at > death;
+            let taken = records.iter().find(opened).filter(|_| orphans.contains(watch));
+            gaps.extend(taken.map(|sealed| sealed.record.at.since_ns(death) as f64 / 1e9));
+        }
+        (late, gaps)
+    }
+}
+
+fn tell(what: &str, mut figures: Vec<f64>) {
+    figures.sort_by(f64::total_cmp);
+    let last = figures.len().saturating_sub(1) as f64;
+    let at = |part: f64| figures.get((last * part) as usize).copied().unwrap_or(f64::NAN);
+    let (median, most, worst, count) = (at(0.5), at(0.99), at(1.0), figures.len());
+    println!("{what}: median {median:.2} s, 99 % {most:.2} s, worst {worst:.2} s of {count}");
+}
+
+/// What it takes while nothing happens.
+fn rest(world: &World, seconds: u64, nodes: usize, bare: (u64, u64)) {
+    thread::sleep(Duration::from_secs(2));
+    let (busy, asked, since) = (processor(), world.requests.load(Ordering::Relaxed), Instant::now());
+    thread::sleep(Duration::from_secs(seconds));
+    let spent = since.elapsed().as_secs_f64();
+    let (threads, kilobytes) = (status("Threads") - bare.0, (status("VmRSS") - bare.1) as f64);
+    let (megabytes, each) = (kilobytes / 1024.0, kilobytes / world.names.len() as f64);
+    println!("all nodes together: {threads} threads, {megabytes:.0} MB more; {each:.1} KB for each watch");
+    let busy = (processor() - busy) / spent * 100.0;
+    let asked = (world.requests.load(Ordering::Relaxed) - asked) as f64 / spent / nodes as f64;
+    println!("processor: {busy:.1} % of one core; register: {asked:.2} requests/s for each node");
+}
+
 fn main() {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<usize>().expect("a number"));
     let (watches, nodes, seconds) = (args.next().unwrap_or(1_000), args.next().unwrap_or(3), args.next().unwrap_or(10));
-    let names: BTreeSet<WatchName> = (0..watches).map(|number| format!("watch-{number}").into()).collect();
-    let (register, journal) = (MemoryRegister::new(), MemoryJournal::new());
-    let (bare, bare_threads) = (status("VmRSS"), status("Threads"));
-    let requests = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let mut fleets = Vec::new();
-    for number in 0..nodes {
-        let (node, cut) = (format!("node-{number}"), Arc::new(AtomicBool::new(false)));
-        let bounds = FleetBounds { lease_ttl: TTL, watches_max: 100_000, warm_max: 64, priority: 50 };
-        let line = Box::new(Line(register.clone(), Arc::clone(&cut), Arc::clone(&requests)));
-        let make = maker(node.clone(), journal.clone(), Arc::clone(&cut));
-        let parts = FleetParts { node: node.as_str().into(), watches: names.clone(), make, register: line, bounds };
-        fleets.push((Fleet::start(parts).expect("threads can be started"), cut));
-    }
-    let all =
-        |fleets: &[(Fleet, Arc<AtomicBool>)]| fleets.iter().map(|(fleet, _)| fleet.seats().held.len()).sum::<usize>();
-    let begun = Instant::now();
-    while all(&fleets) < watches {
-        thread::sleep(Duration::from_millis(10));
-    }
-    println!("{watches} watches are claimed by {nodes} nodes after {:.1} s", begun.elapsed().as_secs_f64());
-    thread::sleep(Duration::from_secs(2));
-    let (busy, asked, since) = (processor(), requests.load(Ordering::Relaxed), Instant::now());
-    thread::sleep(Duration::from_secs(seconds as u64));
-    let spent = since.elapsed().as_secs_f64();
-    let (threads, kilobytes) = (status("Threads") - bare_threads, status("VmRSS") - bare);
-    println!(
-        "all nodes together: {threads} threads, {:.0} MB more; {:.1} KB for each watch",
-        kilobytes as f64 / 1024.0,
-        kilobytes as f64 / watches as f64
-    );
-    println!(
-        "processor: {:.1} % of one core; register: {:.2} requests/s for each node",
-        (processor() - busy) / spent * 100.0,
-        (requests.load(Ordering::Relaxed) - asked) as f64 / spent / nodes as f64
-    );
+    let names = (0..watches).map(|number| format!("watch-{number}").into()).collect();
+    let world = World { names, ..World::default() };
+    let bare = (status("Threads"), status("VmRSS"));
+    let mut fleets = world.start(nodes);
+    println!("{watches} watches are claimed by {nodes} nodes after {:.1} s", world.claimed(&fleets));
+    rest(&world, seconds as u64, nodes, bare);
 
     let (dead, cut) = fleets.remove(0);
-    let orphans = dead.seats().held;
-    let (died, killed_at) = (Instant::now(), clock::wall());
+    let (orphans, death) = (dead.seats().held, clock::wall());
     cut.store(true, Ordering::Release);
-    while all(&fleets) < watches {
-        thread::sleep(Duration::from_millis(5));
-    }
-    println!(
-        "a node of {} watches died; the others had claimed them after {:.2} s",
-        orphans.len(),
-        died.elapsed().as_secs_f64()
-    );
-    thread::sleep(Duration::from_secs(5));
-    let (mut gaps, mut late) = (Vec::new(), Vec::new());
-    for watch in &names {
-        let stream = StreamName::watch(watch);
-        let records = read_sound(&mut journal.clone(), &stream, Seq(0), usize::MAX >> 1).expect("the journal is sound");
-        let cycles = records.iter().filter_map(|sealed| match &sealed.record.body {
-            Body::CycleDecided(decided) => Some((sealed.record.at, decided)),
-            _ => None,
-        });
-        let mut next = 0;
-        for (at, decided) in cycles {
-            assert_eq!(decided.decision.cycle.0, next, "a cycle of {watch} is missing or twice");
-            next += 1;
-            let after = at.since_ns(decided.decision.span.end) as f64 / 1e9;
-            if next > 1 {
-                late.push(after);
-            }
-        }
-        let taken = records.iter().find(|sealed| {
-            orphans.contains(watch)
-                && sealed.record.at > killed_at
-                && matches!(sealed.record.body, Body::EpochOpened { .. })
-        });
-        gaps.extend(taken.map(|sealed| sealed.record.at.since_ns(killed_at) as f64 / 1e9));
-    }
-    let tell = |what: &str, figures: &mut Vec<f64>| {
-        figures.sort_by(f64::total_cmp);
-        let at =
-            |part: f64| figures.get(((figures.len().max(1) - 1) as f64 * part) as usize).copied().unwrap_or(f64::NAN);
-        println!(
-            "{what}: median {:.2} s, 99 % {:.2} s, worst {:.2} s of {}",
-            at(0.5),
-            at(0.99),
-            at(1.0),
-            figures.len()
-        );
-    };
-    tell("from the death to the first record of the next node", &mut gaps);
-    tell("from the end of a cycle to its record, the death included", &mut late);
-    println!(
-        "the one that was cut off works for {} watches",
-        dead.views().values().filter(|view| view.role == Role::Active).count()
-    );
+    let took = world.claimed(&fleets);
+    println!("a node of {} watches is cut off; the others had claimed them after {took:.2} s", orphans.len());
+    thread::sleep(Duration::from_secs(8));
+    let (late, gaps) = world.look(&orphans, death);
+    tell("from the cut to the first record of the next node", gaps);
+    tell("from the end of a cycle to its record, the cut included", late);
+    let works = dead.views().values().filter(|view| view.role == Role::Active).count();
+    println!("the one that was cut off works for {works} watches");
     for (fleet, _) in fleets {
         fleet.stop("measured");
     }
