@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hb_core::ids::{CycleNo, Epoch, NodeName, WatchName};
-use hb_core::node::view::{Alarm, Role, View, WatchView};
+use hb_core::node::view::{Alarm, Role, Takeover, View, WatchView};
 use hb_core::time::Stamp;
 use serde::Serialize;
 
 use crate::copying::Copying;
 use crate::onlooker::{Check, Liveness};
+use crate::roster::NodeDoc;
 use hb_core::node::cycle_line::CycleLine;
 
 /// Body of `/live`.
@@ -93,6 +94,13 @@ pub struct StatusDoc {
     pub watches: Vec<WatchDoc>,
     /// What should not be.
     pub alarms: Vec<Alarm>,
+    /// The newest takeover that this node knows of, by whichever node.
+    pub takeover: Option<Takeover>,
+    /// Set while operators have asked that nobody takes over: by whom and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<String>,
+    /// Every node on the board of nodes.
+    pub nodes: Vec<NodeDoc>,
     /// How the periodic copy of this node stands, where it makes one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy: Option<Box<Copying>>,
@@ -148,6 +156,9 @@ pub fn status(view: &View) -> StatusDoc {
         epoch: view.epoch,
         watches: view.watches.iter().map(WatchDoc::from).collect(),
         alarms: view.alarms.clone(),
+        takeover: view.takeover.clone(),
+        paused: view.paused.clone(),
+        nodes: Vec::new(),
         copy: None,
     }
 }

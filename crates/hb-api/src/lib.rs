@@ -16,6 +16,7 @@ mod onlooker;
 mod page;
 mod process;
 pub mod report;
+mod roster;
 mod routes;
 mod server;
 mod supervised;
@@ -28,6 +29,9 @@ pub use hb_core::node::cycle_line::CycleLine;
 pub use hb_core::node::latency::Latency;
 pub use metrics::{AlertOutcome, BuildInfo, Metrics, QueueDepth, WatchMetrics, exposition};
 pub use onlooker::{Check, Liveness, Onlooker};
+pub use roster::NodeDoc;
 pub use routes::router;
-pub use server::{Rooms, ServerCounters, ServerHandle, ServerLimits, families, serve, spawn, spawn_with, spawn_with_api};
+pub use server::{
+    Rooms, ServerCounters, ServerHandle, ServerLimits, families, serve, spawn, spawn_with, spawn_with_api,
+};
 pub use v1::{Access, Anonymous, Api};

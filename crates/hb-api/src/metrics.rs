@@ -9,6 +9,7 @@ use hb_core::watch::decision::Status;
 use crate::copying::{self, Copying};
 use crate::exposition::{Exposition, Kind};
 use crate::process::Process;
+use crate::roster::{self, NodeDoc};
 use crate::supervised;
 use crate::v1::seam::Standing;
 use hb_core::node::latency::Latency;
@@ -24,6 +25,12 @@ pub struct Metrics {
     pub commit_latency: Latency,
     /// Times that this node opened an epoch over another node's.
     pub takeovers: u64,
+    /// From the lease to the first append of the newest of them, in seconds; none before the first.
+    pub takeover_seconds: Option<f64>,
+    /// Whether the lease can be seen; none where nobody has asked it yet.
+    pub lease_ok: Option<bool>,
+    /// Every node on the board of nodes.
+    pub nodes: Vec<NodeDoc>,
     /// Tries to deliver alerts, by sink and outcome.
     pub alerts: Vec<AlertOutcome>,
     /// Bounded queues.
@@ -112,6 +119,8 @@ pub fn exposition(metrics: &Metrics, view: &View) -> String {
     watches(&mut out, &view.watches);
     counters(&mut out, &metrics.watches);
     work(&mut out, metrics);
+    failover(&mut out, metrics, view);
+    roster::write(&mut out, &metrics.nodes);
     delivery(&mut out, metrics, view);
     bounds(&mut out, metrics);
     if let Some(copying) = &metrics.copying {
@@ -194,8 +203,26 @@ fn work(out: &mut Exposition, metrics: &Metrics) {
     out.histogram("hb_decision_latency_seconds", &metrics.decision_latency);
     out.family("hb_commit_latency_seconds", Kind::Histogram, "How long making a record durable took.");
     out.histogram("hb_commit_latency_seconds", &metrics.commit_latency);
+}
+
+fn failover(out: &mut Exposition, metrics: &Metrics, view: &View) {
     out.family("hb_takeovers_total", Kind::Counter, "Epochs that this node opened over another node's.");
     out.whole("hb_takeovers_total", &[], metrics.takeovers);
+    out.family("hb_takeover_seconds", Kind::Gauge, "From the lease to the first append of the newest of them.");
+    if let Some(seconds) = metrics.takeover_seconds {
+        out.real("hb_takeover_seconds", &[], seconds);
+    }
+    let help = "From the last record of the writer before to the first of this epoch's, of the newest takeover known.";
+    out.family("hb_takeover_gap_seconds", Kind::Gauge, help);
+    if let Some(seconds) = view.takeover.as_ref().and_then(|takeover| takeover.gap_seconds) {
+        out.real("hb_takeover_gap_seconds", &[], seconds);
+    }
+    out.family("hb_lease_ok", Kind::Gauge, "1 while the lease can be seen, 0 while it cannot.");
+    if let Some(ok) = metrics.lease_ok {
+        out.whole("hb_lease_ok", &[], u64::from(ok));
+    }
+    out.family("hb_paused", Kind::Gauge, "1 while operators have asked that nobody takes over.");
+    out.whole("hb_paused", &[], u64::from(view.paused.is_some()));
 }
 
 fn delivery(out: &mut Exposition, metrics: &Metrics, view: &View) {

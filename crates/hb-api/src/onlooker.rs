@@ -6,6 +6,7 @@ use hb_core::ids::WatchName;
 use hb_core::node::view::View;
 
 use crate::metrics::Metrics;
+use crate::roster::NodeDoc;
 use hb_core::node::cycle_line::CycleLine;
 
 /// The daemon as onlookers see it.
@@ -25,6 +26,11 @@ pub trait Onlooker: Send + Sync {
 
     /// The counters of this process.
     fn metrics(&self) -> Metrics;
+
+    /// Every node on the board of nodes, by name, this one included; empty where there is none.
+    fn nodes(&self) -> Vec<NodeDoc> {
+        Vec::new()
+    }
 
     /// The newest `newest` cycles of a watch, oldest first; empty where there are none.
     fn recent(&self, watch: &WatchName, newest: usize) -> Vec<CycleLine>;

@@ -107,7 +107,8 @@ async fn show_metrics(State(shown): State<Shown>) -> Response {
 
 async fn show_status(State(shown): State<Shown>) -> Response {
     let copy = shown.onlooker.metrics().copying;
-    json(StatusCode::OK, &StatusDoc { copy, ..status(&shown.onlooker.view()) })
+    let nodes = shown.onlooker.nodes();
+    json(StatusCode::OK, &StatusDoc { copy, nodes, ..status(&shown.onlooker.view()) })
 }
 
 #[derive(Debug, Deserialize)]

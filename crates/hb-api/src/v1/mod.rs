@@ -52,8 +52,8 @@ use tokio::sync::{Semaphore, watch};
 use crate::exposition::{Exposition, Kind};
 
 pub use access::{Access, Anonymous, TOKEN_BYTES_MIN, TOKENS_MAX};
-pub use schemas::list_for_mapping;
 pub(crate) use problem::{Problem, is_api};
+pub use schemas::list_for_mapping;
 pub(crate) use shapes::agent::AgentLine;
 
 /// Most questions to the database at once; who comes beyond waits a moment, and is told to try again then (B1).
