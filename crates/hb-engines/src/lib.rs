@@ -15,7 +15,7 @@ pub mod kubernetes;
 mod line;
 #[cfg(feature = "object")]
 pub mod object;
+pub mod open;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-pub mod open;
 pub mod target;

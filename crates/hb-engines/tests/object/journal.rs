@@ -30,6 +30,16 @@ pub(crate) fn every_law(target: impl Fn(u32) -> String) {
 }
 
 #[test]
+fn j6_copies_go_on_above_their_newest_record() {
+    let count = Cell::new(0);
+    conformance::of_copies(|| {
+        count.set(count.get() + 1);
+        let target = format!("memory:copies-{}", count.get());
+        move || journal(&target)
+    });
+}
+
+#[test]
 fn memory_obeys_every_law() {
     every_law(|place| format!("memory:laws-{place}"));
 }

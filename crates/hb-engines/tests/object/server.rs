@@ -137,6 +137,18 @@ impl Server {
         self.lock().planned.extend(faults.into_iter().map(|fault| (kind, fault)));
     }
 
+    /// Nothing is planned any more.
+    #[allow(dead_code, reason = "the tests of failover, which include this file, use it")]
+    pub(crate) fn forget_plans(&self) {
+        self.lock().planned.clear();
+    }
+
+    /// Where it listens, on the loopback.
+    #[allow(dead_code, reason = "the tests of failover, which include this file, use it")]
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// From now on one in so many requests goes wrong.
     pub(crate) fn one_in(&self, many: u64, seed: u64) {
         self.lock().dice = Some((many, seed | 1));

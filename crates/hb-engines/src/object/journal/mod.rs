@@ -211,6 +211,10 @@ impl ObjectJournal {
             return Ok(Some(Appended::Refused(Standing::BelowFloor(stream.floor))));
         }
         let Some(before) = seq.0.checked_sub(1).map(Seq) else { return Ok(None) };
+        // A copy that begins there: nothing can stand below. Where it was trimmed instead, the number is taken.
+        if seq == stream.floor {
+            return Ok(None);
+        }
         if stream.head.is_some_and(|head| head >= before) {
             return Ok(None);
         }
@@ -331,6 +335,10 @@ impl Journal for ObjectJournal {
 
     fn trim(&mut self, name: &StreamName, floor: Seq) -> Result<u64, JournalError> {
         self.with(name, |journal, stream| journal.trim_to(stream, floor))
+    }
+
+    fn begin(&mut self, name: &StreamName, floor: Seq) -> Result<(), JournalError> {
+        self.with(name, |journal, stream| journal.begin_at(stream, floor))
     }
 
     fn floor(&mut self, name: &StreamName) -> Result<Seq, JournalError> {

@@ -32,7 +32,8 @@ impl ObjectJournal {
         stream.lowest = numbers().min().unwrap_or(stream.floor);
         // What a late writer left below the floor is not the head.
         let head = numbers().max().filter(|head| *head >= stream.floor);
-        stream.head = stream.head.max(head);
+        // A copy may have begun anew above what this handle had seen.
+        stream.head = stream.head.filter(|head| *head >= stream.floor).max(head);
         Ok(())
     }
 
@@ -56,6 +57,26 @@ impl ObjectJournal {
             self.list(stream)?;
         }
         self.remove_below(stream, floor.max(standing))
+    }
+
+    /// For copies: the stream goes on at `floor`, above its newest record, and forgets what lies below.
+    pub(super) fn begin_at(&mut self, stream: &mut Stream, floor: Seq) -> Result<(), JournalError> {
+        self.mark().map_err(JournalError::Unavailable)?;
+        self.look_at_floor(stream)?;
+        self.gallop(stream)?;
+        if floor <= stream.floor || stream.head.map_or(Seq(0), Seq::next) >= floor {
+            return Ok(());
+        }
+        self.raise(stream, floor)?;
+        // What is left below is looked up: a copy may have holes there.
+        stream.head = None;
+        self.list(stream)?;
+        while stream.lowest < floor {
+            if self.remove_below(stream, floor)? == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the floor durable. It is raised only from what was read, so that it never falls.
