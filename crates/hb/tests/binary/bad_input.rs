@@ -204,6 +204,21 @@ fn damaged_documents_are_rebuilt_at_the_next_start() {
     }
 }
 
+/// Records of other kinds may lie between the newest cycle and the head: here those of many short reigns.
+#[test]
+fn documents_are_rebuilt_however_far_back_the_newest_cycle_lies() {
+    let project = Project::new(&format!("{}alert_sinks: [file]\nmax_checkpoint_history: 1\n", telemetry::SETTINGS));
+    project.feed(telemetry::recording(3, 10, 9).concat());
+    for _ in 0..40 {
+        project.once("a");
+    }
+    let checkpoint = project.output.join("daemon_checkpoint.json");
+    let good = fs::read(&checkpoint).unwrap();
+    fs::remove_file(&checkpoint).unwrap();
+    project.once("a");
+    assert_eq!(json(&fs::read(&checkpoint).unwrap()), json(&good));
+}
+
 fn json(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
