@@ -134,6 +134,10 @@ fn assert_alerts(project: &Project, webhook: &Webhook, records: &[hb_core::node:
         // The key as a header is percent-encoded where it must be.
         let sent = told.key.replace("%2F", "/");
         assert_eq!(told.body["key"], *sent, "the header names the same key as the body");
+        let recorded = records.iter().find(|sealed| {
+            journal::decided(sealed).is_some_and(|cycle| cycle.alert.as_ref().is_some_and(|alert| alert.key == sent))
+        });
+        assert!(recorded.is_some_and(|sealed| sealed.record.at <= told.at), "{sent} was told before it was recorded");
     }
     // Of every cycle that made an alert there is a record, and however often it is told, it says the same.
     let known = expected(|status| status != Status::Pass);

@@ -1,12 +1,13 @@
 //! A webhook that remembers what it was told, and sometimes fails as real ones do.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hb_core::time::Stamp;
 use serde_json::Value;
 
 /// One request that was answered well.
@@ -15,6 +16,8 @@ pub(crate) struct Told {
     /// Of its header `Idempotency-Key`.
     pub(crate) key: String,
     pub(crate) body: Value,
+    /// When it came, by the wall clock.
+    pub(crate) at: Stamp,
 }
 
 pub(crate) struct Webhook {
@@ -27,7 +30,12 @@ pub(crate) struct Webhook {
 impl Webhook {
     /// Answers every `fails_every`th request with 503.
     pub(crate) fn start(fails_every: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_at(Ipv4Addr::LOCALHOST, fails_every)
+    }
+
+    /// The same at another address.
+    pub(crate) fn start_at(address: Ipv4Addr, fails_every: usize) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (told, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (notes, ended) = (Arc::clone(&told), Arc::clone(&stop));
@@ -76,7 +84,8 @@ fn attend(stream: &TcpStream, reply: Reply, told: &Mutex<Vec<Told>>) -> std::io:
         return out.write_all(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     }
     let body = serde_json::from_slice(&body).map_err(std::io::Error::other)?;
-    told.lock().unwrap_or_else(PoisonError::into_inner).push(Told { key, body });
+    let at = hb_daemon::clock::wall();
+    told.lock().unwrap_or_else(PoisonError::into_inner).push(Told { key, body, at });
     out.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 

@@ -1,0 +1,353 @@
+//! Nodes on their hosts, the stores that they share, and everything that is known of what they did.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hb_core::ids::{Seq, StreamName};
+use hb_core::node::fact::Sealed;
+use hb_core::time::Stamp;
+use hb_daemon::clock;
+use hb_store::port::{Journal, JournalError};
+use hb_store::reader::Follower;
+use nix::sys::signal::Signal;
+
+use crate::history::{Fact, Heard, History};
+use crate::rack::{DESK, Host, Rack};
+use crate::stores::{KEY, Pair, Stores};
+use crate::support::journal;
+use crate::support::node::Node;
+use crate::support::project::{Project, told};
+use crate::support::webhook::Webhook;
+use crate::support::{telemetry, within};
+use crate::tape::Tape;
+use crate::timeline::Timeline;
+
+/// How long anything may take that does happen.
+pub(crate) const BOUND: Duration = Duration::from_secs(90);
+/// Ends of a node that a service manager answers by starting it again: replaced, nothing to ask yet, and what could not be written in time.
+const STARTED_AGAIN: [i32; 3] = [75, 69, 73];
+/// How often the journal is looked at.
+const LOOK: Duration = Duration::from_millis(4);
+/// Where nodes listen.
+const PORT: u16 = 9090;
+
+/// How nodes are set up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) nodes: usize,
+    /// Of the lease, beside its address.
+    pub(crate) lease: &'static str,
+    /// Beside these, for one node each.
+    pub(crate) priorities: [u8; 3],
+    /// Lines of the configuration.
+    pub(crate) more: &'static str,
+    /// Cycles a second.
+    pub(crate) pace: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { nodes: 2, lease: "ttl_sec: 1", priorities: [50; 3], more: "", pace: 6 }
+    }
+}
+
+/// One node and where it lives.
+pub(crate) struct Member {
+    pub(crate) node: Option<Node>,
+    pub(crate) name: &'static str,
+    pub(crate) project: Arc<Project>,
+    pub(crate) host: Arc<Host>,
+}
+
+/// All of it. Nodes end before the stores, those before the hosts.
+pub(crate) struct Site {
+    pub(crate) members: Vec<Member>,
+    pub(crate) stores: Stores,
+    pub(crate) records: Vec<Sealed>,
+    pub(crate) timeline: Timeline,
+    /// Starts of nodes that had ended by themselves.
+    pub(crate) restarts: usize,
+    seen: BTreeMap<u64, String>,
+    journal: Box<dyn Journal>,
+    follower: Follower,
+    settings: String,
+    webhook: Webhook,
+    tape: Tape,
+    /// Last: only then may the next test have the desk.
+    _rack: Rack,
+}
+
+fn stream() -> StreamName {
+    StreamName::from("watch/default")
+}
+
+impl Site {
+    /// Nodes at work and standing by; none, told, where something is missing that this needs.
+    pub(crate) fn start(test: &str, pair: Pair, plan: &Plan) -> Option<Self> {
+        let mut rack = Rack::open(test)?;
+        let stores = Stores::start(pair, &mut rack)?;
+        let webhook = Webhook::start_at(DESK, 7);
+        let tape = Tape::start(plan.pace);
+        let settings = format!(
+            "{}{}alert_sinks: [webhook]\nwebhook_url: http://{}/hook\n",
+            telemetry::SETTINGS,
+            plan.more,
+            webhook.address
+        );
+        let mut members: Vec<Member> = Vec::new();
+        for (name, priority) in ["a", "b", "c"].into_iter().zip(plan.priorities).take(plan.nodes) {
+            let lease = stores.settings(&format!("{}, priority: {priority}", plan.lease));
+            let shared = members.first().filter(|_| pair.shares_folder());
+            let project = match shared {
+                Some(first) => Arc::clone(&first.project),
+                None => Arc::new(Project::reading(tape.path.to_str().unwrap(), &format!("{settings}{lease}"))),
+            };
+            let host = match shared {
+                Some(first) if pair == Pair::DirFile => Arc::clone(&first.host),
+                _ => Arc::new(rack.host(name)),
+            };
+            members.push(Member { node: None, name, project, host });
+        }
+        let journal = stores.reader(&members[0].project.output);
+        let mut site = Self {
+            members,
+            stores,
+            records: Vec::new(),
+            timeline: Timeline::new(format!("{test}, {}", pair.name())),
+            restarts: 0,
+            seen: BTreeMap::new(),
+            journal,
+            follower: Follower::new(stream(), Seq(0)),
+            settings,
+            webhook,
+            tape,
+            _rack: rack,
+        };
+        for place in 0..site.members.len() {
+            site.launch(place);
+        }
+        site.decided_since(clock::wall());
+        Some(site)
+    }
+
+    /// Starts a node, in its host.
+    pub(crate) fn launch(&mut self, place: usize) {
+        let member = &mut self.members[place];
+        let port = PORT + u16::try_from(place).unwrap();
+        let listen = format!("{}:{port}", member.host.address);
+        let command = keyed(member.project.command(&["daemon", "--listen", &listen]));
+        let node = member.host.within(|| Node::launch(&member.project, member.name, command));
+        self.timeline.note(format!("{} starts as process {}", member.name, node.pid()));
+        member.node = Some(node);
+    }
+
+    /// `hb ARGS` on a node's host, with its configuration.
+    pub(crate) fn hb(&self, place: usize, args: &[&str]) -> Output {
+        let member = &self.members[place];
+        let mut command = keyed(member.project.command(args));
+        command.arg("--config").arg(member.project.config());
+        member.host.within(move || command.output().unwrap())
+    }
+
+    pub(crate) fn node(&mut self, place: usize) -> &mut Node {
+        self.members[place].node.as_mut().expect("it was started")
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self, place: usize) {
+        self.timeline.note(format!("kill -9 {}", self.members[place].name));
+        self.node(place).kill();
+    }
+
+    pub(crate) fn signal(&mut self, place: usize, signal: Signal) {
+        self.timeline.note(format!("{signal} to {}", self.members[place].name));
+        if self.node(place).has_ended().is_none() {
+            self.node(place).signal(signal);
+        }
+    }
+
+    /// Starts again what has ended, as a service manager does. Nobody ends for a reason that restarts cannot help.
+    pub(crate) fn tend(&mut self) {
+        for place in 0..self.members.len() {
+            let Some(status) = self.node(place).has_ended() else { continue };
+            self.timeline.note(format!("{} has ended with {status}", self.members[place].name));
+            if let Some(code) = status.code() {
+                let log = self.node(place).log();
+                assert!(STARTED_AGAIN.contains(&code), "{} ended with {code}:\n{log}", self.members[place].name);
+                self.restarts += 1;
+            }
+            self.launch(place);
+        }
+    }
+
+    /// Reads on; gives how many records there were.
+    pub(crate) fn poll(&mut self) -> usize {
+        let more = match self.follower.poll(&mut *self.journal) {
+            Ok(more) => more,
+            Err(JournalError::Unavailable(_)) => return 0,
+            Err(error) => panic!("the journal: {error}"),
+        };
+        for sealed in &more {
+            let record = &sealed.record;
+            self.seen.insert(record.seq.0, sealed.hash.to_string());
+            self.timeline.note(format!(
+                "    record {} of {} in epoch {}: {}",
+                record.seq,
+                record.node,
+                record.epoch,
+                journal::decided(sealed)
+                    .map_or(record.body.kind().to_owned(), |cycle| format!("cycle {}", cycle.decision.cycle))
+            ));
+        }
+        let count = more.len();
+        self.records.extend(more);
+        count
+    }
+
+    /// Place of the node that wrote last.
+    pub(crate) fn active(&mut self) -> usize {
+        self.poll();
+        let newest = self.records.last().expect("somebody has written").record.node.to_string();
+        self.members.iter().position(|member| member.name == newest).unwrap()
+    }
+
+    /// Waits, while nodes are tended, until `look` gives something.
+    pub(crate) fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
+        let end = Instant::now() + BOUND;
+        loop {
+            self.poll();
+            if let Some(found) = look(self) {
+                return found;
+            }
+            if Instant::now() >= end {
+                let logs: Vec<String> = self.stores.all.iter().map(crate::stores::Store::log).collect();
+                panic!("waited {BOUND:?} for nothing: {what}\n{}", logs.concat());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until somebody has decided a cycle later than this; gives who.
+    pub(crate) fn decided_since(&mut self, since: Stamp) -> usize {
+        self.until("somebody decides", |site| {
+            site.tend();
+            site.decider(since, |_| true)
+        })
+    }
+
+    /// Who has decided a cycle later than this, among those that are wanted.
+    pub(crate) fn decider(&self, since: Stamp, wanted: impl Fn(usize) -> bool) -> Option<usize> {
+        let later = self.records.iter().rev().take_while(|sealed| sealed.record.at > since);
+        let mut deciders = later
+            .filter(|sealed| journal::decided(sealed).is_some())
+            .filter_map(|sealed| self.members.iter().position(|member| member.name == sealed.record.node.as_str()));
+        deciders.find(|place| wanted(*place))
+    }
+
+    /// Waits until another than `place` decides; gives who, and how long that took from `since` on.
+    pub(crate) fn taken_over(&mut self, place: usize, since: Instant, at: Stamp) -> (usize, Duration) {
+        let (other, took) = self.until("another node takes over", |site| {
+            site.decider(at, |decider| decider != place).map(|other| (other, since.elapsed()))
+        });
+        self.timeline.note(format!("{} has taken over after {took:.1?}", self.members[other].name));
+        (other, took)
+    }
+
+    /// Waits until all run, one of them is active and the others stand by; gives which is active.
+    pub(crate) fn warm(&mut self) -> usize {
+        let active = self.until("one is active and the others stand by", |site| {
+            site.tend();
+            let active = site.active();
+            let is =
+                |member: &Member, role: &str| member.node.as_ref().and_then(Node::role).is_some_and(|is| is == role);
+            let all = site
+                .members
+                .iter()
+                .enumerate()
+                .all(|(place, member)| is(member, if place == active { "active" } else { "standby" }));
+            all.then_some(active)
+        });
+        self.decided_since(clock::wall());
+        active
+    }
+
+    /// Sees that cycles are decided for a while by the same node.
+    pub(crate) fn works_on(&mut self, place: usize, cycles: usize) {
+        for _ in 0..cycles {
+            let decider = self.decided_since(clock::wall());
+            assert_eq!(decider, place, "{} took over from {}", self.members[decider].name, self.members[place].name);
+        }
+    }
+
+    /// Looks on for a while.
+    pub(crate) fn look_on(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            self.poll();
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Ends all, decides what is left, and judges the whole of it; gives how many cycles there were.
+    pub(crate) fn finish(mut self) -> usize {
+        self.warm();
+        self.tape.finish();
+        for place in 0..self.members.len() {
+            let code = self.node(place).stop();
+            assert!([0, 75].contains(&code), "{} ended with {code}", self.members[place].name);
+        }
+        self.timeline.note("all have ended; the rest is decided");
+        let output = self.hb(0, &["daemon", "--once", "--listen", "none", "--node", "a"]);
+        assert!(output.status.success(), "--once ended with {}:\n{}", output.status, told(&output));
+        let verified = self.hb(0, &["verify"]);
+        assert!(verified.status.success(), "{}", told(&verified));
+        self.poll();
+        let records = self.read_again();
+        self.judge(&records);
+        journal::assert_whole(&records);
+        // The same settings, so the webhook is told everything once more.
+        let undisturbed = Project::reading(self.tape.path.to_str().unwrap(), &self.settings);
+        undisturbed.once("a");
+        journal::assert_same_decisions(&records, &journal::read(&undisturbed.output));
+        journal::cycles(&records).len()
+    }
+
+    /// The whole stream, as a reader finds it who has seen nothing of it.
+    fn read_again(&mut self) -> Vec<Sealed> {
+        let mut follower = Follower::new(stream(), Seq(0));
+        let mut records = Vec::new();
+        let read = within(BOUND, || match follower.poll(&mut *self.journal) {
+            Ok(more) if more.is_empty() => Some(()),
+            Ok(more) => {
+                records.extend(more);
+                None
+            }
+            Err(JournalError::Unavailable(_)) => None,
+            Err(error) => panic!("the journal: {error}"),
+        });
+        read.expect("the journal can be read");
+        records
+    }
+
+    fn judge(&self, records: &[Sealed]) {
+        let heard = self.webhook.told().into_iter().map(|told| {
+            let mut said = told.body;
+            // Reports are where the node is.
+            said.as_object_mut().unwrap().remove("report_path");
+            Heard { key: told.key.replace("%2F", "/"), at: told.at.0, said: said.to_string() }
+        });
+        let facts = records.iter().map(Fact::from).collect();
+        let history = History { facts, seen: self.seen.clone(), heard: heard.collect() };
+        let breaches: Vec<String> = history.breaches().iter().map(ToString::to_string).collect();
+        assert!(breaches.is_empty(), "the history breaks laws:\n{}", breaches.join("\n"));
+        assert!(!history.heard.is_empty(), "nothing was told at all");
+    }
+}
+
+/// With the key of the bucket.
+fn keyed(mut command: Command) -> Command {
+    command.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", KEY);
+    command
+}
