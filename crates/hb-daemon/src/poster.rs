@@ -6,6 +6,7 @@
 //! Bounds (B1): one account waits, the newest; the board is written and read once per [`POST_EVERY`]. A board that does not answer is
 //! left behind at the end after [`QUIT_MAX`].
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -43,8 +44,9 @@ struct Slot {
 }
 
 impl Slot {
-    fn roles(&self) -> (Role, Option<Role>) {
-        (self.account.role, self.account.supervises)
+    /// What is put up at once when it changes.
+    fn face(&self) -> (Role, Option<Role>, Option<SocketAddr>) {
+        (self.account.role, self.account.supervises, self.account.listen)
     }
 }
 
@@ -61,7 +63,7 @@ impl Desk {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells anew what the node is: a sign of life. A change of role is put up at once.
+    /// Tells anew what the node is: a sign of life. A change of role, or of where it serves, is put up at once.
     pub fn tell(&self, change: impl FnOnce(&mut Account)) {
         self.change(change, |slot| slot.fresh = true);
     }
@@ -73,10 +75,10 @@ impl Desk {
 
     fn change(&self, change: impl FnOnce(&mut Account), mark: impl FnOnce(&mut Slot)) {
         let mut slot = self.slot();
-        let before = slot.roles();
+        let before = slot.face();
         change(&mut slot.account);
         mark(&mut slot);
-        if slot.roles() != before {
+        if slot.face() != before {
             (slot.now, slot.fresh) = (true, true);
             drop(slot);
             self.changed.notify_all();
@@ -90,11 +92,26 @@ impl Desk {
     }
 }
 
-/// The thread.
+/// The thread; it takes the card down when it is dropped.
 #[derive(Debug)]
 pub struct Poster {
     desk: Arc<Desk>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Poster {
+    fn drop(&mut self) {
+        self.desk.slot().quit = true;
+        self.desk.changed.notify_all();
+        let Some(thread) = self.thread.take() else { return };
+        let until = Instant::now() + QUIT_MAX;
+        while !thread.is_finished() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if thread.is_finished() && thread.join().is_err() {
+            tracing::error!("the thread of the board panicked; please report it");
+        }
+    }
 }
 
 impl Poster {
@@ -107,7 +124,7 @@ impl Poster {
         let desk = Arc::new(Desk { slot: Mutex::new(slot), changed: Condvar::new(), seen: Mutex::default() });
         let worker = Worker { board, node, desk: Arc::clone(&desk), swept: None };
         let thread = thread::Builder::new().name("board".into()).spawn(move || worker.run())?;
-        Ok(Self { desk, thread })
+        Ok(Self { desk, thread: Some(thread) })
     }
 
     /// For those who tell what the node is, or want to know what others are.
@@ -118,15 +135,7 @@ impl Poster {
 
     /// Takes the card down and ends.
     pub fn quit(self) {
-        self.desk.slot().quit = true;
-        self.desk.changed.notify_all();
-        let until = Instant::now() + QUIT_MAX;
-        while !self.thread.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
-        if self.thread.is_finished() && self.thread.join().is_err() {
-            tracing::error!("the thread of the board panicked; please report it");
-        }
+        drop(self);
     }
 }
 

@@ -97,8 +97,16 @@ impl Place {
 /// # Errors
 /// Why there is none, in words.
 pub fn get(address: SocketAddr, path: &str, patience: Duration) -> Result<Vec<u8>, String> {
-    let answer = call(&address.into(), &Call { path, ..Call::default() }, patience)?;
-    if answer.status == 200 { Ok(answer.body) } else { Err(format!("{address}: it answers {}", answer.status)) }
+    get_of(&address.into(), path, patience)
+}
+
+/// The same of a place that was named.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_of(place: &Place, path: &str, patience: Duration) -> Result<Vec<u8>, String> {
+    let answer = call(place, &Call { path, ..Call::default() }, patience)?;
+    if answer.status == 200 { Ok(answer.body) } else { Err(format!("{}: it answers {}", place.host, answer.status)) }
 }
 
 /// Asks, and reads the whole answer.

@@ -1,116 +1,219 @@
-//! Who runs here: one small file per node in `output_dir/nodes`, written by the daemon, read by `hb status`.
+//! Who runs: the cards of nodes on the board, which stands in the register beside the lease.
 //!
-//! A file only says where to ask; what a node is, it says itself.
+//! Nothing rests on it but what people see, where commands ask, and the order in which nodes stand by.
 
-use std::fs;
-use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
 
-use hb_core::ids::NodeName;
+use hb_api::NodeDoc;
 use hb_core::node::view::Role;
-use hb_core::time::Stamp;
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
+use hb_daemon::{Poster, clock};
+use hb_store::board::{Account, Board, BoardError, Card, Entry, Life, POST_EVERY, Roster};
+use hb_store::register::dir::DirRegister;
+use nix::fcntl::{Flock, FlockArg};
 
-/// Folder below `output_dir`.
-pub const DIR: &str = "nodes";
-/// Most files that are read (B1).
-const NODES_MAX: usize = 64;
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::config::checked::{LeaseBackend, Place};
+use crate::exit::Exit;
+use crate::wire::stores;
 
-/// What a node says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeFile {
-    /// Its name.
-    pub node: NodeName,
-    /// Its process.
-    pub pid: u32,
-    /// Where it serves health; none where it does not.
-    pub listen: Option<SocketAddr>,
-    /// What it was when it wrote this.
-    pub role: Role,
-    /// When it wrote this.
-    pub updated: Stamp,
-}
+/// How long it takes a reader that has just begun to see whether nodes of other hosts live: one post, and some for a slow one.
+pub const SECOND_LOOK: Duration = POST_EVERY.saturating_add(Duration::from_millis(700));
+/// Beside a journal in a folder, for as long as its node runs whose lease is elsewhere: nothing else in the folder shows that it works there.
+const TENANTS: &str = "hb.tenants";
+/// How often it is tried while somebody looks whether there are tenants.
+const TRIES: u32 = 20;
 
-/// Where a node's file stands.
-#[must_use]
-pub fn path(output_dir: &Path, node: &NodeName) -> PathBuf {
-    output_dir.join(DIR).join(format!("{node}.json"))
-}
-
-/// Writes a node's file, whole or not at all.
+/// Puts this node's card up, and gives its name another one where somebody else lives by it. Where the register cannot be used now
+/// the card is put up later, under the wanted name.
 ///
 /// # Errors
-/// The file system's.
-pub fn announce(output_dir: &Path, file: &NodeFile) -> io::Result<()> {
-    fs::create_dir_all(output_dir.join(DIR))?;
-    let path = path(output_dir, &file.node);
-    let beside = path.with_extension(format!("{}.tmp", file.pid));
-    fs::write(&beside, serde_json::to_vec(file)?)?;
-    fs::rename(&beside, &path)
-}
-
-/// Removes a node's file when it ends of its own will, unless another process of that name has taken it over.
-///
-/// # Errors
-/// The file system's.
-pub fn leave(output_dir: &Path, node: &NodeName, pid: u32) -> io::Result<()> {
-    let path = path(output_dir, node);
-    match read(&path) {
-        Some(file) if file.pid == pid => fs::remove_file(path),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Every node that has a readable file, by name.
-#[must_use]
-pub fn list(output_dir: &Path) -> Vec<NodeFile> {
-    let Ok(entries) = fs::read_dir(output_dir.join(DIR)) else { return Vec::new() };
-    let paths = entries.flatten().map(|entry| entry.path());
-    let documents = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-    let mut files: Vec<NodeFile> = documents.take(NODES_MAX).filter_map(|path| read(&path)).collect();
-    files.sort_by(|a, b| a.node.cmp(&b.node));
-    files
-}
-
-fn read(path: &Path) -> Option<NodeFile> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// The name, or with a number behind it where another live process of this host announces itself by it: two nodes of one
-/// configuration must be told apart.
-#[must_use]
-pub fn free_name(output_dir: &Path, wanted: &NodeName) -> NodeName {
-    let taken = |name: &NodeName| {
-        let pid = read(&path(output_dir, name)).filter(|file| file.pid != std::process::id()).map(|file| file.pid);
-        pid.and_then(|pid| i32::try_from(pid).ok()).is_some_and(|pid| kill(Pid::from_raw(pid), None).is_ok())
+/// The name cannot be a node's; a thread cannot be started.
+pub fn join(config: &mut Config) -> Result<Option<Poster>, Failure> {
+    let account = Account { priority: config.lease.priority, ..Account::new(env!("CARGO_PKG_VERSION"), clock::wall()) };
+    let mut board = match stores::register(config) {
+        Ok(register) => Board::new(register),
+        Err(failure) => {
+            tracing::warn!("this node puts no card on the board of nodes: {}", failure.what);
+            return Ok(None);
+        }
     };
-    let numbered = (2..NODES_MAX).map(|number| NodeName::from(format!("{wanted}-{number}")));
-    std::iter::once(wanted.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or_else(|| wanted.clone())
+    match board.join(&config.node, &account) {
+        Ok(name) => config.node = name,
+        Err(BoardError::BadName(what)) => return Err(Failure::new(Exit::Config, what)),
+        Err(error) => tracing::warn!("the board of nodes cannot be used yet: {error}"),
+    }
+    let poster = Poster::start(board, config.node.clone(), account);
+    poster.map(Some).map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_announces_itself_and_leaves_only_its_own_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = NodeFile {
-            node: "a".into(),
-            pid: 7,
-            listen: Some("127.0.0.1:9090".parse().unwrap()),
-            role: Role::Active,
-            updated: Stamp(5),
-        };
-        announce(dir.path(), &file).unwrap();
-        fs::write(dir.path().join(DIR).join("b.json"), "garbage").unwrap();
-        assert_eq!(list(dir.path()), [file]);
-        leave(dir.path(), &"a".into(), 8).unwrap();
-        assert_eq!(list(dir.path()).len(), 1);
-        leave(dir.path(), &"a".into(), 7).unwrap();
-        assert!(list(dir.path()).is_empty());
+/// A board to read, which makes nothing where nothing is; none where no node was ever started.
+///
+/// # Errors
+/// The register cannot be opened.
+pub fn reader(config: &Config) -> Result<Option<Board>, Failure> {
+    match &config.lease.backend {
+        LeaseBackend::Server(_) => stores::register(config).map(|register| Some(Board::new(register))),
+        LeaseBackend::File | LeaseBackend::External => folder(&config.output_dir),
     }
+}
+
+fn folder(output_dir: &Path) -> Result<Option<Board>, Failure> {
+    let dir = output_dir.join(stores::REGISTER_DIR);
+    if !dir.is_dir() {
+        return Ok(None);
+    }
+    let register = DirRegister::open(&dir).map_err(|error| Failure::new(Exit::Unavailable, error.to_string()))?;
+    Ok(Some(Board::new(Box::new(register))))
+}
+
+/// Every node, at one look: nodes of other hosts may be alive or not.
+///
+/// # Errors
+/// The register cannot be read.
+pub fn look(config: &Config) -> Result<Roster, Failure> {
+    read(reader(config)?)
+}
+
+/// Every node whose card is in the register of a folder.
+///
+/// # Errors
+/// It cannot be read.
+pub fn look_in(output_dir: &Path) -> Result<Roster, Failure> {
+    read(folder(output_dir)?)
+}
+
+fn read(board: Option<Board>) -> Result<Roster, Failure> {
+    let Some(mut board) = board else { return Ok(Roster::default()) };
+    board.roster().map_err(unreadable)
+}
+
+/// The board cannot be used, told.
+#[must_use]
+pub fn unreadable(error: BoardError) -> Failure {
+    Failure::new(Exit::Unavailable, format!("the nodes cannot be told: {error}"))
+        .help("`hb doctor` says what is wrong with the place that the lease stands in")
+}
+
+/// Processes of this host that live; their cards.
+pub fn here(roster: &Roster) -> impl Iterator<Item = &Card> {
+    let here = |card: &&Card| card.process.pid != std::process::id() && card.process.ended() == Some(false);
+    roster.nodes.iter().map(|entry| &entry.card).filter(here)
+}
+
+/// Where a node can be asked from here, as `HOST:PORT`.
+///
+/// # Errors
+/// Why it cannot, in words.
+pub fn address(card: &Card) -> Result<String, String> {
+    let Some(listen) = card.account.listen else { return Err("it serves nothing: start it with --listen".into()) };
+    let (any, here) = (listen.ip().is_unspecified(), card.process.is_here());
+    if any && here {
+        let loopback = match listen.ip() {
+            IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
+            IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        };
+        return Ok(SocketAddr::new(loopback, listen.port()).to_string());
+    }
+    if any {
+        return Ok(format!("{}:{}", card.process.host, listen.port()));
+    }
+    if listen.ip().is_loopback() && !here {
+        let host = &card.process.host;
+        return Err(format!(
+            "it listens on {listen} of {host} alone: start it with --listen and an address of that host"
+        ));
+    }
+    Ok(listen.to_string())
+}
+
+fn life(life: Life) -> &'static str {
+    match life {
+        Life::Alive => "alive",
+        Life::Gone => "gone",
+        Life::Unclear => "unclear",
+    }
+}
+
+fn document(roster: &Roster, entry: &Entry) -> NodeDoc {
+    let Card { node, process, posted, account, .. } = &entry.card;
+    let age = clock::wall().as_seconds() - posted.as_seconds();
+    // The lag of one that is gone grows no more by its own account.
+    let since = if account.role == Role::Standby { age.max(0.0) } else { 0.0 };
+    let gone = entry.life == Life::Gone;
+    NodeDoc {
+        node: node.clone(),
+        role: if gone { "down" } else { account.role.as_str() },
+        life: life(entry.life),
+        supervises: account.supervises.filter(|_| !gone),
+        host: process.host.clone(),
+        pid: process.pid,
+        listen: account.listen,
+        priority: account.priority,
+        epoch: account.epoch,
+        version: account.version.clone(),
+        started: account.started,
+        last_contact: *posted,
+        last_contact_seconds: age.max(0.0),
+        watches_active: if gone { 0 } else { account.watches.active },
+        watches_standing_by: if gone { 0 } else { account.watches.standing_by },
+        records: account.watches.records,
+        lag_records: roster.records().saturating_sub(account.watches.records),
+        lag_seconds: account.watches.lag_seconds + if gone { since } else { 0.0 },
+        takeover: account.takeover.clone(),
+        trouble: account.trouble.clone(),
+        silent: None,
+    }
+}
+
+/// What is told of every node.
+#[must_use]
+pub fn documents(roster: &Roster) -> Vec<NodeDoc> {
+    roster.nodes.iter().map(|entry| document(roster, entry)).collect()
+}
+
+/// A node's right to work in a folder, among others of its kind; it ends with its process.
+#[derive(Debug)]
+pub struct Tenant {
+    _shared: Flock<File>,
+}
+
+/// Says in a folder that a node works there whose lease is elsewhere; nothing where its lease is in the folder itself.
+#[must_use]
+pub fn settle(config: &Config) -> Option<Tenant> {
+    let elsewhere = matches!(config.lease.backend, LeaseBackend::Server(_)) && config.journal == Place::Folder;
+    if !elsewhere {
+        return None;
+    }
+    let path = config.output_dir.join(TENANTS);
+    for _ in 0..TRIES {
+        let file = match fs::create_dir_all(&config.output_dir)
+            .and_then(|()| File::options().create(true).append(true).open(&path))
+        {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::warn!(
+                    "{} cannot be opened: copies may not see that a node works here: {error}",
+                    path.display()
+                );
+                return None;
+            }
+        };
+        if let Ok(shared) = Flock::lock(file, FlockArg::LockSharedNonblock) {
+            return Some(Tenant { _shared: shared });
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    tracing::warn!("{} cannot be locked: copies may not see that a node works here", path.display());
+    None
+}
+
+/// Whether nodes work in a folder whose leases are elsewhere.
+#[must_use]
+pub fn has_tenants(output_dir: &Path) -> bool {
+    let Ok(file) = File::options().append(true).open(output_dir.join(TENANTS)) else { return false };
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err()
 }

@@ -1,8 +1,11 @@
-//! `hb status`: what the nodes of an `output_dir` say of themselves; where none answers, what the journal says.
+//! `hb status`: every node by the board of nodes and by what it says itself; where none answers, what the journal says.
+
+mod survey;
+mod text;
 
 use std::path::Path;
-use std::time::Duration;
 
+use hb_api::NodeDoc;
 use hb_core::ids::{Epoch, NodeName, StreamName};
 use hb_core::node::fact::CycleDecided;
 use hb_core::time::Stamp;
@@ -15,11 +18,8 @@ use super::told::{self, Doc as _};
 use super::{ConfigArgs, Failure, Out};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::nodes::{self, NodeFile};
-use crate::{ask, reach, stored};
-
-/// How long a node may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::{reach, stored};
+use survey::Survey;
 
 /// `hb status`.
 #[derive(Debug, clap::Args)]
@@ -31,20 +31,6 @@ pub struct Args {
     json: bool,
 }
 
-/// A node and what it answered.
-#[derive(Debug, Serialize)]
-struct Asked {
-    node: NodeName,
-    role: String,
-    pid: u32,
-    listen: Option<std::net::SocketAddr>,
-    /// Why it did not answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    silent: Option<String>,
-    #[serde(skip)]
-    document: Option<Value>,
-}
-
 /// What the journal and the lease say where no node answers.
 #[derive(Debug, Serialize)]
 struct Down {
@@ -52,7 +38,8 @@ struct Down {
     role: &'static str,
     epoch: Epoch,
     watches: Vec<DownWatch>,
-    nodes: Vec<Asked>,
+    #[serde(flatten)]
+    survey: Map<String, Value>,
     #[serde(flatten)]
     supervision: Map<String, Value>,
 }
@@ -73,19 +60,20 @@ struct DownWatch {
 /// The configuration has faults; no node answers and there is no journal.
 pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
     let config = args.config.load()?.config;
-    let asked: Vec<Asked> = nodes::list(&config.output_dir).iter().map(ask_node).collect();
-    let rank = |asked: &&Asked| match asked.role.as_str() {
+    let survey = Survey::of(&config);
+    let rank = |node: &&NodeDoc| match node.role {
         "active" => 0,
         "taking_over" => 1,
         "draining" => 2,
         "standby" => 3,
         _ => 4,
     };
-    let best = asked.iter().filter(|asked| asked.document.is_some()).min_by_key(rank);
+    let best = survey.nodes.iter().filter(|node| survey.answers.contains_key(&node.node)).min_by_key(rank);
+    let document = best.and_then(|best| survey.answers.get(&best.node)).cloned();
     let supervision = supervision(&config)?;
-    match best.and_then(|best| best.document.clone()) {
-        Some(document) => up(document, &asked, supervision, args, out),
-        None => down(&config, asked, supervision, args, out),
+    match document {
+        Some(document) => up(document, &survey, supervision, args, out),
+        None => down(&config, &survey, supervision, args, out),
     }
 }
 
@@ -149,44 +137,22 @@ fn supervision_told(fields: &Map<String, Value>, out: &mut Out) -> Result<(), Fa
     out.line(format_args!("{}", parts.join(", ")))
 }
 
-fn ask_node(file: &NodeFile) -> Asked {
-    let answer = match file.listen {
-        None => Err("it serves nothing".to_owned()),
-        Some(address) => ask::get(address, "/v1/status", PATIENCE).and_then(|body| {
-            let document: Value = serde_json::from_slice(&body).map_err(|error| format!("{address}: {error}"))?;
-            // Another process may have the port by now.
-            match document.get("node").and_then(Value::as_str) == Some(file.node.as_str()) {
-                true => Ok(document),
-                false => Err(format!("{address}: somebody else answers there")),
-            }
-        }),
-    };
-    let (document, silent) = match answer {
-        Ok(document) => (Some(document), None),
-        Err(why) => (None, Some(why)),
-    };
-    let role = document.as_ref().and_then(|document| document.get("role")?.as_str()).unwrap_or("down").to_owned();
-    Asked { node: file.node.clone(), role, pid: file.pid, listen: file.listen, silent, document }
-}
-
 fn up(
     mut document: Value,
-    asked: &[Asked],
+    survey: &Survey,
     supervision: Map<String, Value>,
     args: &Args,
     out: &mut Out,
 ) -> Result<Exit, Failure> {
-    let listed = serde_json::to_value(asked)
-        .map_err(|error| Failure::new(Exit::Error, format!("the nodes cannot be put as JSON: {error}")))?;
     if let Some(fields) = document.as_object_mut() {
-        fields.insert("nodes".into(), listed);
+        fields.extend(surveyed(survey)?);
         fields.extend(supervision.clone());
     }
     if args.json {
         out.json(&document)?;
         return Ok(Exit::Ok);
     }
-    nodes_told(asked, out)?;
+    text::tell(survey, out)?;
     supervision_told(&supervision, out)?;
     let mut rows = vec![heads()];
     for watch in document.get("watches").and_then(Value::as_array).into_iter().flatten() {
@@ -204,21 +170,6 @@ fn up(
         out.line(format_args!("alarm {name}: {} (since {})", text("what"), text("since")))?;
     }
     Ok(Exit::Ok)
-}
-
-fn nodes_told(asked: &[Asked], out: &mut Out) -> Result<(), Failure> {
-    for node in asked {
-        let listen = node.listen.map(|listen| format!(" http://{listen}/")).unwrap_or_default();
-        let paint = match node.role.as_str() {
-            "active" => Paint::Good,
-            "down" | "fenced" => Paint::Bad,
-            _ => Paint::Plain,
-        };
-        let role = out.painted(&node.role, paint);
-        let why = node.silent.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-        out.line(format_args!("node {} {role} pid {}{listen}{why}", node.node, node.pid))?;
-    }
-    Ok(())
 }
 
 fn heads() -> Vec<Cell> {
@@ -243,7 +194,7 @@ fn row(name: &str, cycle: Option<u64>, status: &str, lag: Option<f64>, headline:
 
 fn down(
     config: &Config,
-    asked: Vec<Asked>,
+    survey: &Survey,
     supervision: Map<String, Value>,
     args: &Args,
     out: &mut Out,
@@ -251,16 +202,16 @@ fn down(
     let mut down = match supervision.contains_key("agents") && !config.journal_dir().is_dir() {
         // A node that only supervises has no journal of watches.
         true => Down::of(config),
-        false => decided(config)?,
+        false => decided(config).map_err(|failure| neither(failure, survey))?,
     };
-    (down.nodes, down.supervision) = (asked, supervision);
+    (down.supervision, down.survey) = (supervision, surveyed(survey)?);
     if args.json {
         out.json(&down)?;
         return Ok(Exit::Ok);
     }
     let role = out.painted("down", Paint::Bad);
     out.line(format_args!("no node answers: {role}; this is what is recorded"))?;
-    nodes_told(&down.nodes, out)?;
+    text::tell(survey, out)?;
     supervision_told(&down.supervision, out)?;
     let mut rows = vec![heads()];
     for watch in &down.watches {
@@ -271,6 +222,28 @@ fn down(
         out.table(&rows)?;
     }
     Ok(Exit::Ok)
+}
+
+/// Neither the nodes nor the journal can be told.
+fn neither(failure: Failure, survey: &Survey) -> Failure {
+    match &survey.trouble {
+        Some(trouble) => Failure { what: format!("{trouble}; {}", failure.what), ..failure },
+        None => failure,
+    }
+}
+
+/// What is told of all nodes, beside what the best of them says: `nodes`, `takeover`, `orders`, and `register`, which is `ok` or says why
+/// the nodes cannot be told.
+fn surveyed(survey: &Survey) -> Result<Map<String, Value>, Failure> {
+    let put = |value: serde_json::Result<Value>| {
+        value.map_err(|error| Failure::new(Exit::Error, format!("the nodes cannot be put as JSON: {error}")))
+    };
+    let mut fields = Map::new();
+    fields.insert("nodes".to_owned(), put(serde_json::to_value(&survey.nodes))?);
+    fields.insert("takeover".to_owned(), put(serde_json::to_value(&survey.takeover))?);
+    fields.insert("orders".to_owned(), put(serde_json::to_value(&survey.orders))?);
+    fields.insert("register".to_owned(), survey.trouble.as_deref().unwrap_or("ok").into());
+    Ok(fields)
 }
 
 /// What the journal says.
@@ -296,13 +269,12 @@ fn decided(config: &Config) -> Result<Down, Failure> {
 impl Down {
     /// Nothing is known yet but who held the lease.
     fn of(config: &Config) -> Self {
-        let (watches, nodes) = (Vec::new(), Vec::new());
         Self {
             node: holder(&config.output_dir),
             role: "down",
             epoch: Epoch(0),
-            watches,
-            nodes,
+            watches: Vec::new(),
+            survey: Map::new(),
             supervision: Map::new(),
         }
     }

@@ -8,7 +8,6 @@ mod stored;
 pub use stored::recorded;
 
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -135,7 +134,7 @@ impl ReachArgs {
 
     /// A node or the database, and why nodes that are known did not answer.
     fn either(&self, config: &Config) -> Result<(Desk, Vec<String>), Failure> {
-        let asked = self.ask_nodes(&config.output_dir)?;
+        let asked = self.ask_nodes(config)?;
         if let Some(best) = asked.found.into_iter().min_by_key(|found| rank(&found.presence)) {
             return Ok((Desk::Live(best.live), asked.silent));
         }
@@ -162,7 +161,7 @@ impl ReachArgs {
             return Ok(live);
         }
         let config = self.config()?;
-        let asked = self.ask_nodes(&config.output_dir)?;
+        let asked = self.ask_nodes(&config)?;
         let standing_by = asked.found.iter().find(|found| found.presence == "standby").map(|found| found.node.clone());
         let best = asked.found.into_iter().filter(|found| found.presence != "standby");
         if let Some(best) = best.min_by_key(|found| rank(&found.presence)) {
@@ -215,21 +214,25 @@ impl ReachArgs {
         Ok(Some(token))
     }
 
-    fn ask_nodes(&self, output_dir: &Path) -> Result<Asked, Failure> {
-        let token = self.token(Some(output_dir))?;
+    fn ask_nodes(&self, config: &Config) -> Result<Asked, Failure> {
+        let token = self.token(Some(&config.output_dir))?;
         let mut asked = Asked::default();
-        for file in nodes::list(output_dir) {
-            let Some(address) = file.listen else {
-                asked
-                    .silent
-                    .push(format!("node {} (pid {}) serves nothing: start it with --listen", file.node, file.pid));
-                continue;
-            };
-            match ask_node(address, file.node.as_str(), token.clone()) {
+        let roster = match nodes::look(config) {
+            Ok(roster) => roster,
+            Err(failure) => return Ok(Asked { silent: vec![failure.what], ..asked }),
+        };
+        for card in roster.alive() {
+            let node = card.node.as_str();
+            let said = nodes::address(card).map_err(Silent::Down).and_then(|at| ask_node(&at, node, token.clone()));
+            match said {
                 Ok(Some(found)) => asked.found.push(found),
                 Ok(None) => {}
                 Err(Silent::Refused(failure)) => asked.refused = Some(failure),
-                Err(Silent::Down(why)) => asked.silent.push(format!("node {}: {why}", file.node)),
+                Err(Silent::Down(why)) => {
+                    asked
+                        .silent
+                        .push(format!("node {node} (pid {} on {}): {why}", card.process.pid, card.process.host));
+                }
             }
         }
         Ok(asked)
@@ -243,8 +246,8 @@ enum Silent {
 }
 
 /// Asks a node what it is; none when it does not supervise.
-fn ask_node(address: SocketAddr, node: &str, token: Option<String>) -> Result<Option<Found>, Silent> {
-    let place = Place::from(address);
+fn ask_node(address: &str, node: &str, token: Option<String>) -> Result<Option<Found>, Silent> {
+    let place = Place::of_url(address).map_err(Silent::Down)?;
     let path = format!("{BASE}/status");
     let call = Call { path: &path, token: token.as_deref(), ..Call::default() };
     let answer = ask::call(&place, &call, GLANCE).map_err(Silent::Down)?;

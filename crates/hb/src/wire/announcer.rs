@@ -1,22 +1,18 @@
-//! Says in `output_dir/nodes` where a node that only supervises can be asked. One that watches says so with its views.
+//! Says on the board what a node's supervisor is. For a node that only supervises this is all that is said of it.
 
-use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hb_core::ids::NodeName;
 use hb_core::node::view::Role;
-use hb_daemon::clock;
+use hb_daemon::poster::Desk;
+use hb_daemon::supervise::Office;
 
 use super::halves::Handles;
 use super::onlooker::role;
 use crate::cli::Failure;
-use crate::config::Config;
 use crate::exit::Exit;
-use crate::nodes::{self, NodeFile};
 
 /// How often it looks whether the role is another.
 const EVERY: Duration = Duration::from_millis(200);
@@ -28,26 +24,32 @@ pub(super) struct Announcer {
     thread: JoinHandle<()>,
 }
 
+/// Whether anybody else speaks for the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    /// The work loop of its watches does.
+    Second,
+    /// Nobody.
+    Only,
+}
+
 impl Announcer {
-    pub(super) fn start(config: &Config, listen: Option<SocketAddr>, handles: &Handles) -> Result<Self, Failure> {
+    /// Starts it; none where nothing is supervised, or there is no board.
+    pub(super) fn start(handles: &Handles) -> Result<Option<Self>, Failure> {
+        let (Some(office), Some(board)) = (handles.office.clone(), handles.board.clone()) else { return Ok(None) };
+        let voice = if handles.watch.is_some() { Voice::Second } else { Voice::Only };
         let on = Arc::new(AtomicBool::new(true));
-        let (go_on, office) = (Arc::clone(&on), handles.office.clone());
-        let (dir, node) = (config.output_dir.clone(), config.node.clone());
+        let go_on = Arc::clone(&on);
         let run = move || {
-            let mut said: Option<Role> = None;
             while go_on.load(Ordering::Acquire) {
-                let now = office.as_ref().map(|office| role(office.picture().get().presence)).unwrap_or_default();
-                if said != Some(now) {
-                    say(&dir, &node, listen, now);
-                    said = Some(now);
-                }
+                say(&office, &board, voice);
                 std::thread::park_timeout(EVERY);
             }
         };
         let thread = std::thread::Builder::new().name("announce".into()).spawn(run);
         let thread =
             thread.map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))?;
-        Ok(Self { on, thread })
+        Ok(Some(Self { on, thread }))
     }
 
     pub(super) fn stop(self) {
@@ -59,9 +61,21 @@ impl Announcer {
     }
 }
 
-fn say(dir: &Path, node: &NodeName, listen: Option<SocketAddr>, role: Role) {
-    let file = NodeFile { node: node.clone(), pid: std::process::id(), listen, role, updated: clock::wall() };
-    if let Err(error) = nodes::announce(dir, &file) {
-        tracing::warn!("the node's file could not be written: {error}");
+fn say(office: &Office, board: &Desk, voice: Voice) {
+    let (picture, pulse) = (office.picture().get(), office.picture().pulse());
+    let now = role(picture.presence);
+    if voice == Voice::Second {
+        return board.add(|account| account.supervises = Some(now));
     }
+    // The card of one that hangs stands still.
+    if pulse.since > pulse.bound {
+        return;
+    }
+    let troubles = picture.troubles.iter().map(|(name, what)| format!("{name}: {what}"));
+    let trouble = troubles.into_iter().next().filter(|_| now != Role::Draining);
+    board.tell(|account| {
+        (account.role, account.supervises, account.epoch) = (now, Some(now), picture.epoch);
+        account.progress = account.progress.saturating_add(1);
+        account.trouble = trouble;
+    });
 }

@@ -244,10 +244,11 @@ impl Supervisors for NodeSupervisors {
     }
 
     fn elsewhere(&self) -> Option<Elsewhere> {
-        let others = nodes::list(&self.output_dir).into_iter().filter(|file| file.node != self.node);
-        let active = others.into_iter().find(|file| file.role == Role::Active)?;
-        let address = active.listen.map(|address| format!("http://{address}"));
-        Some(Elsewhere { node: active.node, address })
+        let seen = self.handles.board.as_ref()?.seen();
+        let mut others = seen.roster.alive().filter(|card| card.node != self.node);
+        let active = others.find(|card| card.account.supervises == Some(Role::Active))?;
+        let address = nodes::address(active).ok().map(|address| format!("http://{address}"));
+        Some(Elsewhere { node: active.node.clone(), address })
     }
 
     fn events(&self, filter: &EventFilter, page: Page) -> Result<Vec<Event>, String> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, bounded};
 use hb_core::journal::Hash;
 use hb_core::supervise::input::OnStop;
+use hb_daemon::poster::Desk;
 use hb_daemon::shared::Shared;
 use hb_daemon::supervise::Office;
 use hb_daemon::{Control, Ended, Remote, supervise, turn};
@@ -37,6 +38,8 @@ pub(super) struct Handles {
     pub(super) office: Option<Office>,
     /// What came of reading the configuration again.
     pub(super) reloads: Arc<Reloaded>,
+    /// Where it says what it is, and finds the other nodes.
+    pub(super) board: Option<Arc<Desk>>,
     /// Of the copy that it keeps up.
     pub(super) copy: Option<Arc<State>>,
 }
@@ -162,6 +165,7 @@ impl Running {
         let handles = Handles {
             watch: watch.as_ref().map(|running| (running.remote.clone(), Arc::clone(&running.shared))),
             office: supervisor.as_ref().map(|running| running.office.clone()),
+            board: None,
             copy: None,
             reloads: Arc::default(),
         };
@@ -233,7 +237,7 @@ mod tests {
         .unwrap();
         join("sound", move || drop(tell.send((Half::Supervise, end_of(|| Ended::Drained))))).unwrap();
         let running = Running {
-            handles: Handles { watch: None, office: None, reloads: Arc::default(), copy: None },
+            handles: Handles { watch: None, office: None, reloads: Arc::default(), board: None, copy: None },
             ends,
             halves: 2,
         };

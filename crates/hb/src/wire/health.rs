@@ -17,6 +17,7 @@ use hb_store::views::runs;
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::Value;
 
+use crate::ask::Place;
 use crate::cli::{Failure, health};
 use crate::config::{Config, Given, load};
 use crate::exit::Exit;
@@ -122,24 +123,26 @@ fn outcome(name: &str, state: Result<(), String>) -> Check {
 fn asked(config: &Config) -> Result<(Role, NodeName, Vec<Check>), String> {
     let mut best: Option<(Role, NodeName, Vec<Check>)> = None;
     let mut why = format!("no node has announced itself in {}", config.output_dir.display());
-    for file in nodes::list(&config.output_dir) {
-        let Some(address) = file.listen else { continue };
-        match ask_node(address) {
-            Ok((role, checks)) if best.is_none() || role == Role::Active => best = Some((role, file.node, checks)),
+    let roster = nodes::look(config).map_err(|failure| failure.what)?;
+    for card in roster.alive() {
+        match nodes::address(card).and_then(|address| ask_node(&Place::of_url(&address)?)) {
+            Ok((role, checks)) if best.is_none() || role == Role::Active => {
+                best = Some((role, card.node.clone(), checks));
+            }
             Ok(_) => {}
-            Err(what) => why = format!("node {}: {what}", file.node),
+            Err(what) => why = format!("node {}: {what}", card.node),
         }
     }
     best.ok_or(why)
 }
 
-fn ask_node(address: SocketAddr) -> Result<(Role, Vec<Check>), String> {
-    ask::get(address, "/live", PATIENCE).map_err(|what| format!("{what} to /live: it hangs or is dead"))?;
-    let status = ask::get(address, "/v1/status", PATIENCE)?;
+fn ask_node(place: &Place) -> Result<(Role, Vec<Check>), String> {
+    ask::get_of(place, "/live", PATIENCE).map_err(|what| format!("{what} to /live: it hangs or is dead"))?;
+    let status = ask::get_of(place, "/v1/status", PATIENCE)?;
     let status: Value = serde_json::from_slice(&status).map_err(|error| error.to_string())?;
     let role = status.get("role").cloned().unwrap_or(Value::Null);
     let role: Role = serde_json::from_value(role).map_err(|error| format!("/v1/status has no role: {error}"))?;
-    let ready = match ask::get(address, "/ready", PATIENCE) {
+    let ready = match ask::get_of(place, "/ready", PATIENCE) {
         Ok(_) => Check::passed("ready"),
         Err(what) => Check::failed("ready", format!("the daemon is not ready: {what}")),
     };

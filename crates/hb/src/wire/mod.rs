@@ -27,7 +27,8 @@ use hb_core::supervise::input::{Declared, OnStop};
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decision::Status;
 use hb_daemon::parts::Documents;
-use hb_daemon::{Bounds, Control, Ended, Mode, Parts, SinkParts, WatchParts};
+use hb_daemon::poster::Desk;
+use hb_daemon::{Bounds, Control, Ended, Mode, Parts, Poster, SinkParts, WatchParts};
 use hb_store::baselines::Baselines;
 
 use crate::cli::Failure;
@@ -91,21 +92,28 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
         return Err(Failure::new(Exit::Config, format!("{file} has no watch"))
             .help("`hb supervisor` and `hb run` supervise what it declares; `source:` or `watches:` make a watch"));
     }
-    config.node = crate::nodes::free_name(&config.output_dir, &config.node);
     // Before any other thread, so that all of them inherit the mask.
     let signals = signals::block()?;
+    // It has its card until it is dropped, however this ends.
+    let poster = crate::nodes::join(&mut config)?;
+    let board = poster.as_ref().map(Poster::desk);
+    let tenant = crate::nodes::settle(&config);
     if watches {
         sync::start::may_go_on(&config)?;
         sync::start::tell(&config);
     }
     let server = listen(&config)?;
     let address = server.as_ref().and_then(|listener| listener.local_addr().ok());
+    if let Some(board) = &board {
+        board.add(|account| account.listen = address);
+    }
     let supervisor = supervises.then(|| supervise::supervise(&config)).transpose()?;
-    let watch = watches.then(|| watch(&config, mode, address)).transpose()?;
+    let watch = watches.then(|| watch(&config, mode, board.clone())).transpose()?;
     let mut running = Running::new(watch, supervisor)?;
+    running.handles.board = board;
     let copier = sync::periodic::Copier::start(&config, &running.handles)?;
     running.handles.copy = copier.as_ref().map(sync::periodic::Copier::state);
-    let announcer = (!watches).then(|| announcer::Announcer::start(&config, address, &running.handles)).transpose()?;
+    let announcer = announcer::Announcer::start(&running.handles)?;
     let reloads = Reloads { given: given.clone(), config: Mutex::new(config.clone()) };
     let server = serve(server, &running, &config)?;
     announce(&config, server.as_ref());
@@ -123,18 +131,16 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
     if let Some(announcer) = announcer {
         announcer.stop();
     }
-    if let Err(error) = crate::nodes::leave(&config.output_dir, &config.node, std::process::id()) {
-        tracing::debug!("the node's file could not be removed: {error}");
-    }
+    drop((poster, tenant));
     match (replaced, &ended) {
         (Some(replaced), Ended::Drained) => Err(replaced),
         (_, ended) => finish(ended, mode, shared.as_deref()),
     }
 }
 
-fn watch(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Result<hb_daemon::turn::Running, Failure> {
+fn watch(config: &Config, mode: DaemonMode, board: Option<Arc<Desk>>) -> Result<hb_daemon::turn::Running, Failure> {
     stores::trust(config)?;
-    hb_daemon::start(parts(config, mode, address)?)
+    hb_daemon::start(parts(config, mode, board)?)
         .map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))
 }
 
@@ -215,7 +221,7 @@ fn announce(config: &Config, server: Option<&ServerHandle>) {
     tracing::info!("node {}: {work}; {page}; state in {}", config.node, config.output_dir.display());
 }
 
-fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Result<Parts, Failure> {
+fn parts(config: &Config, mode: DaemonMode, board: Option<Arc<Desk>>) -> Result<Parts, Failure> {
     let mode = match mode {
         DaemonMode::Follow => Mode::Serve,
         DaemonMode::Once(_) => Mode::Once,
@@ -227,9 +233,9 @@ fn parts(config: &Config, mode: DaemonMode, address: Option<SocketAddr>) -> Resu
         watches,
         journal: stores::journal(config)?,
         lease: stores::lease(config)?,
-        board: None,
+        board,
         documents: Box::new(Kept(baselines.clone())),
-        views: Box::new(NodeViews::open(config, baselines, address)),
+        views: Box::new(NodeViews::open(config, baselines)),
         mode,
         bounds: Bounds {
             lease_ttl: config.lease.ttl,

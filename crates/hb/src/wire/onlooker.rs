@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hb_api::{AlertOutcome, BuildInfo, Check, CycleLine, Liveness, Metrics, Onlooker, QueueDepth, WatchMetrics};
+use hb_api::{
+    AlertOutcome, BuildInfo, Check, CycleLine, Liveness, Metrics, NodeDoc, Onlooker, QueueDepth, WatchMetrics,
+};
 use hb_core::ids::{NodeName, StreamName, WatchName};
 use hb_core::node::view::{Role, View};
 use hb_core::supervise::Presence;
 use hb_core::watch::decision::Status;
 use hb_daemon::inbox::DATA_MAX;
+use hb_daemon::poster::Desk;
 use hb_daemon::shared::{Pulse, Shared};
 use hb_daemon::supervise::Office;
 
@@ -16,6 +19,7 @@ use super::api::standing;
 use super::halves::Handles;
 use super::sync::periodic::State;
 use crate::config::Config;
+use crate::nodes;
 
 /// Reads the daemon's pictures.
 #[derive(Debug)]
@@ -23,6 +27,7 @@ pub(super) struct DaemonOnlooker {
     node: NodeName,
     shared: Option<Arc<Shared>>,
     office: Option<Office>,
+    board: Option<Arc<Desk>>,
     copy: Option<Arc<State>>,
     watches: Vec<WatchName>,
     began: Instant,
@@ -37,6 +42,7 @@ impl DaemonOnlooker {
             node: config.node.clone(),
             shared,
             office: handles.office.clone(),
+            board: handles.board.clone(),
             copy: handles.copy.clone(),
             watches,
             began: Instant::now(),
@@ -124,11 +130,15 @@ impl Onlooker for DaemonOnlooker {
             count: *count,
         });
         let heads = view.watches.iter().filter_map(|watch| Some((StreamName::watch(&watch.name), watch.seq?)));
+        let lease = self.shared.as_ref().and_then(|shared| shared.checks().get("lease").map(|state| state.ok));
         Metrics {
             watches: watches.collect(),
             decision_latency: stats.decide_latency,
             commit_latency: stats.commit_latency,
             takeovers: stats.takeovers,
+            takeover_seconds: (stats.takeovers > 0).then_some(stats.takeover_append_seconds),
+            lease_ok: lease,
+            nodes: self.nodes(),
             alerts: alerts.collect(),
             queues: vec![QueueDepth {
                 queue: "inbox".into(),
@@ -141,6 +151,10 @@ impl Onlooker for DaemonOnlooker {
             copying: self.copy.as_ref().map(|copy| Box::new(copy.copying(&view))),
             build: BuildInfo { version: env!("CARGO_PKG_VERSION").into(), revision: String::new() },
         }
+    }
+
+    fn nodes(&self) -> Vec<NodeDoc> {
+        self.board.as_ref().map(|board| nodes::documents(&board.seen().roster)).unwrap_or_default()
     }
 
     fn recent(&self, watch: &WatchName, newest: usize) -> Vec<CycleLine> {

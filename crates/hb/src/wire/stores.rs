@@ -21,7 +21,7 @@ use crate::config::checked::{LeaseBackend, Place, Server};
 use crate::exit::Exit;
 
 /// Folder of the register, below `output_dir`.
-const REGISTER_DIR: &str = "register";
+pub const REGISTER_DIR: &str = "register";
 
 /// Whether an address has the form that its kind takes.
 ///

@@ -1,40 +1,36 @@
-//! The views of a node: files and reports per watch, one database for all, and the node's own file.
+//! The views of a node: files and reports per watch, and one database for all.
 //!
 //! **Invariants.** Nothing here is the truth. A view that cannot be written stays as it was, is told, and is caught up from the
 //! journal as soon as it can be.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hb_api::report::{ReportInput, Trend, render};
-use hb_core::ids::{NodeName, Seq, StreamName, WatchName};
+use hb_core::ids::{Seq, StreamName, WatchName};
 use hb_core::node::fact::{Body, CycleDecided, Sealed};
 use hb_core::node::view::{Role, View};
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decide::Carry;
 use hb_core::watch::decision::Status;
 use hb_core::watch::summary::SeriesTable;
-use hb_daemon::{ViewFault, Views, clock};
+use hb_daemon::{ViewFault, Views};
 use hb_store::baselines::Baselines;
 use hb_store::port::{Journal, JournalError};
-use hb_store::reader::Follower;
+use hb_store::reader::{Follower, Look, look_back};
 use hb_store::views::runs::{self, DbSettings, RunsDb};
 use hb_store::views::{FileViews, Rendered, ViewError, ViewSettings};
 
+use super::stores;
 use crate::config::Config;
 use crate::config::checked::{Reports, WatchConfig};
-use super::stores;
-use crate::nodes::{self, NodeFile};
 
 /// How long a database that was taken away is waited for before it is made anew.
 const DB_MISSING_GRACE: Duration = Duration::from_secs(30);
 /// From this size of a record on, in bytes, views that look sound are not rebuilt from all records that they show.
 const LARGE: usize = 1 << 20;
-/// Records beside decided cycles that are read back with them.
-const MARGIN: usize = 64;
 
 /// What is caught up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +54,6 @@ struct Shown {
 
 /// See the module.
 pub(super) struct NodeViews {
-    output_dir: PathBuf,
     baselines: Baselines,
     db_path: PathBuf,
     /// Says where the journal stands.
@@ -69,8 +64,6 @@ pub(super) struct NodeViews {
     /// Why the newest records are not in the database, while they are not: a lock of somebody else shows only in writing.
     db_behind: Option<String>,
     watches: BTreeMap<WatchName, Shown>,
-    node: NodeName,
-    address: Option<SocketAddr>,
     role: Role,
 }
 
@@ -79,9 +72,8 @@ fn open_journal(config: &Config) -> Result<Box<dyn Journal>, ViewFault> {
 }
 
 impl NodeViews {
-    pub(super) fn open(config: &Config, baselines: Baselines, address: Option<SocketAddr>) -> Self {
+    pub(super) fn open(config: &Config, baselines: Baselines) -> Self {
         Self {
-            output_dir: config.output_dir.clone(),
             baselines,
             db_path: config.db_path.clone(),
             config: config.clone(),
@@ -90,8 +82,6 @@ impl NodeViews {
             db_missing: None,
             db_behind: None,
             watches: config.watches.iter().map(|watch| (watch.settings.name.clone(), shown(watch))).collect(),
-            node: config.node.clone(),
-            address,
             role: Role::Standby,
         }
     }
@@ -159,8 +149,22 @@ impl NodeViews {
         if let Some(seq) = checkpoint.filter(|seq| *seq <= head && (shown.whole || large)) {
             return Ok(Some((seq.next(), Reach::New)));
         }
-        let most = shown.settings.max_checkpoint_history.saturating_mul(2).saturating_add(MARGIN) as u64;
-        Ok(Some((floor.max(Seq(head.next().0.saturating_sub(most))), Reach::All)))
+        let wanted = shown.settings.max_checkpoint_history.saturating_add(1);
+        let from = self.cycles_back(&stream, wanted)?.unwrap_or(floor);
+        Ok(Some((floor.max(from), Reach::All)))
+    }
+
+    /// The record of the cycle that was decided so many before the newest; records of other kinds may lie between without end.
+    fn cycles_back(&mut self, stream: &StreamName, wanted: usize) -> Result<Option<Seq>, ViewFault> {
+        let (mut found, mut cycles) = (None, 0_usize);
+        let looked = look_back(self.journal()?, stream, |sealed: &Sealed| {
+            if let Body::CycleDecided(_) = sealed.record.body {
+                (found, cycles) = (Some(sealed.record.seq), cycles.saturating_add(1));
+            }
+            if cycles >= wanted { Look::Enough } else { Look::Further }
+        });
+        looked.map_err(|error| fault("journal", error.to_string()))?;
+        Ok(found)
     }
 
     fn rebuild(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
@@ -325,16 +329,6 @@ impl Views for NodeViews {
 
     fn node(&mut self, view: &View) {
         self.role = view.role;
-        let file = NodeFile {
-            node: self.node.clone(),
-            pid: std::process::id(),
-            listen: self.address,
-            role: view.role,
-            updated: clock::wall(),
-        };
-        if let Err(error) = nodes::announce(&self.output_dir, &file) {
-            tracing::debug!("the node's file cannot be written: {error}");
-        }
     }
 
     fn check(&mut self) -> Vec<(String, Result<(), String>)> {

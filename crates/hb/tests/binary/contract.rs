@@ -242,8 +242,7 @@ fn sigterm_closes_the_epoch_and_ends_with_0() {
     steady.reader.poll();
     let last = &steady.reader.records.last().unwrap().record;
     assert!(matches!(&last.body, Body::EpochClosed { reason } if reason.contains("SIGTERM")), "{:?}", last.body);
-    let announcement = steady.project.output.join("nodes").join("a.json");
-    assert!(!announcement.try_exists().unwrap(), "it takes its announcement with it");
+    assert!(steady.node.card().is_none(), "it takes its card with it");
     let (epoch, cycles) = (last.epoch, steady.reader.cycles());
     steady.node = steady.project.start("a");
     steady.cycles(3);

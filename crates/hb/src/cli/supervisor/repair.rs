@@ -10,8 +10,6 @@ use std::time::Duration;
 use hb_store::port::{JournalError, Waited};
 use hb_store::supervisor::{Damaged, Extent, SetAside, SupervisorDb};
 use hb_store::verify::{Grade, Places, verify};
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 use serde_json::json;
 
 use super::super::told::{Form, clean};
@@ -77,14 +75,13 @@ pub(super) fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
 
 /// Nobody else may have the file while it is changed: the lease is taken, and no node may be there that waits for it.
 fn alone(config: &Config) -> Result<Box<dyn hb_store::port::Lease>, Failure> {
-    let running = nodes::list(&config.output_dir)
-        .into_iter()
-        .find(|file| i32::try_from(file.pid).is_ok_and(|pid| pid > 0 && kill(Pid::from_raw(pid), None).is_ok()));
+    let roster = nodes::look(config)?;
+    let running = nodes::here(&roster).next();
     let busy = |who: String| {
         Failure::new(Exit::Unavailable, who).help("stop every node of this output_dir first, here and elsewhere")
     };
-    if let Some(file) = running {
-        return Err(busy(format!("node {} runs as pid {}", file.node, file.pid)));
+    if let Some(card) = running {
+        return Err(busy(format!("node {} runs as pid {}", card.node, card.process.pid)));
     }
     let mut lease = lease(config, &lease_dir(&config.output_dir)?)?;
     match lease.acquire(Duration::ZERO) {

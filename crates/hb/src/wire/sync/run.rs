@@ -13,8 +13,6 @@ use hb_daemon::{Views as _, clock};
 use hb_store::lease::file::FileLease;
 use hb_store::port::{Holder, Lease as _, Waited};
 use hb_store::sync::{Copied, NOTE_FORMAT, Note, Progress, Side, SyncError, Written, copy, of_watch, relate};
-use nix::sys::signal::kill;
-use nix::unistd::Pid;
 
 use super::rebase;
 use super::target::{Target, own};
@@ -218,7 +216,7 @@ impl Ends {
         let mut views = match self.views.take() {
             Some(views) => views,
             None => match crate::wire::stores::baselines(config) {
-                Ok(baselines) => NodeViews::open(config, baselines, None),
+                Ok(baselines) => NodeViews::open(config, baselines),
                 Err(failure) => return vec![failure.what],
             },
         };
@@ -297,11 +295,12 @@ impl Guard {
             ))
         };
         // A node whose lease is elsewhere does not hold the lock.
-        let files = nodes::list(&self.dir).into_iter();
-        let mut others = files.filter(|file| file.role == Role::Active && file.pid != std::process::id());
-        let alive = |pid: u32| i32::try_from(pid).is_ok_and(|pid| kill(Pid::from_raw(pid), None).is_ok());
-        if let Some(file) = others.find(|file| alive(file.pid)) {
-            return Err(active(format!("node {} (process {})", file.node, file.pid)));
+        let roster = nodes::look_in(&self.dir).map_err(|failure| SyncError::Unavailable(failure.what))?;
+        if let Some(card) = nodes::here(&roster).find(|card| card.account.role == Role::Active) {
+            return Err(active(format!("node {} (process {})", card.node, card.process.pid)));
+        }
+        if nodes::has_tenants(&self.dir) {
+            return Err(active("a node whose lease is elsewhere".into()));
         }
         match self.lease.acquire(Duration::ZERO) {
             Ok(Waited::Granted { .. }) => {

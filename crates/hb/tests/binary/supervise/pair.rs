@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use hb_core::node::view::Role;
 use hb_core::supervise::state::Fold;
 use nix::sys::signal::Signal;
 
@@ -57,11 +58,8 @@ impl Pair<'_> {
     }
 
     fn stands_by(&self, place: usize) -> bool {
-        // A node says where it stands in its file, whether it serves or not.
-        let file = self.site.project.output.join("nodes").join(format!("{}.json", self.nodes[place].name));
-        let text = std::fs::read(file).unwrap_or_default();
-        let said: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-        said["pid"] == self.nodes[place].pid() && said["role"] == "standby"
+        // A node says on its card where it stands, whether it serves or not.
+        self.nodes[place].card().is_some_and(|card| card.account.role == Role::Standby)
     }
 
     /// Waits for a record of `place` in a newer reign; none when somebody who is stopped holds the database.

@@ -70,7 +70,7 @@ fn a10_j4_a_flipped_byte_in_a_record_is_refused_named_and_nothing_is_lost() {
         let at = find(&bytes, &sealed.bytes[..60]) + 40;
         bytes[at] ^= 1;
         fs::write(site.db(), &bytes).unwrap();
-        let known = ["supervisor.db-wal", "supervisor.db-shm", "nodes", "hb.lease", "hb.lease.stamp", "hb.lock"];
+        let known = ["supervisor.db-wal", "supervisor.db-shm", "register", "hb.lease", "hb.lease.stamp", "hb.lock"];
         let before = files(&site.project.output, &known);
         let mut node = site.start("refused");
         assert_eq!(node.exit_code(), CORRUPT, "{}", node.log());

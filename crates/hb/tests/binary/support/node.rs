@@ -6,9 +6,10 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use hb_store::board::{Board, Card};
+use hb_store::register::dir::DirRegister;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 
 use super::http::{self, Answer};
 use super::project::Project;
@@ -17,7 +18,8 @@ use super::{until, within};
 pub(crate) struct Node {
     pub(crate) name: String,
     child: Child,
-    announcement: PathBuf,
+    /// Where its card is, if its lease is a file.
+    register: PathBuf,
     log: PathBuf,
     ended: Option<ExitStatus>,
 }
@@ -40,8 +42,8 @@ impl Node {
         command.args(["--node", name, "--config"]).arg(project.config()).stdout(file()).stderr(file());
         command.env("HB_LOG", "info").stdin(Stdio::null());
         let child = command.spawn().unwrap();
-        let announcement = project.output.join("nodes").join(format!("{name}.json"));
-        Self { name: name.to_owned(), child, announcement, log, ended: None }
+        let register = project.output.join("register");
+        Self { name: name.to_owned(), child, register, log, ended: None }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -53,18 +55,21 @@ impl Node {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// What this very process has announced, if it has.
-    fn announced(&self) -> Option<Value> {
-        let file: Value = serde_json::from_slice(&fs::read(&self.announcement).ok()?).ok()?;
-        (file["pid"] == self.pid()).then_some(file)
+    /// The card of this very process, if it has put one up.
+    pub(crate) fn card(&self) -> Option<Card> {
+        if !self.register.is_dir() {
+            return None;
+        }
+        let roster = Board::new(Box::new(DirRegister::open(&self.register).ok()?)).roster().ok()?;
+        let mut cards = roster.nodes.into_iter().map(|entry| entry.card);
+        cards.find(|card| card.process.pid == self.pid() && card.node.as_str() == self.name)
     }
 
     /// Where it serves health.
     pub(crate) fn address(&mut self) -> SocketAddr {
         until(&format!("the address of {}", self.name), || {
             self.must_run();
-            let listen = self.announced()?["listen"].as_str()?.to_owned();
-            Some(listen.parse().unwrap())
+            self.card()?.account.listen
         })
     }
 
@@ -75,7 +80,7 @@ impl Node {
 
     /// What it says that it is, if it answers.
     pub(crate) fn role(&self) -> Option<String> {
-        let listen = self.announced()?["listen"].as_str()?.parse().ok()?;
+        let listen = self.card()?.account.listen?;
         Some(http::get(listen, "/v1/status").ok()?.json()["role"].as_str()?.to_owned())
     }
 
