@@ -9,11 +9,11 @@ mod child;
 mod commit;
 mod compare;
 mod core;
+mod failover;
 mod ingest;
 mod memory;
 mod startup;
 mod supervise;
-mod takeover;
 mod web;
 mod workload;
 
@@ -65,10 +65,15 @@ struct Found {
 
 type Measure = fn(&Bench) -> Result<Found, String>;
 
-const ALL: [(&str, Measure); 15] = [
+const ALL: [(&str, Measure); 20] = [
     ("ingest", ingest::measure),
     ("compare", compare::measure),
-    ("takeover", takeover::measure),
+    ("takeover-file", failover::file),
+    ("takeover-postgres", failover::postgres),
+    ("takeover-etcd", failover::etcd),
+    ("takeover-object", failover::object),
+    ("takeover-kubernetes", failover::kubernetes),
+    ("takeover-address", failover::address),
     ("startup", startup::measure),
     ("series", memory::series),
     ("idle", memory::idle),
@@ -103,6 +108,7 @@ fn run(arguments: Vec<String>) -> Result<(), String> {
             "--hb" => bench.hb = arguments.next().ok_or("--hb takes the path of a program")?.into(),
             "--small" => bench.size = Size::Small,
             "supervise" => names.extend(["restart", "mass", "adopt", "crowd", "fleet", "evaluate"].map(str::to_owned)),
+            "takeover" => names.extend(failover::NAMES.map(str::to_owned)),
             "memory" => names.extend(["series".to_owned(), "idle".to_owned()]),
             _ => names.push(argument),
         }

@@ -15,8 +15,8 @@ pub(crate) mod again;
 pub(crate) mod crowd;
 pub(crate) mod fleet;
 mod kits;
-mod stage;
-mod usage;
+pub(crate) mod stage;
+pub(crate) mod usage;
 
 /// The `share` quantile of some figures, by the nearest rank.
 pub(crate) fn quantile(figures: &[f64], share: f64) -> f64 {

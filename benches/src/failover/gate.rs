@@ -1,0 +1,99 @@
+//! A door between a node and its engine: it passes everything on, and counts what the node asks.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+/// What counts as a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speech {
+    /// A request line of HTTP.
+    Http,
+    /// What is sent at once: with PostgreSQL a statement with its parameters.
+    Bursts,
+}
+
+/// A door. It stays open until the program ends.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Where the node finds it.
+    pub(crate) address: SocketAddr,
+    asked: Arc<Mutex<BTreeMap<String, u64>>>,
+}
+
+impl Gate {
+    /// Opens one in front of an engine.
+    ///
+    /// # Errors
+    /// There is no port.
+    pub(crate) fn open(to: SocketAddr, speech: Speech) -> Result<Self, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let asked = Arc::new(Mutex::new(BTreeMap::new()));
+        let count = Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(to) else { continue };
+                pass(near, far, speech, &count);
+            }
+        });
+        Ok(Self { address, asked })
+    }
+
+    /// What was asked since the last call, by what.
+    pub(crate) fn asked(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Both ways, each in a thread; they end with the connection.
+fn pass(near: TcpStream, far: TcpStream, speech: Speech, asked: &Arc<Mutex<BTreeMap<String, u64>>>) {
+    near.set_nodelay(true).unwrap_or_default();
+    far.set_nodelay(true).unwrap_or_default();
+    let (Ok(near_again), Ok(far_again)) = (near.try_clone(), far.try_clone()) else { return };
+    let asked = Arc::clone(asked);
+    std::thread::spawn(move || {
+        copy(near, far, |bytes| {
+            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+            for what in questions(bytes, speech) {
+                *asked.entry(what).or_insert(0) += 1;
+            }
+        });
+    });
+    std::thread::spawn(move || copy(far_again, near_again, |_| {}));
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, mut heard: impl FnMut(&[u8])) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(size @ 1..) = from.read(&mut buffer) {
+        let bytes = buffer.get(..size).unwrap_or_default();
+        heard(bytes);
+        if to.write_all(bytes).is_err() {
+            break;
+        }
+    }
+    // Whoever waits on either side hears of the end; it may have ended already.
+    to.shutdown(std::net::Shutdown::Both).unwrap_or_default();
+    from.shutdown(std::net::Shutdown::Both).unwrap_or_default();
+}
+
+fn questions(bytes: &[u8], speech: Speech) -> Vec<String> {
+    if speech == Speech::Bursts {
+        return vec!["statements".into()];
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let heads = text.lines().filter_map(|line| line.strip_suffix(" HTTP/1.1"));
+    heads
+        .filter_map(|head| {
+            Some(head.split('?').next()?.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect())
+        })
+        .collect()
+}
+
+/// Counts as a document.
+pub(crate) fn figures(asked: &BTreeMap<String, u64>) -> Value {
+    json!(asked)
+}
