@@ -8,6 +8,7 @@
 //! of the time that its lease lasts. A node that only reads a recording to its end waits instead.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -42,12 +43,16 @@ enum Task {
     CatchUp(WatchName),
     Show(WatchName, Record),
     Node(Arc<View>),
+    /// Everything before this is shown, and from now on the node is this; told when it is done.
+    Rest(Arc<View>, Sender<()>),
 }
 
 /// A record to be shown.
 #[derive(Debug)]
 struct Record {
     sealed: Arc<Sealed>,
+    /// In which of this node's spells of work it was written.
+    spell: u64,
     /// The baseline in force when it became durable.
     baseline: Option<(Arc<Baseline>, BaselineRef)>,
 }
@@ -88,6 +93,8 @@ pub(crate) struct Viewer {
     waiting: Arc<Waiting>,
     /// How long room for a large record is waited for; none: until there is some.
     patience: Option<Duration>,
+    /// Records of earlier spells are not shown any more.
+    spell: Arc<AtomicU64>,
     shared: Arc<Shared>,
 }
 
@@ -137,10 +144,19 @@ impl Viewer {
         let (tasks, inbox) = bounded(SHOWING_MAX);
         let waiting = Arc::new(Waiting::default());
         let (waits, tells) = (Arc::clone(&waiting), Arc::clone(shared));
-        let worker = Worker { views, inbox, waiting: waits, shared: tells, rests_until: Instant::now() };
+        let spell = Arc::<AtomicU64>::default();
+        let worker = Worker {
+            views,
+            inbox,
+            waiting: waits,
+            shared: tells,
+            rests_until: Instant::now(),
+            spell: Arc::clone(&spell),
+        };
         let thread = thread::Builder::new().name("views".into()).spawn(move || worker.run())?;
         let shared = Arc::clone(shared);
-        Ok(Self { tasks: Some(tasks), thread: Some(thread), mode, behind: BTreeSet::new(), waiting, patience, shared })
+        let behind = BTreeSet::new();
+        Ok(Self { tasks: Some(tasks), thread: Some(thread), mode, behind, waiting, patience, spell, shared })
     }
 
     fn send(&mut self, task: Task) -> bool {
@@ -175,7 +191,8 @@ impl Viewer {
         }
         let bytes = sealed.bytes.len();
         let room = self.waiting.take(bytes, self.patience);
-        if !room || !self.send(Task::Show(watch.clone(), Record { sealed, baseline })) {
+        let spell = self.spell.load(Ordering::Acquire);
+        if !room || !self.send(Task::Show(watch.clone(), Record { sealed, spell, baseline })) {
             if room {
                 self.waiting.give(bytes);
             }
@@ -190,6 +207,21 @@ impl Viewer {
         }
         // Onlookers get the next one.
         self.send(Task::Node(view));
+    }
+
+    /// Shows what waits before another node works, and nothing of it afterwards: what is not shown within `patience` is left to whoever
+    /// goes on, and only what is being written at that moment may still land. Then the views rest as those of a standby.
+    pub(crate) fn rest(&mut self, view: Arc<View>, patience: Duration) {
+        self.behind.clear();
+        let (done, told) = bounded(1);
+        let until = Instant::now() + patience;
+        let asked =
+            self.tasks.as_ref().is_some_and(|tasks| tasks.send_timeout(Task::Rest(view, done), patience).is_ok());
+        let rests = asked && told.recv_deadline(until).is_ok();
+        self.spell.fetch_add(1, Ordering::AcqRel);
+        if !rests {
+            tracing::warn!("not everything that was decided could be shown in time: the next node shows it");
+        }
     }
 
     /// Ends the thread once everything that waits is shown, at most within `patience`.
@@ -215,6 +247,7 @@ struct Worker {
     shared: Arc<Shared>,
     /// Until when showing rests, while nothing urgent is to be shown.
     rests_until: Instant,
+    spell: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -250,6 +283,11 @@ impl Worker {
                 }
             }
             Task::Node(view) => self.views.node(&view),
+            Task::Rest(view, done) => {
+                self.views.node(&view);
+                // Nobody waits any more where it took too long.
+                let _late = done.try_send(());
+            }
         }
     }
 
@@ -277,10 +315,14 @@ impl Worker {
     fn show(&mut self, group: &BTreeMap<WatchName, Vec<Record>>) {
         let begun = Instant::now();
         for (watch, records) in group {
-            let records: Vec<_> = records.iter().map(|record| (&*record.sealed, record.against())).collect();
-            let faults = self.views.show_all(watch, &records);
-            self.tell(faults);
-            self.waiting.give(records.iter().map(|(sealed, _)| sealed.bytes.len()).sum());
+            let spell = self.spell.load(Ordering::Acquire);
+            let current = records.iter().filter(|record| record.spell == spell);
+            let current: Vec<_> = current.map(|record| (&*record.sealed, record.against())).collect();
+            if !current.is_empty() {
+                let faults = self.views.show_all(watch, &current);
+                self.tell(faults);
+            }
+            self.waiting.give(records.iter().map(|record| record.sealed.bytes.len()).sum());
         }
         let pause = begun.elapsed().saturating_mul(SHARE).min(PAUSE_MAX);
         self.rests_until = Instant::now() + pause;

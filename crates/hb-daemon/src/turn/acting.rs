@@ -1,5 +1,6 @@
 //! Carries out what is due once a record is durable: sources opened, alerts handed over, cycles counted, journals trimmed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hb_core::ids::{Seq, WatchName};
@@ -8,7 +9,7 @@ use hb_core::node::step::{Effect, Input, Leave};
 use hb_core::time::Moment;
 
 use super::orders::Decided;
-use super::{Ended, Loop};
+use super::{Ended, Loop, VIEWS_MAX};
 use crate::clock;
 use crate::committer::stream_of;
 use crate::doer::Doer;
@@ -55,7 +56,11 @@ impl Loop {
             }
             Effect::StandBy => {
                 tracing::info!("node {} stands by again", self.name);
-                // First, so that nobody waits longer than needed.
+                // Before the lease goes, and with it the right to write where everybody looks: no view of this node may land after one
+                // of the next.
+                let good = self.lease_is_good();
+                let patience = if good { VIEWS_MAX.min(self.bounds.lease_ttl / 2) } else { Duration::ZERO };
+                self.viewer.rest(Arc::new(self.node.view(clock::now())), patience);
                 self.keeper.release();
                 self.committer.clear();
                 self.held = None;

@@ -112,6 +112,31 @@ fn h3_a_switchover_hands_over_loses_no_cycle_and_can_be_turned_back() {
 }
 
 #[test]
+fn w6_everything_decided_is_shown_before_the_lease_goes() {
+    let mut stage = stage();
+    stage.bounds.lease_ttl = Duration::from_secs(60);
+    let (first, second) = pair(&stage);
+    stage.tape().cycles(0..4);
+    stage.decided(3);
+    first.screen.change(|picture| picture.held = true);
+    stage.tape().cycles(4..8);
+    stage.decided(7);
+    ask(&first, Some("b"));
+    until("the last record is written", || reasons(&stage).len() == 2);
+    for _ in 0..20 {
+        assert!(stage.desk.look(|book| book.released.is_empty()), "its views are still being written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let records = stage.records();
+    first.screen.change(|picture| picture.held = false);
+    until("the lease is given back", || stage.desk.look(|book| !book.released.is_empty()));
+    assert!(first.screen.shows(&records), "no view of the old node can land after one of the new");
+    works(&second);
+    assert_eq!(second.stop(), Ended::Drained);
+    assert_eq!(first.stop(), Ended::Drained);
+}
+
+#[test]
 fn b1_a_switchover_to_a_node_that_is_not_there_is_given_up_with_the_reason() {
     let mut stage = stage();
     stage.bounds.switchover_max = Duration::from_millis(300);

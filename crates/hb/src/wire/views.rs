@@ -328,6 +328,12 @@ impl Views for NodeViews {
     }
 
     fn node(&mut self, view: &View) {
+        if view.role == Role::Standby && self.role != Role::Standby {
+            // Another node writes them from now on: when this one works again it begins with what stands there then.
+            for shown in self.watches.values_mut() {
+                (shown.files, shown.whole) = (None, false);
+            }
+        }
         self.role = view.role;
     }
 
