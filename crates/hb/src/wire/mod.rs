@@ -104,9 +104,6 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
     }
     let server = listen(&config)?;
     let address = server.as_ref().and_then(|listener| listener.local_addr().ok());
-    if let Some(board) = &board {
-        board.add(|account| account.listen = address);
-    }
     let supervisor = supervises.then(|| supervise::supervise(&config)).transpose()?;
     let watch = watches.then(|| watch(&config, mode, board.clone())).transpose()?;
     let mut running = Running::new(watch, supervisor)?;
@@ -116,6 +113,9 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
     let announcer = announcer::Announcer::start(&running.handles)?;
     let reloads = Reloads { given: given.clone(), config: Mutex::new(config.clone()) };
     let server = serve(server, &running, &config)?;
+    if let Some(board) = &running.handles.board {
+        board.add(|account| account.listen = address.filter(|_| server.is_some()));
+    }
     announce(&config, server.as_ref());
     signals.attend(running.handles.clone(), reloads);
     let shared = running.handles.watch.as_ref().map(|(_, shared)| Arc::clone(shared));

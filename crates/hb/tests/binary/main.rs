@@ -30,7 +30,11 @@ mod kill;
 mod mosquitto;
 mod network;
 mod pair;
+#[expect(dead_code, reason = "the tests of the engine use the rest of it")]
+#[path = "../../../hb-engines/tests/postgres/server.rs"]
+mod postgres;
 mod ready;
+mod roster;
 mod service_manager;
 mod supervise;
 mod support;

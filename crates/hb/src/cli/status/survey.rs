@@ -158,8 +158,11 @@ fn said(doc: &mut NodeDoc, answer: &Value) {
     if let Ok(Some(takeover)) = serde_json::from_value::<Option<Takeover>>(field("takeover")) {
         doc.takeover = Some(takeover);
     }
-    let seqs = answer.get("watches").and_then(Value::as_array).into_iter().flatten();
-    let seqs = seqs.filter_map(|watch| watch.get("seq").and_then(Value::as_u64));
+    let watches = answer.get("watches").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let all = watches.len() as u64;
+    doc.watches_active = if doc.role == "active" { all } else { 0 };
+    doc.watches_standing_by = all.saturating_sub(doc.watches_active);
+    let seqs = watches.iter().filter_map(|watch| watch.get("seq").and_then(Value::as_u64));
     doc.records = doc.records.max(seqs.map(|seq| seq.saturating_add(1)).sum());
     (doc.last_contact, doc.last_contact_seconds) = (super::now(), 0.0);
 }
