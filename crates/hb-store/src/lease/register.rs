@@ -86,6 +86,8 @@ pub struct RegisterLease {
     /// The newest look; none before the first.
     seen: Option<Seen>,
     orders: Orders,
+    /// The cell was looked at, or waited for, since orders were told last.
+    fresh: bool,
     watch: Watch<Sight>,
     cadence: Cadence,
     /// Since when the engine says that the holder is gone, and in which words.
@@ -128,6 +130,7 @@ impl RegisterLease {
             sessions: 0,
             seen: None,
             orders: Orders::default(),
+            fresh: false,
             watch: Watch::new(ttl),
             cadence: Cadence::new(ttl),
             abandoned: None,
@@ -148,6 +151,7 @@ impl RegisterLease {
         self.watch.judge(seen.sight(), now);
         self.cadence.looked(seen.document().and_then(Document::working), now);
         self.abandoned = None;
+        self.fresh = true;
         self.seen = Some(seen);
     }
 
@@ -233,6 +237,8 @@ impl Lease for RegisterLease {
         if self.seen.is_none() {
             self.look()?;
         }
+        // From here on what changes is noticed.
+        self.fresh = true;
         loop {
             if self.letting_go {
                 self.let_go()?;
@@ -283,9 +289,12 @@ impl Lease for RegisterLease {
     }
 
     fn orders(&mut self) -> Result<Orders, LeaseError> {
-        if self.seen.is_none() {
+        // Whoever neither holds nor seeks the lease (a node that never takes over) sees nothing by the way.
+        let blind = self.mine.is_none() && !self.fresh;
+        if self.seen.is_none() || blind {
             self.look()?;
         }
+        self.fresh = false;
         Ok(self.orders.clone())
     }
 

@@ -56,6 +56,8 @@ pub struct MemoryRegister {
     id: u64,
     mishaps: VecDeque<Mishap>,
     cut: Option<String>,
+    /// After so many more swaps or removals it is cut, for that reason.
+    cut_after: Option<(usize, String)>,
 }
 
 impl Default for MemoryRegister {
@@ -85,7 +87,7 @@ impl MemoryRegister {
 
     fn handle(shared: &Arc<Shared>) -> Self {
         let id = shared.handles.fetch_add(1, Ordering::Relaxed);
-        Self { shared: Arc::clone(shared), id, mishaps: VecDeque::new(), cut: None }
+        Self { shared: Arc::clone(shared), id, mishaps: VecDeque::new(), cut: None, cut_after: None }
     }
 
     /// Lets the next swap or removal of this handle go wrong; several queue up.
@@ -96,6 +98,11 @@ impl MemoryRegister {
     /// From now on this handle reaches nothing, for that reason; `None`: it does again.
     pub fn cut(&mut self, why: Option<&str>) {
         self.cut = why.map(str::to_owned);
+    }
+
+    /// After so many more swaps or removals, whatever becomes of them, this handle reaches nothing.
+    pub fn cut_after_swaps(&mut self, swaps: usize, why: &str) {
+        self.cut_after = Some((swaps, why.to_owned()));
     }
 
     /// What the engine sees when this handle's process ends.
@@ -126,6 +133,12 @@ impl MemoryRegister {
     ) -> Swapped {
         if let Err(RegisterError(why)) = self.reach() {
             return Swapped::Unknown(why);
+        }
+        if let Some((left, why)) = self.cut_after.take() {
+            match left.checked_sub(1) {
+                Some(0) | None => self.cut = Some(why),
+                Some(left) => self.cut_after = Some((left, why)),
+            }
         }
         let mishap = self.mishaps.pop_front();
         match mishap {

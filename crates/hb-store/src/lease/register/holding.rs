@@ -86,11 +86,12 @@ impl RegisterLease {
             }
             // The next look shows what became of it; one that shows our session is a grant.
             Swapped::Unknown(_) => {
-                self.look()?;
-                if !self.is_own(self.seen().document()) {
+                let looked = self.look();
+                // One that does not know is no holder: whoever is must be able to attend. What turns out to be ours attends anew.
+                if looked.is_err() || !self.is_own(self.seen().document()) {
                     self.register.leave(LEASE_CELL);
                 }
-                Ok(None)
+                looked.map(|()| None)
             }
             Swapped::Failed(why) => {
                 self.register.leave(LEASE_CELL);

@@ -126,6 +126,31 @@ fn a_removed_or_garbled_cell_is_put_back_by_whoever_holds_it() {
 }
 
 #[test]
+fn one_that_neither_holds_nor_seeks_sees_what_operators_ask() {
+    let register = MemoryRegister::new();
+    let (mut a, mut never) = (over(&register, "a"), over(&register, "never"));
+    granted(a.acquire(TTL).unwrap());
+    assert_eq!(never.orders().unwrap(), Orders::default());
+    let pause = crate::port::Pause { by: "ada".into(), reason: "disks".into(), at: hb_core::time::Stamp::default() };
+    a.order(Order::Pause(pause.clone())).unwrap();
+    assert_eq!(never.orders().unwrap().pause, Some(pause));
+    a.order(Order::Resume).unwrap();
+    assert_eq!(never.orders().unwrap().pause, None);
+}
+
+#[test]
+fn one_that_does_not_know_what_became_of_its_claim_attends_to_nothing() {
+    let register = MemoryRegister::new();
+    let mut cut = bad(&register, &[Mishap::NotDoneAndUnknown]);
+    cut.cut_after_swaps(1, "no route to host");
+    let mut a = RegisterLease::new(cut, &"a".into(), TTL, Names::MEMORY);
+    assert!(a.acquire(TTL).unwrap_err().0.contains("no route"));
+    let mut b = over(&register, "b");
+    granted(b.acquire(TTL * 2).unwrap());
+    assert!(b.seen().document().unwrap().attended, "nobody else stands in its way");
+}
+
+#[test]
 fn a_lease_that_is_not_held_cannot_be_renewed_and_is_given_back_in_vain() {
     let mut a = over(&MemoryRegister::new(), "a");
     assert!(a.renew(&holder("a", 1, 1)).unwrap_err().0.contains("does not hold"));
