@@ -72,7 +72,7 @@ pub struct Running {
     pub shared: Arc<Shared>,
     /// For control events.
     pub remote: Remote,
-    thread: JoinHandle<Ended>,
+    pub(crate) thread: JoinHandle<Ended>,
 }
 
 impl Running {
@@ -80,6 +80,11 @@ impl Running {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.thread.is_finished()
+    }
+
+    /// Waits for the end; nothing where the loop panicked.
+    pub(crate) fn try_join(self) -> Result<Ended, ()> {
+        self.thread.join().map_err(drop)
     }
 
     /// Waits for the end.

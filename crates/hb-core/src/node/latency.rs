@@ -26,6 +26,15 @@ impl Latency {
         }
     }
 
+    /// Takes in all durations of another.
+    pub fn add(&mut self, other: &Self) {
+        for (held, more) in self.counts.iter_mut().zip(other.counts) {
+            *held = held.saturating_add(more);
+        }
+        self.sum_seconds += other.sum_seconds;
+        self.count = self.count.saturating_add(other.count);
+    }
+
     /// Durations taken.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -65,5 +74,8 @@ mod tests {
         assert_eq!(cumulative[15], (10.0, 5));
         assert_eq!(latency.count(), 6);
         assert!((latency.sum_seconds() - 60.0033).abs() < 1e-9);
+        let mut both = latency.clone();
+        both.add(&latency);
+        assert_eq!((both.count(), both.cumulative().last().map(|(_, count)| count)), (12, Some(10)));
     }
 }

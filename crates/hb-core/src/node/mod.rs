@@ -179,6 +179,7 @@ impl Node {
             alarms: self.alarms.list().cloned().collect(),
             takeover: self.takeover(),
             paused: None,
+            holders: None,
         }
     }
 

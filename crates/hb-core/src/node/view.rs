@@ -1,5 +1,6 @@
 //! What onlookers see: a picture of the node, rebuilt after every turn that changed something, never waited for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,20 @@ pub struct View {
     /// Set while operators have asked that nobody takes over: by whom and why.
     #[serde(default)]
     pub paused: Option<String>,
+    /// Where each watch has a lease of its own: which node works for which, as last seen. Nothing where a node works for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holders: Option<BTreeMap<WatchName, NodeName>>,
+}
+
+impl View {
+    /// Whether this node works for that watch.
+    #[must_use]
+    pub fn works_for(&self, watch: &WatchName) -> bool {
+        match &self.holders {
+            Some(holders) => self.role == Role::Active && holders.get(watch) == self.node.as_ref() && self.node.is_some(),
+            None => self.role == Role::Active && self.watches.iter().any(|known| known.name == *watch),
+        }
+    }
 }
 
 /// A change of the writer, as the journal tells of it: a first start, a restart, a takeover and a switchover alike.

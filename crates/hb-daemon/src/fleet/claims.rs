@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use hb_core::ids::{NodeName, WatchName};
 use hb_core::time::Stamp;
-use hb_store::port::Pause;
+use hb_store::port::{Pause, Switchover};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,16 @@ pub(super) struct Wishes {
     /// Watches are to be spread evenly; it stays here until they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rebalance: Option<Rebalance>,
+    /// All watches of a node are to move; it stays here until they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) leave: Option<Switchover>,
+}
+
+impl Wishes {
+    /// Watches are on the move: nodes look more often then.
+    pub(super) fn moves(&self) -> bool {
+        self.rebalance.is_some() || self.leave.is_some()
+    }
 }
 
 /// That watches are to be spread evenly.

@@ -11,6 +11,7 @@ use hb_core::ids::{Epoch, NodeName, WatchName};
 use hb_core::time::Moment;
 use hb_store::port::{Holder, Lease, LeaseError, Order, Orders, Pause, Switchover, Waited};
 
+use super::claims::{Rebalance, Wishes};
 use crate::clock;
 
 /// A watch that this node works for, by its claim.
@@ -37,13 +38,19 @@ pub(super) struct State {
     /// Until when this node's session is good in everybody's eyes.
     pub(super) good_until: Moment,
     pub(super) pause: Option<Pause>,
-    /// Wishes of operators that are not yet in the register.
+    /// Wishes of operators that are not yet in the register, at most [`ASKED_MAX`].
     pub(super) asked: Vec<Wish>,
+    /// Whose watches are all to move, if that is asked for.
+    pub(super) leave: Option<Switchover>,
     /// Orphans for which no node has room.
     pub(super) unplaced: usize,
     /// What is wrong with the register, if anything.
     pub(super) trouble: Option<String>,
     pub(super) rounds: u64,
+    /// When the last round was over.
+    pub(super) round_at: Moment,
+    /// Grows with every change.
+    pub(super) changes: u64,
     /// Nothing more is taken.
     pub(super) stopping: bool,
     pub(super) quit: bool,
@@ -55,7 +62,25 @@ pub(super) enum Wish {
     Pause(Pause),
     Resume,
     Rebalance { by: String, reason: String },
+    Leave(Switchover),
 }
+
+impl Wish {
+    /// Puts it among what is asked already.
+    pub(super) fn add_to(&self, wishes: &mut Wishes) {
+        match self {
+            Self::Pause(pause) => wishes.pause = Some(pause.clone()),
+            Self::Resume => wishes.pause = None,
+            Self::Rebalance { by, reason } => {
+                wishes.rebalance = Some(Rebalance { by: by.clone(), reason: reason.clone(), at: clock::wall() });
+            }
+            Self::Leave(leave) => wishes.leave = Some(leave.clone()),
+        }
+    }
+}
+
+/// Most wishes of operators that wait for the register (B1).
+pub(super) const ASKED_MAX: usize = 16;
 
 /// Shared by all of them.
 #[derive(Debug, Default)]
@@ -70,8 +95,30 @@ impl Hall {
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.look());
+        {
+            let mut state = self.look();
+            change(&mut state);
+            state.changes = state.changes.wrapping_add(1);
+        }
         self.changed.notify_all();
+    }
+
+    /// Takes a wish that goes to the register with the next round.
+    ///
+    /// # Errors
+    /// Too many wait already.
+    pub(super) fn ask(&self, wish: Wish) -> Result<(), String> {
+        if self.look().asked.len() >= ASKED_MAX {
+            return Err(format!("{ASKED_MAX} orders wait for the register already: it does not answer"));
+        }
+        self.change(|state| state.asked.push(wish));
+        Ok(())
+    }
+
+    /// What is asked of the nodes, as last seen.
+    pub(super) fn orders(&self) -> Orders {
+        let state = self.look();
+        Orders { pause: state.pause.clone(), switchover: state.leave.clone(), settled: None }
     }
 
     /// Waits while it holds, at most so long.
@@ -142,8 +189,8 @@ impl Lease for ClaimLease {
 
     fn order(&mut self, order: Order) -> Result<Orders, LeaseError> {
         match order {
-            Order::Pause(pause) => self.hall.change(|state| state.asked.push(Wish::Pause(pause))),
-            Order::Resume => self.hall.change(|state| state.asked.push(Wish::Resume)),
+            Order::Pause(pause) => self.hall.ask(Wish::Pause(pause)).map_err(LeaseError)?,
+            Order::Resume => self.hall.ask(Wish::Resume).map_err(LeaseError)?,
             // The warden settles what it has asked for itself.
             Order::Settled(_) => {}
             Order::Switchover(_) => {

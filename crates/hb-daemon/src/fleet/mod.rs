@@ -9,7 +9,11 @@
 //! thread for its lease, its source, its views and each of its sinks.
 
 pub mod claims;
+mod gathered;
 mod hall;
+mod member;
+mod office;
+mod tender;
 mod warden;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use hb_core::ids::{NodeName, WatchName};
 use hb_core::node::view::View;
+use hb_core::watch::settings::WatchSettings;
 use hb_store::port::{Lease, Pause};
 use hb_store::register::Register;
 
@@ -28,20 +33,20 @@ use crate::clock;
 use crate::inbox::Control;
 use crate::parts::Parts;
 use crate::shared::Shared;
-use crate::turn::{Ended, Running, start as start_loop};
+use crate::turn::{Ended, Running};
 use claims::Session;
-use hall::{ClaimLease, Hall, Wish};
+use gathered::Past;
+use hall::{Hall, Wish};
+pub use member::{MemberParts, run};
+pub use office::{Ask, FleetOffice, Ledger, Member};
+use tender::Tender;
 use warden::Warden;
 
-/// How often loops are looked after.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long a watch rests whose loop ended with an error.
-const REST: Duration = Duration::from_secs(10);
 /// How long a fleet that ends waits for its loops.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 /// Makes the parts of one watch, with that lease.
-pub type MakeParts = Box<dyn Fn(&WatchName, Box<dyn Lease>) -> Result<Parts, String> + Send>;
+pub type MakeParts = Box<dyn Fn(&WatchName, Box<dyn Lease>) -> Result<Parts, String> + Send + Sync>;
 
 /// Bounds of a fleet's node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,14 +101,18 @@ pub struct Seats {
 }
 
 type Loops = Arc<Mutex<BTreeMap<WatchName, Running>>>;
+/// Settings that were read again since the start.
+type Newest = Arc<Mutex<BTreeMap<WatchName, Arc<WatchSettings>>>>;
 
 /// A node of a fleet at work.
 #[derive(Debug)]
 pub struct Fleet {
     hall: Arc<Hall>,
     loops: Loops,
-    warden: JoinHandle<()>,
-    keeper: JoinHandle<()>,
+    past: Arc<Past>,
+    newest: Newest,
+    warden: Option<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
 }
 
 impl Fleet {
@@ -118,16 +127,10 @@ impl Fleet {
         let session = Session::new(&node, &session, bounds.priority, bounds.watches_max);
         let warden = Warden::new(register, &hall, watches, session, bounds.lease_ttl);
         let warden = thread::Builder::new().name("warden".into()).spawn(move || warden.run())?;
-        let loops = Loops::default();
-        let worker = Tender {
-            hall: Arc::clone(&hall),
-            loops: Arc::clone(&loops),
-            make,
-            warm_max: bounds.warm_max,
-            rest: BTreeMap::new(),
-        };
-        let keeper = thread::Builder::new().name("fleet".into()).spawn(move || worker.run())?;
-        Ok(Self { hall, loops, warden, keeper })
+        let (loops, past, newest) = (Loops::default(), Arc::<Past>::default(), Newest::default());
+        let tender = Tender::new(&hall, &loops, (&past, &newest), make, bounds.warm_max);
+        let keeper = thread::Builder::new().name("fleet".into()).spawn(move || tender.run())?;
+        Ok(Self { hall, loops, past, newest, warden: Some(warden), keeper: Some(keeper) })
     }
 
     /// What this node is at.
@@ -160,21 +163,40 @@ impl Fleet {
 
     /// Asks that watches are spread evenly; a few move at a time.
     pub fn rebalance(&self, by: String, reason: String) {
-        self.hall.change(|state| state.asked.push(Wish::Rebalance { by, reason }));
+        self.asks(Wish::Rebalance { by, reason });
     }
 
     /// Asks that nobody takes over.
     pub fn pause(&self, by: String, reason: String) {
-        self.hall.change(|state| state.asked.push(Wish::Pause(Pause { by, reason, at: clock::wall() })));
+        self.asks(Wish::Pause(Pause { by, reason, at: clock::wall() }));
     }
 
     /// Lets nodes take over again.
     pub fn resume(&self) {
-        self.hall.change(|state| state.asked.push(Wish::Resume));
+        self.asks(Wish::Resume);
     }
 
-    /// Hands everything on and ends.
-    pub fn stop(self, reason: &str) {
+    fn asks(&self, wish: Wish) {
+        if let Err(why) = self.hall.ask(wish) {
+            tracing::error!("an order is not taken: {why}");
+        }
+    }
+
+    /// Works on under other settings.
+    fn reload(&self, settings: Vec<Arc<WatchSettings>>) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        for one in settings {
+            if let Some(running) = loops.get(&one.name) {
+                // Whoever has ended is started anew with them.
+                let _listens = running.remote.send(Control::Reload(vec![Arc::clone(&one)]));
+            }
+            newest.insert(one.name.clone(), one);
+        }
+    }
+
+    /// Hands everything on and ends. Gives what could not be written to its end, if anything.
+    pub fn stop(mut self, reason: &str) -> Option<String> {
         self.hall.change(|state| state.stopping = true);
         {
             let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
@@ -193,91 +215,30 @@ impl Fleet {
             thread::sleep(Duration::from_millis(2));
         }
         self.hall.change(|state| state.quit = true);
-        for thread in [self.keeper, self.warden] {
+        for thread in [self.keeper.take(), self.warden.take()].into_iter().flatten() {
             if thread.join().is_err() {
                 tracing::error!("a thread of the fleet panicked; please report it");
             }
         }
+        self.unfinished()
     }
-}
 
-/// Starts loops for what is held or next, and ends them for what is not.
-struct Tender {
-    hall: Arc<Hall>,
-    loops: Loops,
-    make: MakeParts,
-    warm_max: usize,
-    /// Watches whose loops ended with an error, and until when they rest.
-    rest: BTreeMap<WatchName, Instant>,
-}
-
-impl Tender {
-    fn run(mut self) {
-        loop {
-            let (wanted, held) = {
-                let state = self.hall.wait_while(LOOK, |state| !state.quit);
-                if state.quit {
-                    return;
-                }
-                let held: BTreeSet<WatchName> = state.held.keys().cloned().collect();
-                let warm = state.next.iter().take(self.warm_max).cloned();
-                (held.iter().cloned().chain(warm).collect::<BTreeSet<WatchName>>(), held)
-            };
-            if self.hall.look().stopping {
+    /// What loops that have ended could not make durable, or have not ended.
+    fn unfinished(&self) -> Option<String> {
+        let loops = std::mem::take(&mut *self.loops.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut wrong = Vec::new();
+        for (watch, running) in loops {
+            if !running.has_ended() {
+                wrong.push(format!("{watch}: it has not ended"));
                 continue;
             }
-            self.reap();
-            self.start_missing(&wanted, &held);
-            self.end_unwanted(&wanted);
-        }
-    }
-
-    fn reap(&mut self) {
-        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        let over: Vec<WatchName> =
-            loops.iter().filter(|(_, running)| running.has_ended()).map(|(watch, _)| watch.clone()).collect();
-        for watch in over {
-            let Some(running) = loops.remove(&watch) else { continue };
-            match running.join() {
-                // Started anew, it stands by, or takes over again.
-                Ended::Drained | Ended::Fenced(_) => {}
-                Ended::Corrupt(what) | Ended::Unfinished(what) => {
-                    tracing::error!("watch {watch} cannot be worked for: {what}");
-                    self.rest.insert(watch, Instant::now() + REST);
-                }
+            match running.try_join() {
+                Ok(Ended::Drained | Ended::Fenced(_)) => {}
+                Ok(Ended::Corrupt(what) | Ended::Unfinished(what)) => wrong.push(format!("{watch}: {what}")),
+                Err(()) => wrong.push(format!("{watch}: its loop panicked")),
             }
         }
-    }
-
-    fn start_missing(&mut self, wanted: &BTreeSet<WatchName>, held: &BTreeSet<WatchName>) {
-        self.rest.retain(|_, until| *until > Instant::now());
-        // Those that are waited for come first.
-        let order = held.iter().chain(wanted.iter().filter(|watch| !held.contains(*watch)));
-        for watch in order {
-            let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
-            if loops.contains_key(watch) || self.rest.contains_key(watch) || self.hall.look().stopping {
-                continue;
-            }
-            let lease = Box::new(ClaimLease { hall: Arc::clone(&self.hall), watch: watch.clone() });
-            let started =
-                (self.make)(watch, lease).and_then(|parts| start_loop(parts).map_err(|error| error.to_string()));
-            match started {
-                Ok(running) => {
-                    loops.insert(watch.clone(), running);
-                }
-                Err(why) => {
-                    tracing::error!("watch {watch} cannot be started: {why}");
-                    self.rest.insert(watch.clone(), Instant::now() + REST);
-                }
-            }
-        }
-    }
-
-    fn end_unwanted(&self, wanted: &BTreeSet<WatchName>) {
-        let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, running) in loops.iter().filter(|(watch, _)| !wanted.contains(*watch)) {
-            let reason = "another node works for this watch, and another one is next in line".into();
-            let _listens = running.remote.send(Control::Stop { reason });
-        }
+        let first = wrong.first()?;
+        Some(if wrong.len() > 1 { format!("{first}; and {} more", wrong.len() - 1) } else { first.clone() })
     }
 }

@@ -4,7 +4,8 @@
 //! still for a TTL on their own clocks, counted from when they first saw it so; this node counts its own as good for less, from before it
 //! asked. Whatever goes wrong here, the journal fences (H1).
 //!
-//! Bounds (B1): two requests for each round, [`ROUNDS_PER_TTL`] rounds in a TTL, and one for each cell of claims that changes; at most
+//! Bounds (B1): two requests for each round, [`ROUNDS_PER_TTL`] rounds in a TTL ([`ROUNDS_PER_TTL_MOVING`] while operators let watches
+//! move), and one for each cell of claims that changes; at most
 //! [`MOVES_MAX`] watches of a node are on the move at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +19,17 @@ use hb_store::port::Switchover;
 use hb_store::register::{Cell, CellVersion, Register, Swapped};
 
 use super::claims::{
-    Claim, PREFIX, Rebalance, SESSIONS_MAX, SHARDS, Session, Shard, WISHES, Wishes, bytes, claim_cell, read,
-    session_cell,
+    Claim, PREFIX, SESSIONS_MAX, SHARDS, Session, Shard, WISHES, Wishes, bytes, claim_cell, read, session_cell,
 };
-use super::hall::{Hall, Held, Wish};
+use super::hall::{Hall, Held};
 use crate::clock::{self, ns};
 
 /// Most watches of a node that are on the move at a time.
-const MOVES_MAX: usize = 16;
+const MOVES_MAX: usize = 64;
 /// Rounds in a TTL.
 const ROUNDS_PER_TTL: u32 = 3;
+/// The same while watches are on the move.
+const ROUNDS_PER_TTL_MOVING: u32 = 20;
 /// How long a watch whose loop hung or ended with an error is not claimed again by the same node.
 const SICK_FOR: Duration = Duration::from_secs(30);
 
@@ -44,6 +46,8 @@ pub(super) struct Warden {
     claim_after: Instant,
     sick: BTreeMap<WatchName, Instant>,
     moves: u64,
+    /// Operators let watches move.
+    moving: bool,
 }
 
 /// What a round has read.
@@ -59,6 +63,11 @@ struct Seen {
 impl Seen {
     fn claims(&self) -> impl Iterator<Item = (&WatchName, &Claim)> {
         self.shards.values().flat_map(|shard| &shard.claims)
+    }
+
+    /// Whether all watches of that node are to move.
+    fn leaves(&self, node: &NodeName) -> bool {
+        self.wishes.leave.as_ref().is_some_and(|leave| leave.from == *node)
     }
 
     fn good(&self, claim: &Claim) -> bool {
@@ -88,6 +97,7 @@ impl Warden {
             claim_after: Instant::now() + ttl,
             sick: BTreeMap::new(),
             moves: 0,
+            moving: false,
         }
     }
 
@@ -102,8 +112,10 @@ impl Warden {
             self.hall.change(|state| {
                 state.trouble = done.err();
                 state.rounds = state.rounds.saturating_add(1);
+                state.round_at = clock::moment();
             });
-            let left = (self.ttl / ROUNDS_PER_TTL).saturating_sub(begun.elapsed());
+            let rounds = if self.moving { ROUNDS_PER_TTL_MOVING } else { ROUNDS_PER_TTL };
+            let left = (self.ttl / rounds).saturating_sub(begun.elapsed());
             let state =
                 self.hall.wait_while(left, |state| state.released.is_empty() && state.asked.is_empty() && !state.quit);
             if state.quit {
@@ -136,6 +148,8 @@ impl Warden {
         self.know(&seen);
         self.move_away(&seen, &plan);
         self.hall.change(|state| (state.next, state.unplaced) = (plan.next, plan.unplaced));
+        self.moving = seen.wishes.moves();
+        self.settle_leave(&seen)?;
         self.settle_rebalance(&seen)
     }
 
@@ -224,6 +238,7 @@ impl Warden {
             let good = seen.claims().filter(|(_, claim)| seen.good(claim));
             state.holders = good.map(|(watch, claim)| (watch.clone(), claim.node.clone())).collect();
             state.pause.clone_from(&seen.wishes.pause);
+            state.leave.clone_from(&seen.wishes.leave);
         });
     }
 
@@ -235,7 +250,7 @@ impl Warden {
             .map(|session| Seat {
                 node: session.node.clone(),
                 watches_max: session.watches_max,
-                priority: session.priority,
+                priority: if seen.leaves(&session.node) { 0 } else { session.priority },
             })
             .collect();
         let good = seen.claims().filter(|(_, claim)| seen.good(claim));
@@ -248,6 +263,18 @@ impl Warden {
         let moves_max = MOVES_MAX.saturating_sub(on_the_move);
         let mood = if seen.wishes.rebalance.is_some() { Mood::Spread { moves_max } } else { Mood::Keep };
         let mut plan = self.plan_of(&self.me.node, seen, mood);
+        if let Some(to) =
+            seen.wishes.leave.as_ref().filter(|leave| leave.from == self.me.node).and_then(|leave| leave.to.as_ref())
+        {
+            let room = seen.sessions.get(to).filter(|to| seen.living.contains(&to.node) && to.priority > 0);
+            let has = seen.claims().filter(|(_, claim)| claim.node == *to).count();
+            let room = room.map_or(0, |to| usize::try_from(to.watches_max).unwrap_or(usize::MAX)).saturating_sub(has);
+            plan.give_up.iter_mut().take(room).for_each(|(_, next)| next.clone_from(to));
+        }
+        {
+            let state = self.hall.look();
+            plan.give_up.retain(|(watch, _)| state.held.get(watch).is_some_and(|held| held.moving.is_none()));
+        }
         plan.give_up.truncate(moves_max);
         plan
     }
@@ -358,9 +385,10 @@ impl Warden {
 
     /// Asks loops to hand over what the plan gives up.
     fn move_away(&mut self, seen: &Seen, plan: &Plan) {
-        let rebalance = seen.wishes.rebalance.as_ref();
-        let by = rebalance.map_or("hb", |rebalance| &*rebalance.by);
-        let reason = rebalance.map_or("more watches than this node may have", |rebalance| &*rebalance.reason);
+        let leave = seen.wishes.leave.as_ref().filter(|leave| leave.from == self.me.node);
+        let rebalance = seen.wishes.rebalance.as_ref().map(|rebalance| (&*rebalance.by, &*rebalance.reason));
+        let asked = leave.map(|leave| (&*leave.by, &*leave.reason)).or(rebalance);
+        let (by, reason) = asked.unwrap_or(("hb", "more watches than this node may have"));
         for (watch, to) in &plan.give_up {
             self.moves = self.moves.saturating_add(1);
             let moving = Switchover {
@@ -389,13 +417,7 @@ impl Warden {
         }
         let mut wishes = seen.wishes.clone();
         for wish in &asked {
-            match wish {
-                Wish::Pause(pause) => wishes.pause = Some(pause.clone()),
-                Wish::Resume => wishes.pause = None,
-                Wish::Rebalance { by, reason } => {
-                    wishes.rebalance = Some(Rebalance { by: by.clone(), reason: reason.clone(), at: clock::wall() });
-                }
-            }
+            wish.add_to(&mut wishes);
         }
         if self.wish(seen, wishes)? {
             self.hall.change(|state| drop(state.asked.drain(..asked.len())));
@@ -415,6 +437,19 @@ impl Warden {
             Swapped::Lost(_) => Ok(false),
             Swapped::Unknown(why) | Swapped::Failed(why) => Err(why),
         }
+    }
+
+    /// A node has been left when nothing is its own any more; it says so itself, or somebody else once it has gone.
+    fn settle_leave(&mut self, seen: &Seen) -> Result<(), String> {
+        let Some(leave) = &seen.wishes.leave else { return Ok(()) };
+        let left = seen.claims().all(|(_, claim)| claim.node != leave.from || !seen.good(claim));
+        if !left || (leave.from != self.me.node && seen.living.contains(&leave.from)) {
+            return Ok(());
+        }
+        tracing::info!("no watch is left to {}, as {} asked", leave.from, leave.by);
+        let mut again = self.look()?;
+        let wishes = Wishes { leave: None, ..again.wishes.clone() };
+        self.wish(&mut again, wishes).map(|_| ())
     }
 
     /// A rebalance is over when nobody has anything to give.
