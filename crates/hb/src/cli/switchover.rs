@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use hb_core::ids::NodeName;
 use hb_daemon::clock;
+use hb_store::board::Roster;
 use hb_store::port::{Holder, Lease, LeaseError, Order, Switchover, SwitchoverEnd};
 use serde::Serialize;
 
 use super::baseline::Who;
 use super::{ConfigArgs, Failure, Out};
 use crate::exit::Exit;
+use crate::nodes;
 use crate::wire::stores;
 
 /// How often it is looked whether it is done.
@@ -63,6 +65,9 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
     if to.as_ref() == Some(&holder.node) {
         return Err(Failure::new(Exit::Refused, format!("{} is active already", holder.node)));
     }
+    if let Some(to) = &to {
+        is_there(to, &nodes::look(&config)?)?;
+    }
     let asked = Switchover {
         id: format!("{}-{}", holder.epoch, clock::wall().0),
         from: holder.node,
@@ -86,6 +91,16 @@ fn holder(lease: &mut dyn Lease) -> Result<Holder, Failure> {
         Failure::new(Exit::Unavailable, "no node is active, so none can hand over")
             .help("`hb status` shows who stands by")
     })
+}
+
+/// A name that nobody has is told at once: the nodes would wait for it.
+fn is_there(to: &NodeName, roster: &Roster) -> Result<(), Failure> {
+    let names: Vec<&str> = roster.nodes.iter().map(|entry| entry.card.node.as_str()).collect();
+    if names.contains(&to.as_str()) {
+        return Ok(());
+    }
+    let what = format!("there is no node {to}; there are {}", names.join(", "));
+    Err(Failure::new(Exit::Refused, what).help("nothing was asked for; `hb status` shows who stands by"))
 }
 
 /// Waits until a node says how it ended.
