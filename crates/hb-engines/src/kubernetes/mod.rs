@@ -91,13 +91,7 @@ impl KubernetesRegister {
 
     /// The cell of an object that was asked for under a name.
     fn cell(&mut self, name: &str, object: Object) -> Result<Cell, RegisterError> {
-        let (stands_for, cell) = object.cell().map_err(RegisterError)?;
-        if stands_for != name {
-            return Err(RegisterError(format!(
-                "the Lease {} is of cell {stands_for}, not {name}",
-                object.metadata.name
-            )));
-        }
+        let cell = object.cell_of(&self.server.target.name, name).map_err(RegisterError)?;
         self.remember(name, object);
         Ok(cell)
     }

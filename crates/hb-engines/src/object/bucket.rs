@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
+use hb_store::atomic::READ_MAX;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -351,11 +352,18 @@ impl Asker {
         let found = Self::within(self.limit, self.store.get(&path)).await?;
         let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
         let size = found.meta.size;
+        if size > READ_MAX {
+            let what = format!("{path}: it has {size} bytes, at most {READ_MAX} are read: it is none of hb's");
+            return Err(Fault { kind: Kind::Never, what });
+        }
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).min(1 << 20));
         let mut body = found.into_stream();
         // Each piece has its own limit: what comes slowly still comes.
         while let Some(piece) = Self::within(self.limit, async { body.next().await.transpose() }).await? {
             bytes.extend_from_slice(&piece);
+            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > size {
+                break;
+            }
         }
         if u64::try_from(bytes.len()).ok() != Some(size) {
             let what = format!("{path}: {} of {size} bytes came", bytes.len());

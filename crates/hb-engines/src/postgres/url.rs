@@ -196,18 +196,30 @@ fn decoded(text: &str) -> Result<String, String> {
     if text.contains('\0') { Err("a zero byte stands in it".into()) } else { Ok(text) }
 }
 
-/// The address without its password, for messages about addresses that could not be read.
+/// What may be shown of an address that could not be read: nothing that may be a password, wherever it was put.
 fn hidden(url: &str) -> String {
-    // Up to the last '@': whatever a password is made of, nothing of it may be seen.
-    let Some((before, after)) = url.rsplit_once('@') else {
-        return url.to_owned();
+    let from = url.find("://").map_or(0, |at| at.saturating_add(3));
+    let (scheme, rest) = url.split_at(from);
+    // Parameters may be meant as secrets; a '?' before the last '@' may be a part of a password.
+    let (place, query) = match rest.split_once('?') {
+        Some((place, query)) if place.contains('@') || !query.contains('@') => (place, "?…"),
+        Some(_) | None => (rest, ""),
     };
-    let from = before.find("://").map_or(0, |at| at.saturating_add(3));
-    let (scheme, login) = before.split_at(from);
-    match login.split_once(':') {
-        Some((user, _)) => format!("{scheme}{user}:…@{after}"),
-        None => url.to_owned(),
-    }
+    let shown = match place.rsplit_once('@') {
+        // Up to the last '@': whatever a password is made of, nothing of it may be seen.
+        Some((login, after)) => match login.split_once(':') {
+            Some((user, _)) => format!("{user}:…@{after}"),
+            None => place.to_owned(),
+        },
+        // A host with its port, or a user with a password.
+        None => match place.split_once(':') {
+            Some((name, port)) if !port.bytes().take_while(|byte| *byte != b'/').all(|byte| byte.is_ascii_digit()) => {
+                format!("{name}:…")
+            }
+            Some(_) | None => place.to_owned(),
+        },
+    };
+    format!("{scheme}{shown}{query}")
 }
 
 #[cfg(test)]
@@ -287,5 +299,18 @@ mod tests {
             let told = read(url).unwrap_err();
             assert!(!told.contains("geheim") && !told.contains("heim@"), "{told}");
         }
+        for url in [
+            "postgres://a@b/c?password=geheim",
+            "postgres://a@b/c?x=1&password=ge@geheim",
+            "postgres://b/c?user=a&password=geheim",
+            "postgres://a:geheim",
+            "postgres://a:geheim/c",
+            "postgres://a:x?geheim@b/c?schema=1",
+            "postgres://a:x/geheim@b/c",
+        ] {
+            let told = read(url).unwrap_err();
+            assert!(!told.contains("geheim"), "{url}: {told}");
+        }
+        assert!(read("postgres://b:5433/c").unwrap_err().starts_with("postgres://b:5433/c: "));
     }
 }
