@@ -10,6 +10,7 @@ mod copying;
 mod documents;
 mod exposition;
 mod figure;
+mod front;
 mod guard;
 mod metrics;
 mod onlooker;

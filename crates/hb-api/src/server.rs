@@ -12,10 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -24,6 +22,7 @@ use tokio::time::timeout;
 
 use crate::connection::Connection;
 use crate::exposition::{Exposition, Kind};
+use crate::front::Front;
 use crate::onlooker::Onlooker;
 use crate::routes::router_with;
 use crate::v1::Api;
@@ -246,7 +245,8 @@ async fn run(
     let address: IpAddr = listener.local_addr()?.ip();
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let app = router_with(onlooker, &rooms, Arc::clone(&counters), address, &limits.allowed_hosts);
-    let mut house = House::new(app, limits, counters);
+    let front = Front::new(app, rooms.api.as_ref(), address, &limits.allowed_hosts);
+    let mut house = House::new(front, limits, counters);
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
@@ -276,7 +276,7 @@ connection: close\r\nretry-after: 1\r\n\r\n{\"error\":\"too many connections; tr
 
 /// The connections and their bounds.
 struct House {
-    app: Router,
+    front: Front,
     limits: Arc<ServerLimits>,
     counters: Arc<ServerCounters>,
     places: Arc<Semaphore>,
@@ -286,9 +286,9 @@ struct House {
 }
 
 impl House {
-    fn new(app: Router, limits: ServerLimits, counters: Arc<ServerCounters>) -> Self {
+    fn new(front: Front, limits: ServerLimits, counters: Arc<ServerCounters>) -> Self {
         Self {
-            app,
+            front,
             places: Arc::new(Semaphore::new(limits.connections)),
             limits: Arc::new(limits),
             counters,
@@ -304,10 +304,10 @@ impl House {
         };
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         self.counters.open.fetch_add(1, Ordering::Relaxed);
-        let (app, limits, counters) = (self.app.clone(), Arc::clone(&self.limits), Arc::clone(&self.counters));
+        let (front, limits, counters) = (self.front.clone(), Arc::clone(&self.limits), Arc::clone(&self.counters));
         let closing = self.closing.subscribe();
         self.tasks.spawn(async move {
-            if let Err(fault) = converse(stream, app, &limits, closing).await {
+            if let Err(fault) = converse(stream, front, &limits, closing).await {
                 counters.broken.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%fault, "a connection broke");
             }
@@ -355,14 +355,14 @@ impl House {
 /// One connection from its first byte to its end.
 async fn converse(
     stream: TcpStream,
-    app: Router,
+    front: Front,
     limits: &ServerLimits,
     mut closing: watch::Receiver<bool>,
 ) -> Result<(), hyper::Error> {
     let io = TokioIo::new(Connection::new(stream, limits.stall));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header).max_buf_size(limits.head_bytes);
-    let mut connection = pin!(builder.serve_connection(io, TowerToHyperService::new(app)));
+    let mut connection = pin!(builder.serve_connection(io, front));
     let asked_to_end = async {
         tokio::select! {
             () = tokio::time::sleep(limits.age) => {}

@@ -4,6 +4,7 @@
 //! not known is refused, also where nobody would have to show one.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use hb_core::ids::AgentId;
@@ -71,6 +72,13 @@ pub(crate) enum Reach {
     Loopback,
     /// From others too.
     Network,
+}
+
+impl Reach {
+    /// From where a server at this address can be reached.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        if address.is_loopback() { Self::Loopback } else { Self::Network }
+    }
 }
 
 /// What a route needs.

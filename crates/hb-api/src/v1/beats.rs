@@ -22,7 +22,7 @@ use super::agents;
 use super::call::{self, Call, Outcome, ok};
 use super::problem::Problem;
 use super::rate::Kind;
-use super::table::{Gives, LOOK, Route, Takes, Verb};
+use super::table::{BASE, Gives, LOOK, Route, Takes, Verb};
 
 /// Most figures of one beat (B1).
 const METRICS_MAX: usize = 100;
@@ -31,7 +31,10 @@ const METRIC_NAME_MAX: usize = 64;
 /// Most characters of a task's name.
 const TASK_MAX: usize = 200;
 
-pub(super) const ROUTES: &[Route] = &[Route {
+pub(super) const ROUTES: &[Route] = &[BEAT];
+
+/// A beat, which those who know it for one need not look up.
+pub(super) const BEAT: Route = Route {
     verb: Verb::Post,
     path: "/agents/{agent_id}/beat",
     name: "beat",
@@ -43,7 +46,14 @@ pub(super) const ROUTES: &[Route] = &[Route {
     gives: Gives::Json("BeatAck"),
     call: |call| Box::pin(beat(call)),
     ..LOOK
-}];
+};
+
+/// Whose beat stands at this path; nobody's where it has to be taken apart first.
+pub(crate) fn is_beat(path: &str) -> Option<&str> {
+    let agent = path.strip_prefix(BASE)?.strip_prefix("/agents/")?.strip_suffix("/beat")?;
+    let plain = !agent.is_empty() && agent.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b'%');
+    plain.then_some(agent)
+}
 
 /// A beat as it is sent.
 #[derive(Debug, Deserialize)]
@@ -79,16 +89,25 @@ pub(super) struct HealthMetrics {
 
 async fn beat(call: Call) -> Outcome {
     let id = agents::id(&call);
-    let document = call.value()?;
-    let sequence = document.get("sequence_number").and_then(Value::as_u64).unwrap_or(0);
-    let taken = match read(&id, &document, &call.body) {
+    let (read, sequence) = match plain(&id, &call.body) {
+        Some(beat) => {
+            let sequence = beat.sequence;
+            (Ok(beat), sequence)
+        }
+        None => {
+            let document = call.value()?;
+            let sequence = document.get("sequence_number").and_then(Value::as_u64).unwrap_or(0);
+            (read(&id, &document, &call.body), sequence)
+        }
+    };
+    let answered = match read {
         Ok(beat) => match call.caller.may_beat_for(&id) {
             Ok(()) => call.beat(beat).await,
             Err(problem) => Err(problem),
         },
         Err(problem) => Err(problem),
     };
-    match taken {
+    match answered {
         Ok(answer @ Answer::Beat { .. }) => ok(&answer),
         Ok(Answer::Done {} | Answer::Made { .. }) => {
             let message = "a beat was answered as something else: please report it";
@@ -101,9 +120,23 @@ async fn beat(call: Call) -> Outcome {
     }
 }
 
+/// A beat without a checksum in which nothing is wrong: read once. For everything else there is [`read`], which says what is wrong.
+fn plain(id: &AgentId, bytes: &[u8]) -> Option<Beat> {
+    let body: BeatBody = serde_json::from_slice(bytes).ok()?;
+    if body.checksum.is_some() { None } else { taken(id, body).ok() }
+}
+
 fn read(id: &AgentId, document: &Value, bytes: &[u8]) -> Result<Beat, Problem> {
-    let BeatBody { agent_id, timestamp, sequence_number, status, current_task_id, health_metrics, checksum } =
-        call::read_json(bytes)?;
+    let body: BeatBody = call::read_json(bytes)?;
+    if let Some(checksum) = &body.checksum {
+        verify(document, checksum)?;
+    }
+    taken(id, body)
+}
+
+/// What a body comes to, but for its checksum.
+fn taken(id: &AgentId, body: BeatBody) -> Result<Beat, Problem> {
+    let BeatBody { agent_id, timestamp, sequence_number, status, current_task_id, health_metrics, checksum: _ } = body;
     if let Some(other) = agent_id.filter(|named| named != id) {
         return Err(
             Problem::invalid(format!("the body is a beat of {other}, the path of {id}")).field("agent_id", id.as_str())
@@ -114,9 +147,6 @@ fn read(id: &AgentId, document: &Value, bytes: &[u8]) -> Result<Beat, Problem> {
         return Err(Problem::invalid(message).field("sequence_number", "0 to 2^63 - 1"));
     }
     checked_time("timestamp", timestamp.as_ref())?;
-    if let Some(checksum) = &checksum {
-        verify(document, checksum)?;
-    }
     let metrics = health_metrics.map(figures).transpose()?.unwrap_or_default();
     let task = current_task_id.map(|task| task.chars().take(TASK_MAX).collect());
     Ok(Beat { agent: id.clone(), sequence: sequence_number, status: state(status.as_deref())?, task, metrics })

@@ -301,7 +301,7 @@ impl Call {
 
     /// A standby changes nothing, and says who does.
     pub(crate) async fn not_standing_by(&self) -> Result<(), Problem> {
-        if self.inner.supervisors.standing().presence != Presence::Standby {
+        if self.inner.supervisors.presence() != Presence::Standby {
             return Ok(());
         }
         let elsewhere = self.history(|supervisors| Ok(supervisors.elsewhere())).await.unwrap_or_default();

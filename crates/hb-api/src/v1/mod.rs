@@ -46,12 +46,16 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
 use hb_core::supervise::Supervision;
 use tokio::sync::{Semaphore, watch};
 
 use crate::exposition::{Exposition, Kind};
 
+pub(crate) use access::Reach;
 pub use access::{Access, Anonymous, TOKEN_BYTES_MIN, TOKENS_MAX};
+pub(crate) use beats::is_beat as is_api_beat;
 pub(crate) use problem::{Problem, is_api};
 pub use schemas::list_for_mapping;
 pub(crate) use shapes::agent::AgentLine;
@@ -113,6 +117,13 @@ impl Api {
     /// All paths of the API, for a server at `address`: one that listens beyond loopback lets nobody in without a token.
     pub(crate) fn router(&self, address: IpAddr) -> Router {
         table::router(&self.inner, address)
+    }
+
+    /// Answers a beat of this agent as the router would.
+    pub(crate) async fn beat(&self, agent: String, request: Request, reach: Reach) -> Response {
+        let path = vec![("agent_id".to_owned(), agent)];
+        let answered = table::serve(&self.inner, &beats::BEAT, path, request, reach).await;
+        answered.unwrap_or_else(IntoResponse::into_response)
     }
 
     /// Those who follow events are told to come again.

@@ -42,6 +42,10 @@ pub trait Supervisors: Send + Sync {
     fn look(&self, look: Look) -> Result<(), NotTaken>;
     /// What it is doing, from a picture.
     fn standing(&self) -> Standing;
+    /// Whether it is at work, as [`Self::standing`] has it: asked before each change and each beat.
+    fn presence(&self) -> Presence {
+        self.standing().presence
+    }
     /// The number that the next event will have.
     fn next_event(&self) -> u64;
     /// The node is to end.

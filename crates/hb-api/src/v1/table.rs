@@ -170,7 +170,7 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
 
 /// The router of a server at `address`.
 pub(super) fn router(inner: &Arc<Inner>, address: IpAddr) -> Router {
-    let reach = if address.is_loopback() { Reach::Loopback } else { Reach::Network };
+    let reach = Reach::of(address);
     routes().fold(Router::new(), |router, route| {
         let inner = Arc::clone(inner);
         let answer = move |parts: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>,
@@ -190,7 +190,7 @@ pub(super) fn router(inner: &Arc<Inner>, address: IpAddr) -> Router {
     })
 }
 
-async fn serve(
+pub(super) async fn serve(
     inner: &Arc<Inner>,
     route: &'static Route,
     path: Vec<(String, String)>,
@@ -203,7 +203,7 @@ async fn serve(
     access.admit(&caller, route.needs, reach)?;
     // Counted only now: whoever may not ask takes nothing from those who may.
     inner.rates.take(route.kind, Instant::now())?;
-    let (query, uri) = (query(route, &parts.uri)?, parts.uri.to_string());
+    let query = query(route, &parts.uri)?;
     let body = match route.takes {
         Takes::Nothing => Bytes::new(),
         Takes::Json(schema) | Takes::Maybe(schema) => {
@@ -223,14 +223,21 @@ async fn serve(
             bytes
         }
     };
-    let key = if route.kind == Kind::Change { Key::of(&parts.headers, &asked(route, &uri), &body)? } else { None };
-    let known = parts.headers.clone();
+    let key = if route.kind == Kind::Change {
+        Key::of(&parts.headers, &asked(route, &parts.uri.to_string()), &body)?
+    } else {
+        None
+    };
+    let known = (route.verb == Verb::Get).then(|| parts.headers.clone());
     let mut call = Call { inner: Arc::clone(inner), caller, path, query, headers: parts.headers, body, key };
     call.remember().await?;
     let again = call.again();
     let response = (route.call)(call).await?;
     let response = if again { call::replayed(response) } else { response };
-    Ok(if route.verb == Verb::Get { call::unless_known(response, &known) } else { response })
+    Ok(match known {
+        Some(headers) => call::unless_known(response, &headers),
+        None => response,
+    })
 }
 
 fn asked(route: &Route, uri: &str) -> String {
@@ -239,7 +246,8 @@ fn asked(route: &Route, uri: &str) -> String {
 
 /// Whether mappings are mappings. What is no JSON at all is told by the reader, with its place; policies have a reader that tells all faults at once.
 fn shaped(schema: &str, bytes: &[u8]) -> Result<(), Problem> {
-    if schema.starts_with("Policy") {
+    // Without this byte there is no list in it.
+    if schema.starts_with("Policy") || !bytes.contains(&b'[') {
         return Ok(());
     }
     let Ok(document) = serde_json::from_slice(bytes) else { return Ok(()) };
@@ -253,6 +261,9 @@ fn shaped(schema: &str, bytes: &[u8]) -> Result<(), Problem> {
 
 /// The query, of which every key must be one of the route's, once.
 fn query(route: &Route, uri: &axum::http::Uri) -> Result<BTreeMap<String, String>, Problem> {
+    if uri.query().is_none_or(str::is_empty) {
+        return Ok(BTreeMap::new());
+    }
     let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
         return Err(Problem::invalid("the query cannot be read").field("query", "key=value&…"));
     };

@@ -160,6 +160,12 @@ impl Pictured {
         self.picture.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What the process is doing.
+    #[must_use]
+    pub fn presence(&self) -> Presence {
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner).presence
+    }
+
     /// The number that the next event will have: whoever follows events looks when it has grown.
     #[must_use]
     pub fn next_event(&self) -> u64 {

@@ -13,6 +13,7 @@ use hb_api::{Access, Anonymous, Api};
 use hb_core::ids::{GroupId, InterventionId, NodeName};
 use hb_core::journal::Hash;
 use hb_core::node::view::Role;
+use hb_core::supervise::Presence;
 use hb_core::supervise::alert::AlertGroup;
 use hb_core::supervise::event::Event;
 use hb_core::supervise::history::{EvaluationFilter, EventFilter, GroupFilter, InterventionFilter, Page};
@@ -218,6 +219,10 @@ impl Supervisors for NodeSupervisors {
 
     fn standing(&self) -> Standing {
         standing(&self.node, &self.office, self.began)
+    }
+
+    fn presence(&self) -> Presence {
+        self.office.picture().presence()
     }
 
     fn next_event(&self) -> u64 {

@@ -23,14 +23,16 @@ impl Supervision {
     /// A beat came.
     pub(super) fn beat(&mut self, beat: &Beat, now: Now) -> Reply {
         let id = &beat.agent;
-        if !self.state.agents.contains(id) {
+        let Some(lifecycle) = self.state.agents.get(id).map(|agent| agent.lifecycle) else {
             let message = format!("there is no agent {id}; register it first");
             return Err(Refusal::new(Why::NotFound, message).field("agent_id", "the name of a registered agent"));
-        }
+        };
         let mut notes = Vec::new();
         let (metrics, moment) = (beat.metrics.clone(), now.moment);
         // What it says decides whether a new incarnation begins, to which its sequence then belongs.
-        notes.extend(self.revive(id, now));
+        if !lifecycle.is_up() {
+            notes.extend(self.revive(id, now));
+        }
         notes.extend(self.count_beat(beat, now));
         self.volatile.metrics.insert(id.clone(), metrics);
         self.volatile.heard.insert(id.clone(), moment);
@@ -101,6 +103,10 @@ impl Supervision {
     fn take_status(&mut self, beat: &Beat, now: Now) -> Option<String> {
         let id = &beat.agent;
         let agent = self.state.agents.get(id)?;
+        let says_what_is = beat.status.is_none_or(|status| status == agent.lifecycle);
+        if agent.lifecycle.is_up() && agent.beats.missed == 0 && says_what_is {
+            return None;
+        }
         if agent.lifecycle == Lifecycle::Spawning {
             let there = match agent.spec.kind() {
                 Kind::Heartbeat(_) => agent.wanted == Wanted::Up,
