@@ -4,6 +4,7 @@ mod announcer;
 pub mod api;
 mod decisions;
 mod demo;
+pub mod fleet;
 mod halves;
 mod health;
 mod onlooker;
@@ -140,6 +141,9 @@ pub fn run_node(given: &Given, loaded: Loaded, halves: Halves, mode: DaemonMode)
 
 fn watch(config: &Config, mode: DaemonMode, board: Option<Arc<Desk>>) -> Result<hb_daemon::turn::Running, Failure> {
     stores::trust(config)?;
+    if fleet::is_meant(config) {
+        return fleet::start(config, as_mode(mode), board);
+    }
     hb_daemon::start(parts(config, mode, board)?)
         .map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))
 }
@@ -222,10 +226,7 @@ fn announce(config: &Config, server: Option<&ServerHandle>) {
 }
 
 fn parts(config: &Config, mode: DaemonMode, board: Option<Arc<Desk>>) -> Result<Parts, Failure> {
-    let mode = match mode {
-        DaemonMode::Follow => Mode::Serve,
-        DaemonMode::Once(_) => Mode::Once,
-    };
+    let mode = as_mode(mode);
     let watches = config.watches.iter().map(|watch| watch_parts(watch, mode)).collect::<Result<_, _>>()?;
     let baselines = stores::baselines(config)?;
     Ok(Parts {
@@ -237,15 +238,26 @@ fn parts(config: &Config, mode: DaemonMode, board: Option<Arc<Desk>>) -> Result<
         documents: Box::new(Kept(baselines.clone())),
         views: Box::new(NodeViews::open(config, baselines)),
         mode,
-        bounds: Bounds {
-            lease_ttl: config.lease.ttl,
-            follow_every: stores::follow_every(config),
-            on_lost: config.lease.on_lost,
-            priority: config.lease.priority,
-            journal_records: config.journal_keep_cycles,
-            ..Bounds::default()
-        },
+        bounds: bounds(config),
     })
+}
+
+fn as_mode(mode: DaemonMode) -> Mode {
+    match mode {
+        DaemonMode::Follow => Mode::Serve,
+        DaemonMode::Once(_) => Mode::Once,
+    }
+}
+
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        lease_ttl: config.lease.ttl,
+        follow_every: stores::follow_every(config),
+        on_lost: config.lease.on_lost,
+        priority: config.lease.priority,
+        journal_records: config.journal_keep_cycles,
+        ..Bounds::default()
+    }
 }
 
 fn watch_parts(watch: &WatchConfig, mode: Mode) -> Result<WatchParts, Failure> {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hb_api::report::{ReportInput, Trend, render};
@@ -55,16 +55,78 @@ struct Shown {
 /// See the module.
 pub(super) struct NodeViews {
     baselines: Baselines,
-    db_path: PathBuf,
     /// Says where the journal stands.
     config: Config,
     journal: Option<Box<dyn Journal>>,
-    db: Option<RunsDb>,
-    db_missing: Option<Instant>,
+    db: Arc<SharedDb>,
     /// Why the newest records are not in the database, while they are not: a lock of somebody else shows only in writing.
     db_behind: Option<String>,
     watches: BTreeMap<WatchName, Shown>,
     role: Role,
+}
+
+/// The database of runs, one connection for all that write to it in this process.
+#[derive(Debug)]
+pub(super) struct SharedDb {
+    path: PathBuf,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    db: Option<RunsDb>,
+    missing: Option<Instant>,
+}
+
+impl SharedDb {
+    pub(super) fn of(config: &Config) -> Arc<Self> {
+        Arc::new(Self { path: config.db_path.clone(), open: Mutex::default() })
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works with the database, opened anew when it could not be used before.
+    fn with<T>(&self, work: impl FnOnce(&mut RunsDb) -> Result<T, ViewError>) -> Result<T, ViewFault> {
+        let mut open = self.open();
+        let db = match &mut open.db {
+            Some(db) => db,
+            none => none.insert(RunsDb::open(&self.path, DbSettings::default()).map_err(told)?),
+        };
+        work(db).map_err(told)
+    }
+
+    /// Opens it anew the next time: the file may have been put back.
+    fn close(&self) {
+        self.open().db = None;
+    }
+
+    fn is_open(&self) -> bool {
+        self.open().db.is_some()
+    }
+
+    /// Whether it can be used, and whether it has been taken away for so long that it is to be made anew.
+    fn check(&self) -> (Result<(), String>, Missing) {
+        let mut open = self.open();
+        let state = match &open.db {
+            Some(db) => db.check(),
+            None => runs::check(&self.path),
+        };
+        let gone = self.path.try_exists().is_ok_and(|there| !there);
+        open.missing = if gone { open.missing.or_else(|| Some(Instant::now())) } else { None };
+        let long = open.missing.is_some_and(|since| since.elapsed() > DB_MISSING_GRACE);
+        (state.map_err(|error| error.what), if long { Missing::Long } else { Missing::No })
+    }
+}
+
+/// Whether the database has been taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// It is there, or was a moment ago.
+    No,
+    /// It is not put back.
+    Long,
 }
 
 fn open_journal(config: &Config) -> Result<Box<dyn Journal>, ViewFault> {
@@ -73,13 +135,16 @@ fn open_journal(config: &Config) -> Result<Box<dyn Journal>, ViewFault> {
 
 impl NodeViews {
     pub(super) fn open(config: &Config, baselines: Baselines) -> Self {
+        Self::open_on(config, baselines, SharedDb::of(config))
+    }
+
+    /// The same beside others that write to the same database.
+    pub(super) fn open_on(config: &Config, baselines: Baselines, db: Arc<SharedDb>) -> Self {
         Self {
             baselines,
-            db_path: config.db_path.clone(),
             config: config.clone(),
             journal: None,
-            db: None,
-            db_missing: None,
+            db,
             db_behind: None,
             watches: config.watches.iter().map(|watch| (watch.settings.name.clone(), shown(watch))).collect(),
             role: Role::Standby,
@@ -180,14 +245,6 @@ impl NodeViews {
         Ok(())
     }
 
-    /// The database, opened anew when it could not be used before.
-    fn db(&mut self) -> Result<&mut RunsDb, ViewFault> {
-        if self.db.is_none() {
-            self.db = Some(RunsDb::open(&self.db_path, DbSettings::default()).map_err(told)?);
-        }
-        self.db.as_mut().ok_or_else(|| fault("db", "the database could not be opened".into()))
-    }
-
     fn db_catch_up(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
         let done = self.db_take_missing(watch);
         self.db_behind = done.as_ref().err().map(|fault| fault.what.clone());
@@ -197,7 +254,7 @@ impl NodeViews {
     fn db_take_missing(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
         let stream = StreamName::watch(watch);
         let mut journal = open_journal(&self.config)?;
-        let done = self.db()?.catch_up(&mut *journal, &stream).map_err(told)?;
+        let done = self.db.with(|db| db.catch_up(&mut *journal, &stream))?;
         if done.lost > 0 {
             tracing::warn!("watch {watch}: {} records had left the journal before the database took them", done.lost);
         }
@@ -205,36 +262,26 @@ impl NodeViews {
     }
 
     fn db_apply(&mut self, watch: &WatchName, records: &[&Sealed]) -> Result<(), ViewFault> {
-        if self.db.is_some() && self.db()?.apply_all(records).is_ok() {
+        if self.db.is_open() && self.db.with(|db| db.apply_all(records)).is_ok() {
             return Ok(());
         }
         let caught_up = self.db_catch_up(watch);
         if caught_up.is_err() {
             // The next record opens it anew: the file may have been put back.
-            self.db = None;
+            self.db.close();
         }
         caught_up
     }
 
     /// Whether the database can be used; one that was taken away is made anew after a while.
     fn check_db(&mut self) -> Result<(), String> {
-        let state = match &self.db {
-            Some(db) => db.check(),
-            None => runs::check(&self.db_path),
-        };
-        let missing = self.db_path.try_exists().is_ok_and(|there| !there);
-        let since = match (missing, self.db_missing) {
-            (true, None) => Some(Instant::now()),
-            (true, since) => since,
-            (false, _) => None,
-        };
-        self.db_missing = since;
-        if self.role == Role::Active && since.is_some_and(|since| since.elapsed() > DB_MISSING_GRACE) {
-            tracing::warn!("{} has been taken away: it is made anew from the journal", self.db_path.display());
-            self.db = None;
+        let (state, missing) = self.db.check();
+        if self.role == Role::Active && missing == Missing::Long {
+            tracing::warn!("{} has been taken away: it is made anew from the journal", self.db.path.display());
+            self.db.close();
             self.db_catch_up_all()?;
         }
-        state.map_err(|error| error.what)?;
+        state?;
         if self.role == Role::Active && self.db_behind.is_some() {
             self.db_catch_up_all()?;
         }

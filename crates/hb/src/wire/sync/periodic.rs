@@ -240,7 +240,10 @@ impl Work {
     }
 
     fn copy(&mut self) -> Result<Synced, SyncError> {
-        let watches: Vec<&WatchConfig> = self.config.watches.iter().collect();
+        let view = self.shared.view();
+        // Where nodes share watches out, each copies those that it works for.
+        let mine = |watch: &&WatchConfig| view.holders.is_none() || view.works_for(&watch.settings.name);
+        let watches: Vec<&WatchConfig> = self.config.watches.iter().filter(mine).collect();
         let job = Job {
             config: &self.config,
             target: &self.sync.to,

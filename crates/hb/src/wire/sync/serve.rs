@@ -1,7 +1,8 @@
 //! What other nodes may ask of this one for a copy, and put into it.
 //!
-//! **Invariants.** Nothing is written here while this node is anything but a standby. What is sent is checked by the same code that
-//! checks what is copied at hand.
+//! **Invariants.** Nothing is written here while this node is anything but a standby, nor into a journal that others may work with: one on
+//! a server, or a folder in which another node is active. What is sent is checked by the same code that checks what is copied at
+//! hand.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +17,8 @@ use serde_json::json;
 use super::rebase;
 use super::target::own;
 use crate::config::Config;
+use crate::config::checked::{LeaseBackend, Place};
+use crate::nodes;
 
 /// This node as others see it.
 struct NodeCopies {
@@ -33,9 +36,13 @@ pub(in crate::wire) fn api(config: &Config, shared: &Arc<Shared>, access: Access
 
 impl NodeCopies {
     fn may_write(&self) -> Result<(), Refusal> {
-        let role = self.shared.role();
+        let view = self.shared.view();
+        let role = view.role;
         if role == Role::Standby {
-            return Ok(());
+            // Where nodes share watches out, those of others are worked for too.
+            let Some(holder) = view.holders.as_ref().and_then(|holders| holders.values().next()) else { return Ok(()) };
+            let message = format!("node {holder} works for watches here: nobody writes records for it");
+            return Err(Refusal { why: Why::Conflict, message });
         }
         let message = format!("node {} is {}: nobody writes its records for it", self.config.node, role.as_str());
         Err(Refusal { why: Why::Conflict, message })
