@@ -3,7 +3,8 @@
 //! **Invariants.** Whoever tells what the node is only changes the account on the desk and looks at what was read last; it never
 //! waits for the board. A card is put up anew only when its account was told anew, so the card of a loop that hangs stands still.
 //!
-//! Bounds (B1): one account waits, the newest; the board is written and read once per [`POST_EVERY`]. A board that does not answer is
+//! Bounds (B1): one account waits, the newest; the board is written and read once per [`POST_EVERY`], or once in
+//! [`Board::rounds`] of them where a look costs requests. A board that does not answer is
 //! left behind at the end after [`QUIT_MAX`].
 
 use std::net::SocketAddr;
@@ -159,7 +160,7 @@ impl Worker {
     /// What is to be put up, once it is time; none at the end.
     #[expect(clippy::option_option, reason = "a round without news is one all the same: it reads")]
     fn wait(&self) -> Option<Option<Account>> {
-        let until = Instant::now() + POST_EVERY;
+        let until = Instant::now() + POST_EVERY * self.board.rounds();
         let mut slot = self.desk.slot();
         loop {
             if slot.quit {

@@ -21,7 +21,7 @@ use hb_core::time::Stamp;
 use self::card::FORMAT;
 use crate::lease::boottime;
 use crate::register::nonce::nonce;
-use crate::register::{Cell, CellVersion, NAME_MAX, Register, RegisterError, Swapped};
+use crate::register::{Cell, CellVersion, Hears, NAME_MAX, Register, RegisterError, Swapped};
 
 pub use card::{Account, Card, PRIORITY, Watches};
 pub use hb_core::node::view::Takeover;
@@ -29,7 +29,10 @@ pub use process::Process;
 
 /// How often a node posts its card.
 pub const POST_EVERY: Duration = Duration::from_secs(2);
-/// How long a card may stand still before its node counts as gone: three posts and one to spare.
+/// Once in how many times that, in a register that tells nothing of changes.
+pub const SLOW_ROUNDS: u32 = 3;
+/// How long a card may stand still before its node counts as gone: three posts and one to spare. As many times as long where it is
+/// posted more seldom.
 pub const ALIVE_FOR: Duration = Duration::from_secs(8);
 /// How long a card must have stood still, seen by one reader, before it may be removed.
 pub const REMOVE_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -232,6 +235,16 @@ impl Board {
         Self { register, session, process, alive_for, sights: BTreeMap::new(), own: None }
     }
 
+    /// Once in how many times [`POST_EVERY`] this node posts and looks: where a register tells nothing of changes, each look costs
+    /// requests, and in a bucket money.
+    #[must_use]
+    pub fn rounds(&self) -> u32 {
+        match self.register.hears() {
+            Hears::Told => 1,
+            Hears::Asks => SLOW_ROUNDS,
+        }
+    }
+
     /// Our name, once we have joined.
     #[must_use]
     pub fn node(&self) -> Option<&NodeName> {
@@ -321,7 +334,8 @@ impl Board {
 
     fn card(&self, node: &NodeName, posts: u64, account: &Account) -> Card {
         let (node, session, process) = (node.clone(), self.session.clone(), self.process.clone());
-        Card { format: FORMAT, node, session, process, posts, posted: wall(), account: account.bounded() }
+        let rounds = self.rounds();
+        Card { format: FORMAT, rounds, node, session, process, posts, posted: wall(), account: account.bounded() }
     }
 
     /// Posts this node's card anew; one request while nobody else touches it.
@@ -397,8 +411,10 @@ impl Board {
         if sight.version != cell.version {
             *sight = Sight { version: cell.version.clone(), since: now, changed: true };
         }
-        let ended = Card::read(&cell.bytes).and_then(|card| card.process.ended());
-        if ended == Some(true) || now.saturating_sub(sight.since) >= self.alive_for {
+        let card = Card::read(&cell.bytes);
+        let patience = self.alive_for.saturating_mul(card.as_ref().map_or(1, |card| card.rounds.clamp(1, SLOW_ROUNDS)));
+        let ended = card.and_then(|card| card.process.ended());
+        if ended == Some(true) || now.saturating_sub(sight.since) >= patience {
             Life::Gone
         } else if sight.changed || ended == Some(false) {
             Life::Alive

@@ -65,6 +65,9 @@ pub struct Watches {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Card {
     pub(super) format: u32,
+    /// Once in how many times [`super::POST_EVERY`] it is posted.
+    #[serde(default = "one")]
+    pub rounds: u32,
     /// The node.
     pub node: NodeName,
     /// Tells two processes of one name apart.
@@ -79,6 +82,10 @@ pub struct Card {
     /// What it says.
     #[serde(flatten)]
     pub account: Account,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl Account {

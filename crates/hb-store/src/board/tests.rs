@@ -68,6 +68,21 @@ fn life_is_judged_by_how_long_a_card_stands_still() {
 }
 
 #[test]
+fn a_card_that_is_posted_more_seldom_is_waited_for_as_much_longer() {
+    let register = MemoryRegister::new();
+    let (mut a, mut reader) = (elsewhere(&register), board(&register));
+    a.join(&"a".into(), &account(Role::Active, 100)).unwrap();
+    let cell = register.clone().read("node/a").unwrap().unwrap();
+    let slow = String::from_utf8(cell.bytes).unwrap().replace("\"rounds\":1", "\"rounds\":3");
+    assert!(matches!(register.clone().swap("node/a", Some(&cell.version), slow.as_bytes()), Swapped::Done(_)));
+    let mut quick = Board::with_patience(Box::new(register.clone()), PATIENCE * 3);
+    let life = |reader: &mut Board| reader.roster().unwrap().nodes[0].life;
+    assert_eq!((life(&mut reader), life(&mut quick)), (Life::Unclear, Life::Unclear));
+    std::thread::sleep(PATIENCE * 3);
+    assert_eq!((life(&mut reader), life(&mut quick)), (Life::Gone, Life::Unclear), "3 x 3");
+}
+
+#[test]
 fn a_process_of_this_host_that_ended_is_known_at_once() {
     let register = MemoryRegister::new();
     let (mut dead, mut reader) = (board(&register), board(&register));
