@@ -99,6 +99,9 @@ pub struct StatusDoc {
     /// Set while operators have asked that nobody takes over: by whom and why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paused: Option<String>,
+    /// Where nodes share watches out: which of them works for which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holders: Option<BTreeMap<WatchName, NodeName>>,
     /// Every node on the board of nodes.
     pub nodes: Vec<NodeDoc>,
     /// How the periodic copy of this node stands, where it makes one.
@@ -158,6 +161,7 @@ pub fn status(view: &View) -> StatusDoc {
         alarms: view.alarms.clone(),
         takeover: view.takeover.clone(),
         paused: view.paused.clone(),
+        holders: view.holders.clone(),
         nodes: Vec::new(),
         copy: None,
     }

@@ -79,8 +79,20 @@ async fn ready(State(shown): State<Shown>) -> Response {
     json(if doc.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &doc)
 }
 
-async fn active(State(shown): State<Shown>) -> Response {
-    role(&shown, Role::Active)
+/// Of which watch it is asked.
+#[derive(Debug, Deserialize)]
+struct OfWatch {
+    watch: Option<String>,
+}
+
+/// Where nodes share watches out: active while it works for any, or for the one that is asked of.
+async fn active(State(shown): State<Shown>, Query(asked): Query<OfWatch>) -> Response {
+    let Some(watch) = asked.watch.map(WatchName::from) else { return role(&shown, Role::Active) };
+    let view = shown.onlooker.view();
+    let alive = shown.onlooker.liveness().alive;
+    let doc = ActiveDoc { node: view.node.clone(), role: view.role, epoch: view.epoch, alive };
+    let works = view.works_for(&watch) && alive;
+    json(if works { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &doc)
 }
 
 async fn standby(State(shown): State<Shown>) -> Response {

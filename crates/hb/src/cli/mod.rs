@@ -20,6 +20,7 @@ pub mod journal;
 pub mod out;
 pub mod pause;
 pub mod policy;
+pub mod rebalance;
 pub mod replay;
 pub mod run;
 pub mod setup;
@@ -83,6 +84,8 @@ enum Command {
     Status(status::Args),
     /// Let the active node hand over to another one, by plan.
     Switchover(switchover::Args),
+    /// Spread watches evenly over the nodes that share them out (`lease.scope: watch`).
+    Rebalance(rebalance::Args),
     /// For maintenance: until it is resumed, no standby takes over.
     Pause(pause::Args),
     /// End a pause.
@@ -165,6 +168,7 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
         }
         Command::Status(args) => status::run(&args, out),
         Command::Switchover(args) => switchover::run(&args, out),
+        Command::Rebalance(args) => rebalance::run(&args, out),
         Command::Pause(args) => pause::run(&args, out),
         Command::Resume(args) => pause::resume(&args, out),
         Command::Checkpoint(command) => checkpoint::run(&command, out),

@@ -1,13 +1,14 @@
 //! `hb pause` and `hb resume`: maintenance, during which nobody takes over.
 
 use hb_daemon::clock;
+use hb_daemon::fleet::Ask;
 use hb_store::port::{Order, Orders, Pause};
 
 use super::baseline::Who;
 use super::out::Paint;
 use super::{ConfigArgs, Failure, Out};
 use crate::exit::Exit;
-use crate::wire::stores;
+use crate::wire::{fleet, stores};
 
 /// `hb pause`.
 #[derive(Debug, clap::Args)]
@@ -38,7 +39,10 @@ pub struct ResumeArgs {
 pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
     let config = args.config.load()?.config;
     let pause = Pause { by: args.who.name(), reason: args.who.reason().to_owned(), at: clock::wall() };
-    let orders = stores::lease(&config)?.order(Order::Pause(pause))?;
+    let orders = match fleet::is_meant(&config) {
+        true => fleet::office(&config)?.ask(Ask::Pause(pause)).map_err(|why| fleet::unusable(&why))?,
+        false => stores::lease(&config)?.order(Order::Pause(pause))?,
+    };
     if args.json { json(&orders, out) } else { tell(&orders, out) }
 }
 
@@ -48,7 +52,10 @@ pub fn run(args: &Args, out: &mut Out) -> Result<Exit, Failure> {
 /// The configuration has faults, or the lease cannot be told.
 pub fn resume(args: &ResumeArgs, out: &mut Out) -> Result<Exit, Failure> {
     let config = args.config.load()?.config;
-    let orders = stores::lease(&config)?.order(Order::Resume)?;
+    let orders = match fleet::is_meant(&config) {
+        true => fleet::office(&config)?.ask(Ask::Resume).map_err(|why| fleet::unusable(&why))?,
+        false => stores::lease(&config)?.order(Order::Resume)?,
+    };
     if args.json { json(&orders, out) } else { tell(&orders, out) }
 }
 

@@ -3,6 +3,7 @@
 mod survey;
 mod text;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use hb_api::NodeDoc;
@@ -145,6 +146,7 @@ fn up(
     out: &mut Out,
 ) -> Result<Exit, Failure> {
     if let Some(fields) = document.as_object_mut() {
+        shared_out(fields, survey);
         fields.extend(surveyed(survey)?);
         fields.extend(supervision.clone());
     }
@@ -154,12 +156,23 @@ fn up(
     }
     text::tell(survey, out)?;
     supervision_told(&supervision, out)?;
-    let mut rows = vec![heads()];
+    let holders = document.get("holders").and_then(Value::as_object).cloned();
+    let mut heads = heads();
+    if holders.is_some() {
+        heads.insert(1, Cell::head("node"));
+    }
+    let mut rows = vec![heads];
     for watch in document.get("watches").and_then(Value::as_array).into_iter().flatten() {
         let text = |key: &str| watch.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let cycle = watch.get("cycle").and_then(Value::as_u64);
         let lag = watch.get("lag_seconds").and_then(Value::as_f64);
-        rows.push(row(&text("name"), cycle, &text("status"), lag, &text("headline")));
+        let mut row = row(&text("name"), cycle, &text("status"), lag, &text("headline"));
+        if let Some(holders) = &holders {
+            let holder = holders.get(&text("name")).and_then(Value::as_str);
+            let paint = if holder.is_some() { Paint::Good } else { Paint::Bad };
+            row.insert(1, Cell::text(holder.unwrap_or("nobody")).painted(paint));
+        }
+        rows.push(row);
     }
     if rows.len() > 1 {
         out.table(&rows)?;
@@ -170,6 +183,22 @@ fn up(
         out.line(format_args!("alarm {name}: {} (since {})", text("what"), text("since")))?;
     }
     Ok(Exit::Ok)
+}
+
+/// What every node that shares watches out tells of them, put together: of each watch what its holder says.
+fn shared_out(best: &mut Map<String, Value>, survey: &Survey) {
+    let Some(holders) = best.get("holders").and_then(Value::as_object).cloned() else { return };
+    let mut watches: BTreeMap<String, Value> = BTreeMap::new();
+    for (node, answer) in &survey.answers {
+        for watch in answer.get("watches").and_then(Value::as_array).into_iter().flatten() {
+            let Some(name) = watch.get("name").and_then(Value::as_str) else { continue };
+            let holds = holders.get(name).and_then(Value::as_str) == Some(node.as_str());
+            if holds || !watches.contains_key(name) {
+                watches.insert(name.to_owned(), watch.clone());
+            }
+        }
+    }
+    best.insert("watches".to_owned(), watches.into_values().collect());
 }
 
 fn heads() -> Vec<Cell> {

@@ -15,7 +15,7 @@ use crate::ask::{self, Place};
 use crate::config::Config;
 use crate::config::checked::LeaseBackend;
 use crate::nodes;
-use crate::wire::stores;
+use crate::wire::{fleet, stores};
 
 /// How long a node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -86,6 +86,9 @@ impl Survey {
 fn orders(config: &Config) -> Result<Orders, String> {
     if !matches!(config.lease.backend, LeaseBackend::Server(_)) && !config.output_dir.is_dir() {
         return Ok(Orders::default());
+    }
+    if let Some(ledger) = fleet::ledger(config).map_err(|failure| failure.what)? {
+        return Ok(ledger.orders);
     }
     let mut lease = stores::lease(config).map_err(|failure| failure.what)?;
     lease.orders().map_err(|error| error.to_string())
