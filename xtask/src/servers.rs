@@ -1,4 +1,4 @@
-//! Servers that tests speak with, from the distribution's packages; and a tool that asks the API, from Python's.
+//! Servers and tools that tests stand on, from the distribution's packages; and a tool that asks the API, from Python's.
 //!
 //! Tests start them for themselves, on free ports and in folders of their own. Here they are only installed, where that can be
 //! done; a test whose server is missing fails in CI and says `NOT RUN` elsewhere.
@@ -7,8 +7,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// A program and the package that has it.
-const SERVERS: &[(&str, &str)] =
-    &[("mosquitto", "mosquitto"), ("etcd", "etcd-server"), ("pg_createcluster", "postgresql")];
+const SERVERS: &[(&str, &str)] = &[
+    ("mosquitto", "mosquitto"),
+    ("etcd", "etcd-server"),
+    ("pg_createcluster", "postgresql"),
+    // Hosts of failover's tests are network namespaces.
+    ("ip", "iproute2"),
+    ("haproxy", "haproxy"),
+    ("faketime", "faketime"),
+];
 
 /// Installs what is missing, as root on a machine with apt. Never a failure by itself: the tests say what they miss.
 pub(crate) fn install() {

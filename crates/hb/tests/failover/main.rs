@@ -25,15 +25,18 @@ mod door;
 #[path = "../../../hb-engines/tests/etcd/server.rs"]
 mod etcd;
 mod faults;
+mod haproxy;
 mod history;
 #[expect(dead_code, reason = "the tests of the engine use the rest of it")]
 #[path = "../../../hb-engines/tests/kubernetes/api.rs"]
 mod kubernetes;
 mod laws;
+mod lost;
 #[expect(dead_code, reason = "the tests of the engine use the rest of it")]
 #[path = "../../../hb-engines/tests/object/server.rs"]
 mod object;
 mod pair;
+mod planned;
 #[expect(dead_code, reason = "the tests of the engine use the rest of it")]
 #[path = "../../../hb-engines/tests/postgres/server.rs"]
 mod postgres;

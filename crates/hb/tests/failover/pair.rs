@@ -1,6 +1,7 @@
 //! Nodes on their hosts, the stores that they share, and everything that is known of what they did.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use nix::sys::signal::Signal;
 use crate::history::{Fact, Heard, History};
 use crate::rack::{DESK, Host, Rack};
 use crate::stores::{KEY, Pair, Stores};
+use crate::support::http;
 use crate::support::journal;
 use crate::support::node::Node;
 use crate::support::project::{Project, told};
@@ -76,7 +78,7 @@ pub(crate) struct Site {
     webhook: Webhook,
     tape: Tape,
     /// Last: only then may the next test have the desk.
-    _rack: Rack,
+    rack: Rack,
 }
 
 fn stream() -> StreamName {
@@ -123,7 +125,7 @@ impl Site {
             settings,
             webhook,
             tape,
-            _rack: rack,
+            rack,
         };
         for place in 0..site.members.len() {
             site.launch(place);
@@ -134,13 +136,32 @@ impl Site {
 
     /// Starts a node, in its host.
     pub(crate) fn launch(&mut self, place: usize) {
+        let listen = self.address(place).to_string();
         let member = &mut self.members[place];
-        let port = PORT + u16::try_from(place).unwrap();
-        let listen = format!("{}:{port}", member.host.address);
         let command = keyed(member.project.command(&["daemon", "--listen", &listen]));
         let node = member.host.within(|| Node::launch(&member.project, member.name, command));
         self.timeline.note(format!("{} starts as process {}", member.name, node.pid()));
         member.node = Some(node);
+    }
+
+    /// Where a node listens.
+    pub(crate) fn address(&self, place: usize) -> SocketAddr {
+        SocketAddr::new(self.members[place].host.address.into(), PORT + u16::try_from(place).unwrap())
+    }
+
+    /// What a node answers, if it does.
+    pub(crate) fn ask(&self, place: usize, path: &str) -> Option<http::Answer> {
+        http::get(self.address(place), path).ok()
+    }
+
+    /// What a node says that it is.
+    pub(crate) fn role(&self, place: usize) -> Option<String> {
+        Some(self.ask(place, "/v1/status")?.json()["role"].as_str()?.to_owned())
+    }
+
+    /// One more host of the same rack.
+    pub(crate) fn more(&mut self, name: &str) -> Host {
+        self.rack.host(name)
     }
 
     /// `hb ARGS` on a node's host, with its configuration.
@@ -260,13 +281,10 @@ impl Site {
         let active = self.until("one is active and the others stand by", |site| {
             site.tend();
             let active = site.active();
-            let is =
-                |member: &Member, role: &str| member.node.as_ref().and_then(Node::role).is_some_and(|is| is == role);
-            let all = site
-                .members
-                .iter()
-                .enumerate()
-                .all(|(place, member)| is(member, if place == active { "active" } else { "standby" }));
+            let all = (0..site.members.len()).all(|place| {
+                let role = if place == active { "active" } else { "standby" };
+                site.role(place).is_some_and(|is| is == role)
+            });
             all.then_some(active)
         });
         self.decided_since(clock::wall());
