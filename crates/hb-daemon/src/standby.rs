@@ -58,6 +58,14 @@ struct Decided {
 /// cycles that its learner has seen.
 fn begin(stream: &StreamName, journal: &mut dyn Journal) -> Result<Seq, JournalError> {
     let mut from = journal.floor(stream)?;
+    if from > Seq(0) && journal.head(stream)?.is_none() {
+        // A copy that was begun anew and broke off before its first record: there is nothing to go on from, and nobody knows epochs
+        // or cycles any more. It may be gone on with at any moment, so nothing ends for it.
+        return Err(JournalError::Unavailable(format!(
+            "stream {stream} begins with record {from}, and holds none: a copying that broke off; run `hb checkpoint sync` again from \
+             where it came, or move the journal's folder of this stream away to begin with nothing"
+        )));
+    }
     let mut wanted: Option<u64> = None;
     let mut found = 0_u64;
     look_back(journal, stream, |sealed: &Sealed<Glance>| {
@@ -75,4 +83,20 @@ fn begin(stream: &StreamName, journal: &mut dyn Journal) -> Result<Seq, JournalE
         Look::Enough
     })?;
     Ok(from)
+}
+
+#[cfg(test)]
+mod tests {
+    use hb_store::journal::memory::MemoryJournal;
+
+    use super::*;
+
+    #[test]
+    fn a_copy_that_broke_off_before_its_first_record_is_named_and_not_worked_with() {
+        let (mut journal, watch) = (MemoryJournal::new(), WatchName::from("w"));
+        assert!(Reading::default().poll(&watch, &mut journal).unwrap().is_empty());
+        journal.begin(&StreamName::watch(&watch), Seq(50)).unwrap();
+        let told = Reading::default().poll(&watch, &mut journal).unwrap_err();
+        assert!(matches!(&told, JournalError::Unavailable(what) if what.contains("broke off")), "{told:?}");
+    }
 }
