@@ -151,12 +151,42 @@ pub fn render(fault: &Fault, heading: Heading) -> String {
     let margin = " ".repeat(number.len());
     if !fault.quote.trim().is_empty() {
         let indent = " ".repeat(place.column.saturating_sub(1).min(QUOTE_MAX));
-        let room = fault.quote.chars().count().saturating_sub(indent.len()).max(1);
-        push(&mut text, format_args!("{number} | {}", fault.quote.trim_end()));
+        let quote = without_secrets(&fault.quote);
+        let room = quote.chars().count().saturating_sub(indent.len()).max(1);
+        push(&mut text, format_args!("{number} | {}", quote.trim_end()));
         push(&mut text, format_args!("{margin} | {indent}{}", "^".repeat(place.width.clamp(1, room))));
     }
     push_help(&mut text, &margin, &fault.help);
     text
+}
+
+/// A line with what may be a password in an address left out: faults are printed into logs.
+fn without_secrets(line: &str) -> String {
+    let Some(at) = line.find("://") else { return line.to_owned() };
+    let (before, rest) = line.split_at(at.saturating_add(3));
+    let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '}' | ']')).unwrap_or(rest.len());
+    let (address, after) = rest.split_at(end);
+    let (login, place) = address.rsplit_once('@').map_or((None, address), |(login, place)| (Some(login), place));
+    let login = login.map(|login| match login.split_once(':') {
+        Some((user, _)) => format!("{user}:…@"),
+        None => format!("{login}@"),
+    });
+    let place = match place.split_once('?') {
+        Some((place, parameters)) => {
+            let shown: Vec<String> = parameters.split('&').map(parameter_without_secret).collect();
+            format!("{place}?{}", shown.join("&"))
+        }
+        None => place.to_owned(),
+    };
+    format!("{before}{}{place}{}", login.unwrap_or_default(), without_secrets(after))
+}
+
+fn parameter_without_secret(parameter: &str) -> String {
+    let Some((key, value)) = parameter.split_once('=') else { return parameter.to_owned() };
+    let named = key.to_lowercase();
+    let secret = ["password", "secret", "token", "key"].iter().any(|word| named.contains(word));
+    let value = if secret && !named.ends_with("_file") { "…" } else { value };
+    format!("{key}={value}")
 }
 
 fn push_help(text: &mut String, margin: &str, help: &str) {
@@ -215,6 +245,20 @@ mod tests {
         assert_eq!(nearest("pahT", known), Some("path"));
         assert_eq!(nearest("interval", known), Some("interval_sec"));
         assert_eq!(nearest("colour", known), None);
+    }
+
+    #[test]
+    fn a_quoted_line_shows_no_password() {
+        for (line, shown) in [
+            ("url: \"postgres://hb:geheim@db:x/hb\" # a", "url: \"postgres://hb:…@db:x/hb\" # a"),
+            ("url: postgres://hb:ge/hei@m@db/hb", "url: postgres://hb:…@db/hb"),
+            ("{to: 's3://b/p?secret=geheim', every_sec: 1}", "{to: 's3://b/p?secret=…', every_sec: 1}"),
+            ("to: http://b:1?token_file=/etc/t&token=geheim", "to: http://b:1?token_file=/etc/t&token=…"),
+            ("sinks: [https://a:b@c, https://d:e@f]", "sinks: [https://a:…@c, https://d:…@f]"),
+            ("output_dir: out", "output_dir: out"),
+        ] {
+            assert_eq!(without_secrets(line), shown);
+        }
     }
 
     #[test]

@@ -40,12 +40,32 @@ impl NodeCopies {
         let role = view.role;
         if role == Role::Standby {
             // Where nodes share watches out, those of others are worked for too.
-            let Some(holder) = view.holders.as_ref().and_then(|holders| holders.values().next()) else { return Ok(()) };
-            let message = format!("node {holder} works for watches here: nobody writes records for it");
+            let message = match view.holders.as_ref().and_then(|holders| holders.values().next()) {
+                Some(holder) => format!("node {holder} works for watches here: nobody writes records for it"),
+                None => match self.others()? {
+                    Some(why) => format!("the journal of node {} {why}", self.config.node),
+                    None => return Ok(()),
+                },
+            };
             return Err(Refusal { why: Why::Conflict, message });
         }
         let message = format!("node {} is {}: nobody writes its records for it", self.config.node, role.as_str());
         Err(Refusal { why: Why::Conflict, message })
+    }
+
+    /// Who else may work with this node's journal while this node stands by.
+    fn others(&self) -> Result<Option<String>, Refusal> {
+        if let Place::Server(server) = &self.config.journal {
+            return Ok(Some(format!("is at {server}, where other nodes may work: copy to that address itself")));
+        }
+        if matches!(self.config.lease.backend, LeaseBackend::Server(_)) {
+            // The board is that of all the nodes of the lease, and whoever is active there may be the one that sends.
+            return Ok(None);
+        }
+        let roster = nodes::look_in(&self.config.output_dir)
+            .map_err(|failure| Refusal { why: Why::Unavailable, message: failure.what })?;
+        let active = nodes::here(&roster).find(|card| card.account.role == Role::Active);
+        Ok(active.map(|card| format!("is in {}, where {} is active", self.config.output_dir.display(), card.node)))
     }
 
     fn with(&self, asked: Asked) -> Result<Given, SyncError> {
