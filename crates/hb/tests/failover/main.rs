@@ -41,6 +41,7 @@ mod planned;
 #[path = "../../../hb-engines/tests/postgres/server.rs"]
 mod postgres;
 mod rack;
+mod runbook;
 #[expect(dead_code, reason = "the tests of the engine use the rest of it")]
 #[path = "../../../hb-engines/tests/kubernetes/store.rs"]
 mod store;
