@@ -56,9 +56,14 @@ pub(crate) struct Feeder {
 }
 
 impl Feeder {
-    pub(crate) fn start(watch: &WatchName, open: OpenSource, out: Sender<Data>) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        watch: &WatchName,
+        open: OpenSource,
+        out: Sender<Data>,
+        rest: Duration,
+    ) -> std::io::Result<Self> {
         let (orders, inbox) = bounded(ORDERS_MAX);
-        let worker = Worker::new(watch, open, out, inbox.clone());
+        let worker = Worker { rest, ..Worker::new(watch, open, out, inbox.clone()) };
         let fed = Arc::clone(&worker.fed);
         let thread = thread::Builder::new().name(format!("feed-{watch}")).spawn(move || worker.run())?;
         Ok(Self { orders, unread: inbox, fed, thread: Some(thread) })
@@ -127,6 +132,8 @@ struct Worker {
     seek_at: Instant,
     failed_at: Option<Instant>,
     fed: Arc<AtomicU64>,
+    /// How long it rests when there was nothing; zero: it waits at the source.
+    rest: Duration,
 }
 
 /// Whether the thread goes on.
@@ -150,6 +157,7 @@ impl Worker {
             seek_at: Instant::now(),
             failed_at: None,
             fed: Arc::default(),
+            rest: Duration::ZERO,
         }
     }
 
@@ -275,11 +283,15 @@ impl Worker {
 
     fn read(&mut self) -> Go {
         let looked_at = clock::wall();
-        let patience = if self.state == State::Warming { WARM_PATIENCE } else { PATIENCE };
+        let patience = match self.state {
+            _ if !self.rest.is_zero() => Duration::ZERO,
+            State::Warming => WARM_PATIENCE,
+            State::Closed | State::Seeking { .. } | State::Feeding { .. } | State::Complete => PATIENCE,
+        };
         let polled = self.source().and_then(|source| source.next(patience));
         match (self.state, polled) {
             (State::Warming, Ok(Polled::Batch(batch))) => self.warm.push(batch),
-            (State::Warming, Ok(Polled::Idle { .. })) => {}
+            (State::Warming, Ok(Polled::Idle { .. })) => return self.rest(),
             (State::Warming, Ok(Polled::End { .. })) => self.state = State::Complete,
             (State::Warming, Err(error)) => {
                 // Its own account is asked for when this node becomes active.
@@ -288,7 +300,10 @@ impl Worker {
                 self.state = State::Closed;
             }
             (State::Feeding { .. }, Ok(Polled::Batch(batch))) => return self.send(Fed::Batch(batch)),
-            (State::Feeding { .. }, Ok(Polled::Idle { looked_at, .. })) => return self.send(Fed::Idle(looked_at)),
+            (State::Feeding { .. }, Ok(Polled::Idle { looked_at, .. })) => {
+                let (feeding, go) = (self.state, self.send(Fed::Idle(looked_at)));
+                return if go == Go::On && self.state == feeding { self.rest() } else { go };
+            }
             (State::Feeding { .. }, Ok(Polled::End { .. })) => {
                 let feeding = self.state;
                 let go = self.send(Fed::Ended);
@@ -301,6 +316,18 @@ impl Worker {
             (State::Closed | State::Seeking { .. } | State::Complete, _) => {}
         }
         Go::On
+    }
+
+    /// Rests, but not past an order.
+    fn rest(&mut self) -> Go {
+        if self.rest.is_zero() {
+            return Go::On;
+        }
+        match self.orders.recv_timeout(self.rest) {
+            Ok(order) => self.obey(order),
+            Err(RecvTimeoutError::Timeout) => Go::On,
+            Err(RecvTimeoutError::Disconnected) => Go::End,
+        }
     }
 
     fn broken(&mut self, looked_at: hb_core::time::Stamp, error: &SourceError) -> Go {

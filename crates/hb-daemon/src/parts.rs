@@ -54,6 +54,9 @@ pub struct Bounds {
     pub follow_every: Duration,
     /// How long a source may not answer before it counts as failed.
     pub source_stall: Duration,
+    /// How long a feeder rests that has found nothing new, without looking at its source; zero: it waits at the source. A node of
+    /// hundreds of watches is awake for each of them so seldom.
+    pub source_rest: Duration,
     /// How long a stop may take before it is forced.
     pub drain_max: Duration,
     /// Most records of a watch that stay in its journal …
@@ -71,6 +74,7 @@ impl Default for Bounds {
             switchover_max: Duration::from_secs(10),
             follow_every: Duration::from_millis(200),
             source_stall: Duration::from_secs(10),
+            source_rest: Duration::ZERO,
             drain_max: Duration::from_secs(20),
             journal_records: 10_000,
             journal_bytes: 1 << 30,

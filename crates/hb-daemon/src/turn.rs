@@ -184,7 +184,7 @@ impl Loop {
         let viewer = Viewer::start(parts.views, parts.mode, parts.bounds.lease_ttl, &shared)?;
         let mut watches = BTreeMap::new();
         for watch in parts.watches {
-            watches.insert(watch.settings.name.clone(), work(watch, &inbox, &shared)?);
+            watches.insert(watch.settings.name.clone(), work(watch, &inbox, &shared, parts.bounds.source_rest)?);
         }
         let node = Node::new(parts.node.clone(), settings);
         let (keeper, told) = Keeper::start(parts.lease, &parts.node, parts.bounds.lease_ttl, &shared)?;
@@ -370,6 +370,9 @@ impl Loop {
                     self.carry_out_later(step);
                 }
                 End::Refused(watch, seq) => {
+                    if self.node.role() == Role::TakingOver {
+                        self.rest();
+                    }
                     let step = self.node.handle(Input::Refused(&watch, seq), clock::now());
                     self.carry_out_later(step);
                 }
@@ -535,11 +538,11 @@ impl Loop {
     }
 }
 
-fn work(parts: WatchParts, inbox: &Inbox, shared: &Arc<Shared>) -> io::Result<Work> {
+fn work(parts: WatchParts, inbox: &Inbox, shared: &Arc<Shared>, rest: Duration) -> io::Result<Work> {
     let watch = &parts.settings.name;
     let doer = |sink| Doer::start(watch, sink, inbox.remote().0, Arc::clone(shared));
     Ok(Work {
-        feeder: Feeder::start(watch, parts.source, inbox.data_sender())?,
+        feeder: Feeder::start(watch, parts.source, inbox.data_sender(), rest)?,
         doers: parts.sinks.into_iter().map(doer).collect::<io::Result<_>>()?,
         generation: 0,
         taken: 0,

@@ -72,6 +72,7 @@ impl Gathered {
     fn of_register(&self, checks: &mut BTreeMap<String, CheckState>) {
         let state = self.hall.look();
         let lease = match &state.trouble {
+            None if state.rounds == 0 => CheckState { ok: false, what: "who works for what is not known yet".into() },
             None => CheckState { ok: true, what: "ok".into() },
             Some(why) => CheckState { ok: false, what: format!("the register of claims cannot be used: {why}") },
         };

@@ -34,6 +34,8 @@ pub(super) struct Leasing {
     /// Nothing is sought until then: it was given back because nothing could be done with it.
     pub(super) rest_until: Option<Instant>,
     told_standby: bool,
+    /// Why it was given back for want of a journal, as it was last told.
+    unreadable: Option<String>,
 }
 
 /// What the journal says of who works.
@@ -104,7 +106,10 @@ impl Loop {
         // Its first renewal comes at once; until then, less than the lease may be good for.
         self.leasing.until = since.plus_ns(self.good_for() / 2);
         match self.read_along() {
-            Ok(()) => self.take_over(how, why, since, self.leasing.until),
+            Ok(()) => {
+                self.leasing.unreadable = None;
+                self.take_over(how, why, since, self.leasing.until);
+            }
             Err(error) => self.unreadable(&error),
         }
     }
@@ -187,8 +192,19 @@ impl Loop {
         match error {
             JournalError::Corrupt(what) => self.ended = Some(super::Ended::Corrupt(what.clone())),
             JournalError::Stopped(what) => self.ended = Some(super::Ended::Unfinished(what.clone())),
-            JournalError::Unavailable(_) => self.leasing.rest_until = Some(Instant::now() + self.bounds.follow_every),
+            JournalError::Unavailable(what) => {
+                if self.leasing.unreadable.as_ref() != Some(what) {
+                    tracing::warn!("node {} has the lease and cannot work, it gives it back: {what}", self.name);
+                    self.leasing.unreadable = Some(what.clone());
+                }
+                self.rest();
+            }
         }
+    }
+
+    /// Seeks the lease no sooner than whoever works now can be seen: what could not be done just now would not be done at once either.
+    pub(super) fn rest(&mut self) {
+        self.leasing.rest_until = Some(Instant::now() + self.bounds.follow_every);
     }
 
     /// Rests no longer once it is time.

@@ -1,26 +1,108 @@
 //! A node of a fleet (`lease.scope: watch`): the parts of each of its watches, made when the node works for it or is next in line.
 //!
-//! What a loop takes of backends is shared by all of them where that is possible: one database of runs, one connection to a server of each
-//! kind of use (`hb_engines`), one file of each watch's own views.
+//! What a loop takes of backends is shared by all of them where that is possible: one database of runs, [`JOURNALS`]
+//! connections to the journal's server, one to that of the documents.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use hb_core::ids::WatchName;
+use hb_core::ids::{Seq, StreamName, WatchName};
 use hb_daemon::fleet::{FleetBounds, FleetOffice, FleetParts, Ledger, MemberParts};
 use hb_daemon::poster::Desk;
-use hb_daemon::{Mode, Parts};
-use hb_store::port::Lease;
+use hb_daemon::{Bounds, Mode, Parts};
+use hb_store::baselines::Baselines;
+use hb_store::port::{Appended, Journal, JournalError, Lease};
 
 use super::stores;
 use super::views::{NodeViews, SharedDb};
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::config::checked::{LeaseBackend, LeaseScope, WatchConfig};
+use crate::config::checked::{LeaseBackend, LeaseScope, Place, WatchConfig};
 use crate::exit::Exit;
 
 /// Most watches of others for which a node holds a loop ready, warm: four threads each. Others are started when they become its own.
 const WARM_MAX: usize = 64;
+
+/// How long a feeder rests that has found nothing.
+const SOURCE_REST: Duration = Duration::from_millis(200);
+/// Connections to the journal's server that all watches share.
+const JOURNALS: usize = 8;
+
+/// Journals on a server, shared by all watches of this node; in a folder each has a handle of its own, which costs nothing.
+pub(super) struct Journals {
+    config: Config,
+    open: Vec<Shelf>,
+    next: AtomicUsize,
+}
+
+type Shelf = Arc<Mutex<Box<dyn Journal>>>;
+
+impl Journals {
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn open(config: &Config) -> Result<Arc<Self>, Failure> {
+        let count = if config.journal == Place::Folder { 0 } else { JOURNALS };
+        let open = (0..count).map(|_| stores::journal(config).map(|one| Arc::new(Mutex::new(one))));
+        let open = open.collect::<Result<_, _>>()?;
+        Ok(Arc::new(Self { config: config.clone(), open, next: AtomicUsize::new(0) }))
+    }
+
+    /// A handle for one watch.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub(super) fn one(&self) -> Result<Box<dyn Journal>, Failure> {
+        let place = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(self.open.len());
+        match place.and_then(|place| self.open.get(place)) {
+            Some(shelf) => Ok(Box::new(Borrowed(Arc::clone(shelf)))),
+            None => stores::journal(&self.config),
+        }
+    }
+}
+
+/// One of several that use the same handle, one after the other.
+struct Borrowed(Shelf);
+
+impl Borrowed {
+    fn of(&self) -> MutexGuard<'_, Box<dyn Journal>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for Borrowed {
+    fn head(&mut self, stream: &StreamName) -> Result<Option<Seq>, JournalError> {
+        self.of().head(stream)
+    }
+
+    fn append(&mut self, stream: &StreamName, seq: Seq, bytes: &[u8]) -> Appended {
+        self.of().append(stream, seq, bytes)
+    }
+
+    fn read(&mut self, stream: &StreamName, from: Seq, most: usize) -> Result<Vec<(Seq, Vec<u8>)>, JournalError> {
+        self.of().read(stream, from, most)
+    }
+
+    fn trim(&mut self, stream: &StreamName, floor: Seq) -> Result<u64, JournalError> {
+        self.of().trim(stream, floor)
+    }
+
+    fn floor(&mut self, stream: &StreamName) -> Result<Seq, JournalError> {
+        self.of().floor(stream)
+    }
+
+    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), JournalError> {
+        self.of().begin(stream, floor)
+    }
+}
+
+/// What all watches of a node share.
+struct Common {
+    db: Arc<SharedDb>,
+    journals: Arc<Journals>,
+    baselines: Mutex<Baselines>,
+}
 
 /// Whether nodes share the watches of this configuration out.
 pub fn is_meant(config: &Config) -> bool {
@@ -75,7 +157,11 @@ pub(super) fn start(
             "with `lease.backend: external` somebody else says which node works: it cannot be shared out by watch";
         return Err(Failure::new(Exit::Config, what).help("leave one of `lease.backend` and `lease.scope` out"));
     }
-    let db = SharedDb::of(config);
+    let common = Common {
+        db: SharedDb::of(config),
+        journals: Journals::open(config)?,
+        baselines: Mutex::new(stores::baselines(config)?),
+    };
     let watches: BTreeMap<WatchName, WatchConfig> =
         config.watches.iter().map(|watch| (watch.settings.name.clone(), watch.clone())).collect();
     // What is wrong with any of them is told at the start, and not when it is its turn.
@@ -87,7 +173,7 @@ pub(super) fn start(
     let make = move |watch: &WatchName, lease: Box<dyn Lease>| -> Result<Parts, String> {
         let own = watches.get(watch).ok_or("no such watch is configured")?;
         let config = Config { watches: vec![own.clone()], ..bare.clone() };
-        parts(&config, lease, &db).map_err(|failure| failure.what)
+        parts(&config, lease, &common).map_err(|failure| failure.what)
     };
     let bounds = FleetBounds {
         lease_ttl: config.lease.ttl,
@@ -101,19 +187,20 @@ pub(super) fn start(
         .map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))
 }
 
-fn parts(config: &Config, lease: Box<dyn Lease>, db: &Arc<SharedDb>) -> Result<Parts, Failure> {
+fn parts(config: &Config, lease: Box<dyn Lease>, common: &Common) -> Result<Parts, Failure> {
     let watches =
         config.watches.iter().map(|watch| super::watch_parts(watch, Mode::Serve)).collect::<Result<_, _>>()?;
-    let baselines = stores::baselines(config)?;
+    let baselines = common.baselines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let views = NodeViews::open(config, baselines.clone()).beside(Arc::clone(&common.db), Arc::clone(&common.journals));
     Ok(Parts {
         node: config.node.clone(),
         watches,
-        journal: stores::journal(config)?,
+        journal: common.journals.one()?,
         lease,
         board: None,
-        documents: Box::new(super::Kept(baselines.clone())),
-        views: Box::new(NodeViews::open_on(config, baselines, Arc::clone(db))),
+        documents: Box::new(super::Kept(baselines)),
+        views: Box::new(views),
         mode: Mode::Serve,
-        bounds: super::bounds(config),
+        bounds: Bounds { source_rest: SOURCE_REST, ..super::bounds(config) },
     })
 }

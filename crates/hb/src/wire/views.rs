@@ -23,6 +23,7 @@ use hb_store::reader::{Follower, Look, look_back};
 use hb_store::views::runs::{self, DbSettings, RunsDb};
 use hb_store::views::{FileViews, Rendered, ViewError, ViewSettings};
 
+use super::fleet::Journals;
 use super::stores;
 use crate::config::Config;
 use crate::config::checked::{Reports, WatchConfig};
@@ -58,6 +59,8 @@ pub(super) struct NodeViews {
     /// Says where the journal stands.
     config: Config,
     journal: Option<Box<dyn Journal>>,
+    /// Of a fleet: those that its watches share.
+    journals: Option<Arc<Journals>>,
     db: Arc<SharedDb>,
     /// Why the newest records are not in the database, while they are not: a lock of somebody else shows only in writing.
     db_behind: Option<String>,
@@ -129,31 +132,36 @@ enum Missing {
     Long,
 }
 
-fn open_journal(config: &Config) -> Result<Box<dyn Journal>, ViewFault> {
-    stores::journal(config).map_err(|failure| fault("journal", failure.what))
-}
-
 impl NodeViews {
     pub(super) fn open(config: &Config, baselines: Baselines) -> Self {
-        Self::open_on(config, baselines, SharedDb::of(config))
-    }
-
-    /// The same beside others that write to the same database.
-    pub(super) fn open_on(config: &Config, baselines: Baselines, db: Arc<SharedDb>) -> Self {
         Self {
             baselines,
             config: config.clone(),
             journal: None,
-            db,
+            journals: None,
+            db: SharedDb::of(config),
             db_behind: None,
             watches: config.watches.iter().map(|watch| (watch.settings.name.clone(), shown(watch))).collect(),
             role: Role::Standby,
         }
     }
 
+    /// The same beside others of a fleet, which write to the same database and share journals.
+    pub(super) fn beside(self, db: Arc<SharedDb>, journals: Arc<Journals>) -> Self {
+        Self { db, journals: Some(journals), ..self }
+    }
+
+    fn another(&self) -> Result<Box<dyn Journal>, ViewFault> {
+        let opened = match &self.journals {
+            Some(journals) => journals.one(),
+            None => stores::journal(&self.config),
+        };
+        opened.map_err(|failure| fault("journal", failure.what))
+    }
+
     fn journal(&mut self) -> Result<&mut dyn Journal, ViewFault> {
         if self.journal.is_none() {
-            self.journal = Some(open_journal(&self.config)?);
+            self.journal = Some(self.another()?);
         }
         match &mut self.journal {
             Some(journal) => Ok(&mut **journal),
@@ -253,7 +261,7 @@ impl NodeViews {
 
     fn db_take_missing(&mut self, watch: &WatchName) -> Result<(), ViewFault> {
         let stream = StreamName::watch(watch);
-        let mut journal = open_journal(&self.config)?;
+        let mut journal = self.another()?;
         let done = self.db.with(|db| db.catch_up(&mut *journal, &stream))?;
         if done.lost > 0 {
             tracing::warn!("watch {watch}: {} records had left the journal before the database took them", done.lost);
