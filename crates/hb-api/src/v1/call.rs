@@ -277,7 +277,13 @@ impl Call {
 
     /// Hands a beat in.
     pub(crate) async fn beat(&self, beat: Beat) -> Result<Answer, Problem> {
-        self.told(|supervisors, answered| supervisors.beat(beat, answered)).await
+        self.not_standing_by().await?;
+        let (tell, told) = oneshot::channel::<Reply>();
+        // Whoever asked may have gone meanwhile.
+        let answered = Box::new(move |reply| drop(tell.send(reply)));
+        self.inner.held.hand_over(self.inner.supervisors.as_ref(), beat, answered).await;
+        let untaken = "too much waits for the supervisor, or it has ended: try again in a moment";
+        reply(told, untaken).await
     }
 
     async fn told(
@@ -289,14 +295,7 @@ impl Call {
         // Whoever asked may have gone meanwhile.
         let answered = Box::new(move |reply| drop(tell.send(reply)));
         ask(self.inner.supervisors.as_ref(), answered).map_err(not_taken)?;
-        match timeout(REPLY_WAIT, told).await {
-            Ok(Ok(reply)) => reply.map_err(Problem::from),
-            Ok(Err(_)) => Err(Problem::busy("the supervisor ended before it answered: look whether it was done")),
-            Err(_) => {
-                let message = "it was taken, but is not durable yet: look later whether it was done";
-                Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "unknown_outcome", message))
-            }
-        }
+        reply(told, "the supervisor ended before it answered: look whether it was done").await
     }
 
     /// A standby changes nothing, and says who does.
@@ -322,6 +321,18 @@ impl Call {
         ask: impl FnOnce(&dyn Supervisors) -> Result<T, String> + Send + 'static,
     ) -> Result<T, Problem> {
         history(&self.inner, ask).await
+    }
+}
+
+/// Waits for an answer; `gone` is what there is to say when none can come any more.
+async fn reply(told: oneshot::Receiver<Reply>, gone: &str) -> Result<Answer, Problem> {
+    match timeout(REPLY_WAIT, told).await {
+        Ok(Ok(reply)) => reply.map_err(Problem::from),
+        Ok(Err(_)) => Err(Problem::busy(gone)),
+        Err(_) => {
+            let message = "it was taken, but is not durable yet: look later whether it was done";
+            Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, "unknown_outcome", message))
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! | Which routes are there? | `table.rs` and the table at the end of each room |
 //! | Who may what? | `access.rs` |
 //! | How often? | `rate.rs` |
+//! | How do beats that come together go on? | `held.rs` |
 //! | How is a request taken apart, and how does it reach the supervisor? | `call.rs` |
 //! | What does an error look like? | `problem.rs` |
 //! | What do documents look like? | `shapes/` |
@@ -23,6 +24,7 @@ mod alerts;
 mod beats;
 mod call;
 mod events;
+mod held;
 mod inside;
 mod interventions;
 mod openapi;
@@ -77,6 +79,7 @@ pub(crate) struct Inner {
     /// As it was read last.
     access: Mutex<Arc<Access>>,
     rates: rate::Rates,
+    held: held::Held,
     history: Semaphore,
     streams: Arc<Semaphore>,
     closing: watch::Sender<bool>,
@@ -102,6 +105,7 @@ impl Api {
             supervisors,
             access: Mutex::new(Arc::new(access)),
             rates: rate::Rates::default(),
+            held: held::Held::default(),
             history: Semaphore::new(HISTORY_AT_ONCE),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             closing: watch::channel(false).0,
