@@ -165,17 +165,34 @@ fn j3_j5_w1_a_store_that_crashes_and_comes_back_costs_no_cycle() {
     site.finish();
 }
 
+/// A cable that carries so much, seen for a while; none, told, where the kernel cannot.
+fn slow(test: &str, rate: &str, plan: &Plan) -> Option<Site> {
+    let mut site = Site::start(test, Pair::PostgresPostgres, plan)?;
+    site.warm();
+    if let Err(why) = site.stores.all[0].host.slow(rate) {
+        println!("NOT RUN {test}: {why}");
+        return None;
+    }
+    site.timeline.note(format!("the cable carries {rate}"));
+    Some(site)
+}
+
 #[test]
 fn j3_j5_w1_a_store_behind_a_slow_cable_is_waited_for() {
-    let Some(mut site) = Site::start("slow", Pair::PostgresPostgres, &Plan::default()) else { return };
-    site.warm();
-    if let Err(why) = site.stores.all[0].host.slow("128kbit") {
-        println!("NOT RUN: a slow cable: {why}");
-        return;
-    }
+    let plan = Plan { lease: "ttl_sec: 6", pace: 3, ..Plan::default() };
+    let Some(mut site) = slow("a slow cable", "512kbit", &plan) else { return };
     for _ in 0..3 {
         site.decided_since(clock::wall());
     }
     site.stores.all[0].host.fast();
+    site.finish();
+}
+
+#[test]
+fn j3_j5_w1_a_cable_too_slow_for_the_ttl_costs_no_cycle_once_it_is_fast_again() {
+    let Some(mut site) = slow("a cable too slow", "96kbit", &Plan::default()) else { return };
+    site.look_on(LONG);
+    site.stores.all[0].host.fast();
+    site.decided_since(clock::wall());
     site.finish();
 }
