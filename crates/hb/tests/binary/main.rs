@@ -22,6 +22,7 @@ mod bad_input;
 mod contract;
 mod copy;
 mod defects;
+mod fleet;
 #[expect(dead_code, reason = "the tests of the source use the rest of it")]
 #[path = "../../../hb-sources/tests/support/kafka.rs"]
 mod kafka;
