@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hb_api::NodeDoc;
+use hb_core::journal::Hash;
 use hb_core::node::view::Role;
 use hb_daemon::{Poster, clock};
 use hb_store::board::{Account, Board, BoardError, Card, Entry, Life, POST_EVERY, Roster};
@@ -33,7 +34,12 @@ const TRIES: u32 = 20;
 /// # Errors
 /// The name cannot be a node's; a thread cannot be started.
 pub fn join(config: &mut Config) -> Result<Option<Poster>, Failure> {
-    let account = Account { priority: config.lease.priority, ..Account::new(env!("CARGO_PKG_VERSION"), clock::wall()) };
+    let deployment = deployment(config);
+    let account = Account {
+        priority: config.lease.priority,
+        deployment: deployment.clone(),
+        ..Account::new(env!("CARGO_PKG_VERSION"), clock::wall())
+    };
     let mut board = match stores::register(config) {
         Ok(register) => Board::new(register),
         Err(failure) => {
@@ -46,8 +52,33 @@ pub fn join(config: &mut Config) -> Result<Option<Poster>, Failure> {
         Err(BoardError::BadName(what)) => return Err(Failure::new(Exit::Config, what)),
         Err(error) => tracing::warn!("the board of nodes cannot be used yet: {error}"),
     }
+    if let Ok(roster) = board.roster() {
+        strangers(&roster, &deployment).for_each(|what| tracing::warn!("{what}"));
+    }
     let poster = Poster::start(board, config.node.clone(), account);
     poster.map(Some).map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))
+}
+
+/// Which watches a configuration has, in few letters; empty where it has none.
+fn deployment(config: &Config) -> String {
+    let mut names: Vec<&str> = config.watches.iter().map(|watch| watch.settings.name.as_str()).collect();
+    names.sort_unstable();
+    if names.is_empty() { String::new() } else { Hash::of(names.join("\n").as_bytes()).short() }
+}
+
+/// Nodes that share this register and watch something else: one of the two would never be decided.
+fn strangers<'a>(roster: &'a Roster, deployment: &'a str) -> impl Iterator<Item = String> + 'a {
+    let other = move |entry: &&Entry| {
+        let theirs = &entry.card.account.deployment;
+        !entry.own && entry.life != Life::Gone && !theirs.is_empty() && !deployment.is_empty() && theirs != deployment
+    };
+    roster.nodes.iter().filter(other).map(|entry| {
+        format!(
+            "node {} of host {} shares this lease and has other watches: whichever is active decides its own alone. Two configurations need \
+             two places (another `output_dir`, schema, prefix or name); while one is being changed, give all nodes the new one",
+            entry.card.node, entry.card.process.host
+        )
+    })
 }
 
 /// A board to read, which makes nothing where nothing is; none where no node was ever started.
@@ -216,4 +247,27 @@ pub fn settle(config: &Config) -> Option<Tenant> {
 pub fn has_tenants(output_dir: &Path) -> bool {
     let Ok(file) = File::options().append(true).open(output_dir.join(TENANTS)) else { return false };
     Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use hb_store::register::memory::MemoryRegister;
+
+    use super::*;
+
+    #[test]
+    fn nodes_of_another_deployment_are_told() {
+        let register = MemoryRegister::new();
+        let told = |deployment: &str| Account { deployment: deployment.into(), ..Account::new("1", clock::wall()) };
+        let mut other = Board::new(Box::new(register.clone()));
+        other.join(&"a".into(), &told("theirs")).unwrap();
+        let mut own = Board::new(Box::new(register));
+        own.join(&"b".into(), &told("ours")).unwrap();
+        let roster = own.roster().unwrap();
+        let named: Vec<String> = strangers(&roster, "ours").collect();
+        assert_eq!(named.len(), 1, "{named:?}");
+        assert!(named[0].contains("node a"));
+        assert_eq!(strangers(&roster, "theirs").count(), 0, "its own card is no stranger's");
+        assert_eq!(strangers(&roster, "").count(), 0, "a node without watches");
+    }
 }

@@ -38,6 +38,9 @@ pub struct Account {
     pub progress: u64,
     /// Its watches.
     pub watches: Watches,
+    /// Which watches these are: nodes that share a lease and tell this otherwise do not belong together, or are just being changed.
+    #[serde(default)]
+    pub deployment: String,
     /// The newest takeover that it knows of, by whichever node.
     pub takeover: Option<Takeover>,
     /// What keeps it from working, or from taking over, at the moment.
@@ -102,6 +105,7 @@ impl Account {
             started,
             progress: 0,
             watches: Watches::default(),
+            deployment: String::new(),
             takeover: None,
             trouble: None,
         }
@@ -111,6 +115,7 @@ impl Account {
     pub(super) fn bounded(&self) -> Self {
         let mut account = self.clone();
         cut(&mut account.version);
+        cut(&mut account.deployment);
         account.trouble.iter_mut().for_each(cut);
         if let Some(takeover) = &mut account.takeover {
             cut(&mut takeover.how);

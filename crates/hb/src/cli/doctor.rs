@@ -42,7 +42,7 @@ struct Asked {
     checks: Vec<Check>,
 }
 
-/// Looks at everything that the configuration names. Writes a little, under names of its own, and removes it again.
+/// Looks at everything that the configuration names. It writes a little, under names of its own; one record and one document stay.
 ///
 /// # Errors
 /// The configuration has faults.
