@@ -116,7 +116,7 @@ impl Tender {
         thread::scope(|scope| {
             for _ in 1..missing.len().min(HANDS) {
                 // Fewer hands do it too.
-                let _hand = thread::Builder::new().name("start".into()).spawn_scoped(scope, &hand);
+                let _hand = thread::Builder::new().name("start".into()).spawn_scoped(scope, hand);
             }
             hand();
         });
