@@ -31,6 +31,8 @@ pub(crate) struct Tables {
     assignments: BTreeMap<SupervisorId, Vec<Assignment>>,
     /// Place and name of a supervisor that stand.
     names: BTreeMap<SupervisorId, (Option<SupervisorId>, String)>,
+    /// What is open of a supervisor.
+    open: BTreeMap<SupervisorId, tree::Open>,
 }
 
 impl Tables {
@@ -71,6 +73,7 @@ impl Tables {
         let changes = record.body.changes();
         acts::interventions(tx, &changes.interventions)?;
         acts::groups(tx, &changes.groups)?;
+        self.note_open(changes);
         log::events(tx, record.body.events())?;
         log::evaluations(tx, record.body.evaluations())
     }
@@ -81,6 +84,7 @@ impl Tables {
         tree::teams(tx, &changes.teams)?;
         acts::interventions(tx, &changes.interventions)?;
         acts::groups(tx, &changes.groups)?;
+        self.note_open(changes);
         acts::notifications(tx, &changes.notifications)?;
         acts::cursors(tx, &changes.cursors)?;
         self.write_supervisors(tx, &changes.supervisors)?;
@@ -92,7 +96,7 @@ impl Tables {
             .chain(changes.groups.values().flatten().map(|one| &one.supervisor))
             .filter(|owner| !changes.supervisors.contains_key(owner))
             .collect();
-        owners.into_iter().try_for_each(|owner| tree::set_counts(tx, owner))
+        owners.into_iter().try_for_each(|owner| self.set_counts(tx, owner))
     }
 }
 

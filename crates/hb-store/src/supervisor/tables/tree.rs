@@ -1,8 +1,11 @@
 //! Supervisors, their policies on duty, teams and members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hb_core::ids::{SupervisorId, TeamId};
+use hb_core::ids::{GroupId, InterventionId, SupervisorId, TeamId};
+use hb_core::supervise::alert::AlertGroup;
+use hb_core::supervise::intervention::{Intervention, InterventionStatus};
+use hb_core::supervise::state::Changes;
 use hb_core::supervise::tree::{Membership, Supervisor, SupervisorStatus, Team};
 use rusqlite::{Connection, Result, params};
 use serde::Serialize;
@@ -28,31 +31,60 @@ struct Counts {
     groups: i64,
 }
 
-fn counts(tx: &Connection, supervisor: &SupervisorId) -> Result<Counts> {
-    let (active, pending) = tx
-        .prepare_cached(
-            "SELECT coalesce(sum(status <> 'PENDING'), 0), coalesce(sum(status = 'PENDING'), 0)
-             FROM supervisor_interventions
-             WHERE supervisor_id = ?1 AND status IN ('PENDING', 'APPROVED', 'EXECUTING', 'IN_DOUBT')",
-        )?
-        .query_row([supervisor.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let groups = tx
-        .prepare_cached(
-            "SELECT count(*) FROM supervisor_alert_groups WHERE supervisor_id = ?1 AND resolved_at IS NULL",
-        )?
-        .query_row([supervisor.as_str()], |row| row.get(0))?;
-    Ok(Counts { active, pending, groups })
+/// What is open of a supervisor, as the tables have it.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    pending: BTreeSet<InterventionId>,
+    active: BTreeSet<InterventionId>,
+    groups: BTreeSet<GroupId>,
 }
 
-/// Writes the counts of a supervisor that did not change itself.
-pub(super) fn set_counts(tx: &Connection, supervisor: &SupervisorId) -> Result<()> {
-    let Counts { active, pending, groups } = counts(tx, supervisor)?;
-    tx.prepare_cached(
-        "UPDATE supervisors SET health_metrics = json_set(health_metrics, '$.active_interventions', ?2,
-         '$.pending_interventions', ?3, '$.open_alert_groups', ?4) WHERE id = ?1",
-    )?
-    .execute(params![supervisor.as_str(), active, pending, groups])
-    .map(|_| ())
+impl Open {
+    fn read(tx: &Connection, supervisor: &SupervisorId) -> Result<Self> {
+        let mut open = Self::default();
+        let mut interventions = tx.prepare_cached(
+            "SELECT id, status = 'PENDING' FROM supervisor_interventions
+             WHERE supervisor_id = ?1 AND status IN ('PENDING', 'APPROVED', 'EXECUTING', 'IN_DOUBT')",
+        )?;
+        let mut rows = interventions.query([supervisor.as_str()])?;
+        while let Some(row) = rows.next()? {
+            let of = if row.get(1)? { &mut open.pending } else { &mut open.active };
+            of.insert(row.get::<_, String>(0)?.into());
+        }
+        let mut groups = tx.prepare_cached(
+            "SELECT id FROM supervisor_alert_groups WHERE supervisor_id = ?1 AND resolved_at IS NULL",
+        )?;
+        let mut rows = groups.query([supervisor.as_str()])?;
+        while let Some(row) = rows.next()? {
+            open.groups.insert(row.get::<_, String>(0)?.into());
+        }
+        Ok(open)
+    }
+
+    fn note_intervention(&mut self, one: &Intervention) {
+        self.pending.remove(&one.id);
+        self.active.remove(&one.id);
+        if one.status == InterventionStatus::Pending {
+            self.pending.insert(one.id.clone());
+        } else if !one.status.is_over() {
+            self.active.insert(one.id.clone());
+        }
+    }
+
+    fn note_group(&mut self, one: &AlertGroup) {
+        match one.resolved_at {
+            None => self.groups.insert(one.id.clone()),
+            Some(_) => self.groups.remove(&one.id),
+        };
+    }
+
+    fn counts(&self) -> Counts {
+        Counts {
+            active: count(self.active.len()),
+            pending: count(self.pending.len()),
+            groups: count(self.groups.len()),
+        }
+    }
 }
 
 /// A reign begins: those that are active are run by somebody.
@@ -72,6 +104,42 @@ pub(super) fn unset_running(tx: &Connection) -> Result<()> {
 }
 
 impl Tables {
+    /// Keeps up with interventions and groups that were written. What has only left the state stays in its table as it was.
+    pub(super) fn note_open(&mut self, changes: &Changes) {
+        for one in changes.interventions.values().flatten() {
+            if let Some(open) = self.open.get_mut(&one.supervisor) {
+                open.note_intervention(one);
+            }
+        }
+        for one in changes.groups.values().flatten() {
+            if let Some(open) = self.open.get_mut(&one.supervisor) {
+                open.note_group(one);
+            }
+        }
+    }
+
+    /// How much is open of a supervisor. Read from the tables once: there may be thousands of each, and they are written with nearly every record.
+    fn counts(&mut self, tx: &Connection, supervisor: &SupervisorId) -> Result<Counts> {
+        if let Some(open) = self.open.get(supervisor) {
+            return Ok(open.counts());
+        }
+        let open = Open::read(tx, supervisor)?;
+        let counts = open.counts();
+        self.open.insert(supervisor.clone(), open);
+        Ok(counts)
+    }
+
+    /// Writes the counts of a supervisor that did not change itself.
+    pub(super) fn set_counts(&mut self, tx: &Connection, supervisor: &SupervisorId) -> Result<()> {
+        let Counts { active, pending, groups } = self.counts(tx, supervisor)?;
+        tx.prepare_cached(
+            "UPDATE supervisors SET health_metrics = json_set(health_metrics, '$.active_interventions', ?2,
+             '$.pending_interventions', ?3, '$.open_alert_groups', ?4) WHERE id = ?1",
+        )?
+        .execute(params![supervisor.as_str(), active, pending, groups])
+        .map(|_| ())
+    }
+
     /// Supervisors, after interventions and groups: their counts are written with them.
     pub(super) fn write_supervisors(
         &mut self,
@@ -90,7 +158,8 @@ impl Tables {
         for (id, supervisor) in changed {
             match supervisor {
                 Some(supervisor) => {
-                    upsert(tx, supervisor)?;
+                    let counts = self.counts(tx, id)?;
+                    upsert(tx, supervisor, &counts)?;
                     self.names.insert(id.clone(), (supervisor.parent.clone(), supervisor.name.clone()));
                     self.assign(tx, supervisor)?;
                 }
@@ -98,6 +167,7 @@ impl Tables {
                     tx.prepare_cached("DELETE FROM supervisor_policy_assignments WHERE supervisor_id = ?1")?
                         .execute([id.as_str()])?;
                     self.names.remove(id);
+                    self.open.remove(id);
                     self.assignments.remove(id);
                 }
             }
@@ -125,8 +195,8 @@ impl Tables {
     }
 }
 
-fn upsert(tx: &Connection, supervisor: &Supervisor) -> Result<()> {
-    let Counts { active, pending, groups } = counts(tx, &supervisor.id)?;
+fn upsert(tx: &Connection, supervisor: &Supervisor, counts: &Counts) -> Result<()> {
+    let Counts { active, pending, groups } = *counts;
     let metrics = HealthMetrics {
         status: supervisor.status.as_str(),
         running: supervisor.status == SupervisorStatus::Active,
