@@ -152,7 +152,7 @@ fn takeover(etcd: &Etcd, prefix: &str, ttl: Duration, crash: Option<()>) -> Dura
     };
     let (mut holder, mut other) = (open("a"), open("b"));
     while holder.acquire(ttl).unwrap() == Waited::Held {}
-    let ended = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let granted = scope.spawn(move || {
             while other.acquire(Duration::from_millis(100)).unwrap() == Waited::Held {}
             Instant::now()
@@ -168,6 +168,5 @@ fn takeover(etcd: &Etcd, prefix: &str, ttl: Duration, crash: Option<()>) -> Dura
             None => holder.release().unwrap(),
         }
         granted.join().unwrap() - ended
-    });
-    ended
+    })
 }
