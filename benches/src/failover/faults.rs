@@ -46,7 +46,7 @@ pub(crate) struct Handovers {
 /// Nobody took over, or the journal is not whole.
 pub(crate) fn kills(bench: &Bench, engine: &dyn Engine, ttl: f64) -> Result<Takeovers, String> {
     let mut site = Site::new(bench, engine, Manner { ttl, interval: SHORT }, None)?;
-    let mut nodes = [site.start("a")?, site.start("b")?];
+    let mut nodes = site.pair()?;
     let mut found = Takeovers::default();
     for round in 0..bench.size.pick(2, 50) {
         let active = site.ready(&mut nodes)?;
@@ -70,7 +70,7 @@ pub(crate) fn kills(bench: &Bench, engine: &dyn Engine, ttl: f64) -> Result<Take
 /// Nobody took over, or the journal is not whole.
 pub(crate) fn gone(bench: &Bench, engine: &dyn Engine, host: &Host, ttl: f64) -> Result<Takeovers, String> {
     let mut site = Site::new(bench, engine, Manner { ttl, interval: SHORT }, Some(host))?;
-    let mut nodes = [site.start("a")?, site.start("b")?];
+    let mut nodes = site.pair()?;
     let mut found = Takeovers::default();
     for round in 0..bench.size.pick(1, 10) {
         while site.ready(&mut nodes)? != 0 {
@@ -99,7 +99,7 @@ pub(crate) fn gone(bench: &Bench, engine: &dyn Engine, host: &Host, ttl: f64) ->
 /// It was not done, or the journal is not whole.
 pub(crate) fn planned(bench: &Bench, engine: &dyn Engine) -> Result<Handovers, String> {
     let mut site = Site::new(bench, engine, Manner { ttl: super::TTLS[0], interval: LONG }, None)?;
-    let mut nodes = [site.start("a")?, site.start("b")?];
+    let mut nodes = site.pair()?;
     let mut found = Handovers::default();
     site.ready(&mut nodes)?;
     let begun = site.witness.seen.len();

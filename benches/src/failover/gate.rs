@@ -5,15 +5,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Value, json};
-
 /// What counts as a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speech {
     /// A request line of HTTP.
     Http,
-    /// What is sent at once: with PostgreSQL a statement with its parameters.
-    Bursts,
+    /// A statement of SQL that begins with `SELECT`, as all of hb's do.
+    Sql,
 }
 
 /// A door. It stays open until the program ends.
@@ -81,19 +79,24 @@ fn copy(mut from: TcpStream, mut to: TcpStream, mut heard: impl FnMut(&[u8])) {
 }
 
 fn questions(bytes: &[u8], speech: Speech) -> Vec<String> {
-    if speech == Speech::Bursts {
-        return vec!["statements".into()];
-    }
     let text = String::from_utf8_lossy(bytes);
-    let heads = text.lines().filter_map(|line| line.strip_suffix(" HTTP/1.1"));
-    heads
-        .filter_map(|head| {
-            Some(head.split('?').next()?.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect())
-        })
-        .collect()
+    let plain = |text: &str| text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    match speech {
+        Speech::Sql => {
+            let begins = text.match_indices("SELECT ").filter_map(|(at, _)| text.get(at..));
+            let ends = |question: &str| question.find(['\0', '$']).unwrap_or(question.len());
+            begins.filter_map(|question| Some(plain(question.get(..ends(question))?))).collect()
+        }
+        Speech::Http => {
+            let heads = text.lines().filter_map(|line| line.strip_suffix(" HTTP/1.1"));
+            heads.map(|head| plain(head.split('?').next().unwrap_or_default())).collect()
+        }
+    }
 }
 
-/// Counts as a document.
-pub(crate) fn figures(asked: &BTreeMap<String, u64>) -> Value {
-    json!(asked)
+/// Whether a question is about records or documents of baselines, rather than the lease and the board of nodes.
+pub(crate) fn about_records(question: &str) -> bool {
+    ["/journal/", "/baselines/", ".records", ".streams", ".append(", ".trim(", ".blobs"]
+        .iter()
+        .any(|part| question.contains(part))
 }

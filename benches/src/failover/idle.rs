@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::engines::{Engine, Way};
-use super::gate::{Gate, Speech, figures};
+use super::gate::{Gate, Speech, about_records};
 use super::site::is;
 use super::{Sheet, TTLS, faults};
 use crate::child::Kept;
@@ -57,24 +57,26 @@ fn one(bench: &Bench, engine: &dyn Engine, ttl: f64, sheet: &mut Sheet) -> Resul
         let (Some(pid), Some(from), Some(to)) = (pids.get(at), before.get(at), after.get(at)) else { continue };
         let share = (to - from) / span * 100.0;
         let memory = usage::memory(&[*pid]);
-        let requests = asked.get(at).and_then(Option::as_ref);
-        let rate =
-            requests.map(|asked| f64::from(u32::try_from(asked.values().sum::<u64>()).unwrap_or(u32::MAX)) / span);
-        let told_rate = rate.map_or_else(String::new, |rate| format!(", {rate:.2} requests/s in all"));
-        sheet.put(
-            &format!("idle {name}, ttl {ttl} s"),
-            json!({
-                "core_percent": share, "rss_mb": memory.rss, "pss_mb": memory.pss, "seconds": span,
-                "requests_per_second": rate, "asked": requests.map(figures),
-            }),
-            &format!("{share:.2} % of a core over {span:.0} s, {:.1} MB (RSS){told_rate}", memory.rss),
-        );
+        let mut figures = json!({"core_percent": share, "rss_mb": memory.rss, "pss_mb": memory.pss, "seconds": span});
+        let mut told = format!("{share:.2} % of a core over {span:.0} s, {:.1} MB (RSS)", memory.rss);
+        if let (Some(requests), Value::Object(map)) = (asked.get(at).and_then(Option::as_ref), &mut figures) {
+            let (records, lease) = requests.iter().fold((0, 0), |(records, lease), (question, count)| {
+                if about_records(question) { (records + count, lease) } else { (records, lease + count) }
+            });
+            let [records, lease] =
+                [records, lease].map(|count| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / span);
+            map.insert("lease_requests_per_second".into(), json!(lease));
+            map.insert("journal_requests_per_second".into(), json!(records));
+            map.insert("asked".into(), json!(requests));
+            told.push_str(&format!("; {lease:.2} requests/s for lease and board, {records:.2} for the journal"));
+        }
+        sheet.put(&format!("idle {name}, ttl {ttl} s"), figures, &told);
     }
     Ok(())
 }
 
 fn gate(engine: &dyn Engine) -> Result<Option<Gate>, String> {
-    let speech = if engine.kind() == super::engines::Kind::Postgres { Speech::Bursts } else { Speech::Http };
+    let speech = if engine.kind() == super::engines::Kind::Postgres { Speech::Sql } else { Speech::Http };
     engine.address().map(|address| Gate::open(address, speech)).transpose()
 }
 

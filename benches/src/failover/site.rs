@@ -149,6 +149,16 @@ impl<'a> Site<'a> {
         lines.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
+    /// Starts one node, and once that works the other one.
+    ///
+    /// # Errors
+    /// One of them cannot be started, or the first one never works.
+    pub(crate) fn pair(&self) -> Result<[Node; 2], String> {
+        let first = self.start("a")?;
+        is(first.address, "active").map_err(|error| format!("{error}\n{}", self.log("a")))?;
+        Ok([first, self.start("b")?])
+    }
+
     /// Waits until one of both is active and the other stands by, warm; gives the place of the active one. A node that has ended although
     /// nothing had been done to it is started again, and counted.
     ///
