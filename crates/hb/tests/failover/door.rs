@@ -69,16 +69,7 @@ impl Door {
             let listener = TcpListener::bind((address, 0)).unwrap();
             let port = listener.local_addr().unwrap().port();
             // Threads are in the namespace of the thread that starts them.
-            thread::spawn(move || {
-                for client in listener.incoming().map_while(Result::ok) {
-                    if passing.over.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    let passing = Arc::clone(&passing);
-                    // Where the server does not answer, the client is sent away.
-                    thread::spawn(move || drop(pass(&client, inside, &passing)));
-                }
-            });
+            thread::spawn(move || attend(&listener, inside, &passing));
             port
         });
         Self { host: address, port, shared }
@@ -104,6 +95,17 @@ impl Drop for Door {
         self.shared.break_all();
         // Wakes whoever waits for the next one to come in.
         drop(TcpStream::connect((self.host, self.port)));
+    }
+}
+
+fn attend(listener: &TcpListener, inside: u16, shared: &Arc<Shared>) {
+    for client in listener.incoming().map_while(Result::ok) {
+        if shared.over.load(Ordering::SeqCst) {
+            return;
+        }
+        let shared = Arc::clone(shared);
+        // Where the server does not answer, the client is sent away.
+        thread::spawn(move || drop(pass(&client, inside, &shared)));
     }
 }
 

@@ -110,7 +110,12 @@ impl Fault {
                 cut(self, site, active, random, while_);
                 None
             }
-            _ => {
+            Self::HangStore
+            | Self::CrashStore
+            | Self::RefuseStore
+            | Self::SlowStore
+            | Self::LateAnswers
+            | Self::LoseAnswers => {
                 self.befall(site, random, while_);
                 None
             }
@@ -158,7 +163,14 @@ impl Fault {
                     site.stores.all[at].mood(Mood::Open);
                 }
             }
-            _ => panic!("{self:?} is none of a store"),
+            Self::Kill
+            | Self::Stop
+            | Self::Nap
+            | Self::Unplug
+            | Self::CutJournal
+            | Self::CutLease
+            | Self::KillStandby
+            | Self::KillAll => panic!("{self:?} is none of a store"),
         }
         site.timeline.note(format!("{name} is as before"));
     }

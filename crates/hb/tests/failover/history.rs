@@ -182,15 +182,13 @@ impl History {
         let mut made: BTreeMap<&str, (&Fact, u64)> = BTreeMap::new();
         for fact in &self.facts {
             match &fact.what {
-                What::Decided { cycle, alert: Some(key), .. } => {
-                    if made.insert(key, (fact, *cycle)).is_some() {
-                        breaches.add("W6", format!("the key {key} belongs to two alerts"));
-                    }
+                What::Decided { cycle, alert: Some(key), .. } if made.insert(key, (fact, *cycle)).is_some() => {
+                    breaches.add("W6", format!("the key {key} belongs to two alerts"));
                 }
                 What::Settled { cycle } if !made.values().any(|(_, alerted)| alerted == cycle) => {
                     breaches.add("W6", format!("record {}: cycle {cycle} made no alert that could arrive", fact.seq));
                 }
-                _ => {}
+                What::Opened | What::Closed | What::Decided { .. } | What::Settled { .. } | What::Other => {}
             }
         }
         let mut told: BTreeMap<&str, &str> = BTreeMap::new();

@@ -16,7 +16,6 @@
     clippy::print_stderr,
     clippy::unwrap_in_result,
     clippy::cast_possible_truncation,
-    clippy::float_cmp,
     reason = "a test that cannot go on says so by panicking, and prints its figures"
 )]
 

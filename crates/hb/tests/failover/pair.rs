@@ -319,6 +319,10 @@ impl Site {
             assert!([0, 75].contains(&code), "{} ended with {code}", self.members[place].name);
         }
         self.timeline.note("all have ended; the rest is decided");
+        for place in 0..self.members.len() {
+            let said = self.node(place).log();
+            self.timeline.note(format!("what {} said:\n{said}", self.members[place].name));
+        }
         self.patiently(0, &["daemon", "--once", "--listen", "none", "--node", "a"]);
         self.patiently(0, &["verify"]);
         self.poll();

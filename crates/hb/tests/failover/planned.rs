@@ -34,8 +34,8 @@ fn gaps(site: &Site, after: Seq) -> Option<(i64, i64)> {
     let at = later.iter().position(|record| matches!(record.body, Body::EpochClosed { .. }))?;
     let opened = later[at..].iter().find(|record| matches!(record.body, Body::EpochOpened { .. }))?;
     let decided = |record: &&&_| matches!((**record as &hb_core::node::fact::Record).body, Body::CycleDecided(_));
-    let before = site.records.iter().map(|sealed| &sealed.record).filter(|record| record.seq < later[at].seq);
-    let before = before.filter(|record| matches!(record.body, Body::CycleDecided(_))).next_back()?;
+    let mut before = site.records.iter().map(|sealed| &sealed.record).filter(|record| record.seq < later[at].seq);
+    let before = before.rfind(|record| matches!(record.body, Body::CycleDecided(_)))?;
     let next = later[at..].iter().find(decided)?;
     Some((opened.at.since_ns(later[at].at) / 1_000_000, next.at.since_ns(before.at) / 1_000_000))
 }
@@ -60,12 +60,16 @@ fn by_plan(test: &str, pair: Pair) {
         });
         let opened = site.records.iter().rev().find_map(|sealed| match &sealed.record.body {
             Body::EpochOpened { reason, .. } => Some(reason.clone()),
-            _ => None,
+            Body::CycleDecided(_)
+            | Body::AlertDelivered(_)
+            | Body::BaselineAdopted(_)
+            | Body::BaselineEvent(_)
+            | Body::EpochClosed { .. } => None,
         });
         let reason = opened.unwrap();
         assert!(reason.contains("switchover") && reason.contains("a kernel update"), "why it changed hands: {reason}");
-        between_reigns.push(Duration::from_millis(reigns.max(0) as u64));
-        between_cycles.push(Duration::from_millis(cycles.max(0) as u64));
+        between_reigns.push(Duration::from_millis(reigns.max(0).cast_unsigned()));
+        between_cycles.push(Duration::from_millis(cycles.max(0).cast_unsigned()));
     }
     println!("{}: switchover: from closing to opening {}", pair.name(), spread(between_reigns));
     println!("{}: switchover: between the cycles around it {}", pair.name(), spread(between_cycles));

@@ -204,7 +204,7 @@ impl Store {
     pub(crate) fn log(&self) -> String {
         match &self.server {
             Server::Postgres(server) => server.log(),
-            _ => String::new(),
+            Server::Etcd { .. } | Server::Bucket { .. } | Server::Api { .. } => String::new(),
         }
     }
 }
