@@ -30,6 +30,8 @@ const MOVES_MAX: usize = 64;
 const ROUNDS_PER_TTL: u32 = 3;
 /// The same while watches are on the move.
 const ROUNDS_PER_TTL_MOVING: u32 = 20;
+/// Rounds for the sake of a session that is about to run out are at least so far apart.
+const DEATH_MIN: Duration = Duration::from_millis(10);
 /// How long a watch whose loop hung or ended with an error is not claimed again by the same node.
 const SICK_FOR: Duration = Duration::from_secs(30);
 
@@ -115,7 +117,7 @@ impl Warden {
                 state.round_at = clock::moment();
             });
             let rounds = if self.moving { ROUNDS_PER_TTL_MOVING } else { ROUNDS_PER_TTL };
-            let left = (self.ttl / rounds).saturating_sub(begun.elapsed());
+            let left = (self.ttl / rounds).saturating_sub(begun.elapsed()).min(self.next_death());
             let state =
                 self.hall.wait_while(left, |state| state.released.is_empty() && state.asked.is_empty() && !state.quit);
             if state.quit {
@@ -126,6 +128,14 @@ impl Warden {
         if let Err(why) = left {
             tracing::warn!("this node's session could not be taken down: {why}; others take over once it has run out");
         }
+    }
+
+    /// When the next session will have stood still for a TTL, if it is not shown before: its watches are claimed then, not a round later.
+    fn next_death(&self) -> Duration {
+        let now = clock::moment();
+        let left = |still: u64| Duration::from_nanos(ns(self.ttl).saturating_sub(still));
+        let ages = self.sights.values().map(|(_, since)| now.since_ns(*since)).filter(|still| *still < ns(self.ttl));
+        ages.map(left).min().map_or(self.ttl, |least| least.max(DEATH_MIN))
     }
 
     fn leave(&mut self) -> Result<(), String> {
