@@ -38,9 +38,6 @@ use tables::Tables;
 
 /// Kilobytes of pages that a handle keeps (B1). The system keeps them too, and reading one again from there costs little.
 const PAGE_CACHE_KB: i64 = 2_000;
-/// Pages that one transaction may hold before some are written early, and most of them once more at its end: about 8 MB (B1). What is beyond the
-/// bound above is given back with its end.
-const TRANSACTION_PAGES: i64 = 2_000;
 
 /// Name of the file below the output folder.
 pub const FILE: &str = "supervisor.db";
@@ -111,7 +108,6 @@ impl SupervisorDb {
     pub fn open_with(path: &Path, kept: Kept) -> Result<Self, OpenError> {
         let handle = Handle::open(path, &SCHEMA)?;
         let bounded = handle.connection.pragma_update(None, "cache_size", -PAGE_CACHE_KB);
-        let bounded = bounded.and_then(|()| handle.connection.pragma_update(None, "cache_spill", TRANSACTION_PAGES));
         bounded.map_err(|error| OpenError::of(path, &error))?;
         let stream = stream_of(&handle.connection).map_err(|error| OpenError::of(path, &error))?;
         let tables = Tables::default();
