@@ -284,7 +284,8 @@ impl Worker {
         match wish.seek {
             Some(behind) => Next::Seek(behind),
             None if self.sought => Next::Release,
-            None => Next::Wait(REST),
+            // Often enough that the holder's age is known when this node may seek again.
+            None => Next::Wait(REST.min(self.ttl / 4)),
         }
     }
 

@@ -13,7 +13,10 @@ const CRATES: [(&str, &[&str]); 12] = [
     ("hb-engines", &["hb-core", "hb-store", "hb-tls"]),
     ("hb-daemon", &["hb-core", "hb-sys", "hb-sources", "hb-actuators", "hb-store"]),
     ("hb-api", &["hb-core"]),
-    ("hb", &["hb-core", "hb-sys", "hb-tls", "hb-sources", "hb-actuators", "hb-store", "hb-engines", "hb-daemon", "hb-api"]),
+    (
+        "hb",
+        &["hb-core", "hb-sys", "hb-tls", "hb-sources", "hb-actuators", "hb-store", "hb-engines", "hb-daemon", "hb-api"],
+    ),
     ("hb-benches", &[]),
     ("xtask", &[]),
 ];

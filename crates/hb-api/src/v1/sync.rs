@@ -323,7 +323,13 @@ mod tests {
                 Asked::HasDocument(_) | Asked::Note => Ok(Given::Nothing),
                 Asked::Append(_, body) => Ok(Given::Bytes(body.to_vec())),
                 Asked::Trim(..) => Err(Refusal { why: Why::Conflict, message: "this node is active".into() }),
-                other => Ok(Given::Json(format!("{other:?}").into())),
+                other @ (Asked::Streams
+                | Asked::Standing(_)
+                | Asked::Records(..)
+                | Asked::Begin(..)
+                | Asked::Document(_)
+                | Asked::Keep(..)
+                | Asked::Leave(_)) => Ok(Given::Json(format!("{other:?}").into())),
             }
         }
 

@@ -142,7 +142,9 @@ impl View {
     #[must_use]
     pub fn works_for(&self, watch: &WatchName) -> bool {
         match &self.holders {
-            Some(holders) => self.role == Role::Active && holders.get(watch) == self.node.as_ref() && self.node.is_some(),
+            Some(holders) => {
+                self.role == Role::Active && holders.get(watch) == self.node.as_ref() && self.node.is_some()
+            }
             None => self.role == Role::Active && self.watches.iter().any(|known| known.name == *watch),
         }
     }

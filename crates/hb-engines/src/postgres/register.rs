@@ -26,6 +26,8 @@ use crate::target::TargetError;
 const RECHECK: Duration = Duration::from_secs(5);
 /// How long somebody who attends waits for those who just look whether anybody does.
 const ATTEND: Duration = Duration::from_millis(500);
+/// The same after it was in vain: a machine that is gone keeps its lock until the server notices, and nobody waits for that.
+const ATTEND_AGAIN: Duration = Duration::from_millis(1);
 
 /// The cells of a schema. A handle has one connection, and a second one while it waits for a cell that it does not attend to.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct PostgresRegister {
     link: Link,
     /// Cells that this handle attends to, and on which connection it has the lock.
     attending: BTreeMap<String, Option<u64>>,
+    /// The last try to attend was in vain.
+    in_vain: bool,
 }
 
 /// The one cell that is waited for.
@@ -54,7 +58,7 @@ impl PostgresRegister {
     /// # Errors
     /// What has to be changed first, as with [`super::PostgresJournal::open`].
     pub fn open(target: &PostgresTarget) -> Result<Self, TargetError> {
-        Ok(Self { watching: None, link: Link::open(target)?, attending: BTreeMap::new() })
+        Ok(Self { watching: None, link: Link::open(target)?, attending: BTreeMap::new(), in_vain: false })
     }
 
     fn sql(&self, text: &str) -> String {
@@ -342,7 +346,9 @@ impl Register for PostgresRegister {
         if self.attending.get(name) == Some(&Some(self.link.serial)) {
             return Ok(());
         }
-        self.attend_once(name, ATTEND)
+        let attended = self.attend_once(name, if self.in_vain { ATTEND_AGAIN } else { ATTEND });
+        self.in_vain = attended.is_err();
+        attended
     }
 
     fn leave(&mut self, name: &str) {

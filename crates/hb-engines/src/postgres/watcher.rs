@@ -25,8 +25,10 @@ use super::target::PostgresTarget;
 const LOOK: Duration = Duration::from_secs(20);
 /// The same at first, so that it is soon known that somebody attends.
 const FIRST_LOOK: Duration = Duration::from_millis(1);
-/// How long until it looks again whether somebody attends, when nobody says so.
-const NOBODY: Duration = Duration::from_secs(5);
+/// How long until it looks again whether somebody attends, when nobody says so: at first, since whoever comes may come just then …
+const NOBODY_MIN: Duration = Duration::from_millis(100);
+/// … and at last.
+const NOBODY_MAX: Duration = Duration::from_secs(5);
 /// First distance between attempts to connect.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Largest distance between attempts to connect.
@@ -121,7 +123,7 @@ async fn look(
     (tell, poke): Told<'_>,
 ) -> Result<Infallible, Fault> {
     let sql = format!("SELECT seen, stands FROM {}.watch($1, $2, $3)", target.quoted_schema());
-    let mut wait = FIRST_LOOK;
+    let (mut wait, mut nobody) = (FIRST_LOOK, NOBODY_MIN);
     loop {
         let most = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let values: [(&(dyn ToSql + Sync), Type); 3] = [(&name, Type::TEXT), (&key, Type::INT8), (&most, Type::INT4)];
@@ -135,11 +137,14 @@ async fn look(
         // Told also where it is the same again: somebody may have come and gone between.
         tell.send_replace(now);
         if held {
-            wait = LOOK;
+            (wait, nobody) = (LOOK, NOBODY_MIN);
         } else {
             wait = FIRST_LOOK;
             // Elapsed or poked: both mean to look again.
-            timeout(NOBODY, poke.notified()).await.unwrap_or_default();
+            nobody = match timeout(nobody, poke.notified()).await {
+                Ok(()) => NOBODY_MIN,
+                Err(_) => nobody.saturating_mul(2).min(NOBODY_MAX),
+            };
         }
     }
 }

@@ -35,9 +35,14 @@ fn unusable(server: &Server, error: &TargetError) -> Failure {
     Failure::new(Exit::Unavailable, format!("{server}: {error}")).help("`hb doctor` says what is wrong with it")
 }
 
-/// How long one question may take: nobody waits longer than a third of the TTL for a store that does not answer.
+/// Shortest patience with a store: connecting to a busy one takes a while.
+const PATIENCE_MIN: Duration = Duration::from_secs(1);
+/// Longest patience with a store.
+const PATIENCE_MAX: Duration = Duration::from_secs(5);
+
+/// How long one question may take: with usual TTLs nobody waits longer than a third of it for a store that does not answer.
 fn manner(config: &Config) -> Manner {
-    Manner { patience: (config.lease.ttl / 3).clamp(Duration::from_millis(300), Duration::from_secs(5)) }
+    Manner { patience: (config.lease.ttl / 3).clamp(PATIENCE_MIN, PATIENCE_MAX) }
 }
 
 /// The journal of watches.
