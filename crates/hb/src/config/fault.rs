@@ -161,7 +161,7 @@ pub fn render(fault: &Fault, heading: Heading) -> String {
 }
 
 /// A line with what may be a password in an address left out: faults are printed into logs.
-fn without_secrets(line: &str) -> String {
+pub(super) fn without_secrets(line: &str) -> String {
     let Some(at) = line.find("://") else { return line.to_owned() };
     let (before, rest) = line.split_at(at.saturating_add(3));
     let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '}' | ']')).unwrap_or(rest.len());

@@ -13,6 +13,7 @@ use hb_sources::kafka::{KafkaSpec, brokers, is_topic};
 use hb_sources::syslog::{Listen, SyslogSpec};
 
 use super::checked::SourceConfig;
+use super::fault::without_secrets;
 use super::raw::cut;
 use super::reader::Reader;
 
@@ -85,7 +86,7 @@ pub fn mqtt(reader: &mut Reader<'_>, said: Said, watch: &str, format: Format) ->
     let typed = said.broker.unwrap_or_else(|| MQTT_BROKER.to_owned());
     let broker = Broker::parse(&typed);
     if let (Err(why), Some(entry)) = (&broker, reader.entry("broker")) {
-        let what = format!("`{}` is no broker: {why}", cut(&typed));
+        let what = format!("`{}` is no broker: {why}", without_secrets(&cut(&typed)));
         let help = "`broker` takes HOST:PORT or mqtt[s]://USER@HOST:PORT?password_file=FILE&ca_file=FILE";
         reader.fault(entry, "broker", &what, help);
     }
