@@ -167,11 +167,12 @@ impl Link {
         }
     }
 
-    /// Waits until the next attempt is due; gives the last fault when that is after the deadline, or when waiting does not help.
+    /// Waits until the next attempt is due; gives the last fault when that would leave too little time to connect, or when waiting does
+    /// not help. Who asks all the time would otherwise begin each attempt just before its deadline, and never get through.
     fn wait_for_turn(&self, deadline: Instant) -> Result<(), Fault> {
         let (Some(at), Some(last)) = (self.again_at, &self.last) else { return Ok(()) };
         let hopeless = matches!(last, Fault::Unusable(_)) && at > Instant::now();
-        if at >= deadline || hopeless {
+        if at + self.target.patience() / 2 >= deadline || hopeless {
             return Err(last.clone());
         }
         self.runtime.block_on(async { sleep_until(at).await });
