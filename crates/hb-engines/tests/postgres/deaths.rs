@@ -138,7 +138,13 @@ fn j1_j3_a_server_that_is_killed_amid_appends_loses_nothing_that_it_acknowledged
             // One of its processes: it takes all sessions down and recovers, as after a power failure.
             let victim =
                 "SELECT pid FROM pg_stat_activity WHERE query LIKE '%.append(%' AND pid <> pg_backend_pid() LIMIT 1";
-            let pid: i32 = server.sql("ops", victim).parse().unwrap();
+            // A writer may just be connecting again.
+            let pid: i32 = (0..3_000)
+                .find_map(|_| {
+                    std::thread::sleep(Duration::from_millis(10));
+                    server.sql("ops", victim).parse().ok()
+                })
+                .expect("somebody appends");
             nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
             server.wait_until_up();
         } else {
