@@ -141,7 +141,11 @@ pub(super) struct ClaimLease {
 
 impl Lease for ClaimLease {
     fn acquire(&mut self, patience: Duration) -> Result<Waited, LeaseError> {
-        let free = |state: &State| state.held.contains_key(&self.watch) && !state.released.contains_key(&self.watch);
+        // What this node knows to hold, others may have by now when its session has run out: it stands by until it has looked again.
+        let free = |state: &State| {
+            let held = state.held.contains_key(&self.watch) && !state.released.contains_key(&self.watch);
+            held && clock::moment() < state.good_until
+        };
         let mut state = self.hall.wait_while(patience, |state| !free(state) && !state.quit);
         if !free(&state) {
             return Ok(Waited::Held);
@@ -198,5 +202,26 @@ impl Lease for ClaimLease {
             }
         }
         self.orders()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Cut off from the register, a node still knows what it held; others may have it by now, and it would take it back for ever.
+    #[test]
+    fn h1_what_was_held_is_not_granted_again_once_the_session_may_have_run_out() {
+        let hall = Arc::new(Hall::default());
+        let mut lease = ClaimLease { hall: Arc::clone(&hall), watch: "w".into() };
+        let hour = Duration::from_secs(3_600);
+        hall.change(|state| {
+            let held = Held { why: "it was nobody's".into(), progress: Instant::now(), moving: None };
+            state.held.insert("w".into(), held);
+            state.good_until = Moment(0);
+        });
+        assert_eq!(lease.acquire(Duration::ZERO), Ok(Waited::Held));
+        hall.change(|state| state.good_until = clock::moment().plus_ns(crate::clock::ns(hour)));
+        assert!(matches!(lease.acquire(hour), Ok(Waited::Granted { .. })));
     }
 }
