@@ -208,6 +208,7 @@ impl Lease for ClaimLease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::ns;
 
     /// Cut off from the register, a node still knows what it held; others may have it by now, and it would take it back for ever.
     #[test]
@@ -221,7 +222,7 @@ mod tests {
             state.good_until = Moment(0);
         });
         assert_eq!(lease.acquire(Duration::ZERO), Ok(Waited::Held));
-        hall.change(|state| state.good_until = clock::moment().plus_ns(crate::clock::ns(hour)));
+        hall.change(|state| state.good_until = clock::moment().plus_ns(ns(hour)));
         assert!(matches!(lease.acquire(hour), Ok(Waited::Granted { .. })));
     }
 }

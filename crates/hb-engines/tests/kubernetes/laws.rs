@@ -1,14 +1,14 @@
-//! The laws of registers, what `kubectl` sees, and how fast it is.
+//! The laws of registers and leases, and what `kubectl` sees.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hb_engines::kubernetes::{KubernetesRegister, KubernetesTarget, Surroundings};
 use hb_engines::target::Manner;
-use hb_store::conformance::{leases, registers};
-use hb_store::lease::register::{LEASE_CELL, Names, RegisterLease};
-use hb_store::port::Lease;
-use hb_store::register::{Register, Swapped, Woken};
+use hb_store::conformance::leases::{self, OverRegister};
+use hb_store::conformance::registers;
+use hb_store::lease::register::Names;
+use hb_store::register::{Register, Swapped};
 use serde_json::json;
 
 use crate::api::Api;
@@ -75,63 +75,14 @@ fn kubectl_sees_the_lease() {
     assert_eq!(object["metadata"]["labels"]["hb/deployment"], "hb");
 }
 
-/// A lease over such a register.
-struct Staged<F>(F);
-
-impl<F: Fn() -> Box<dyn Register> + Sync> leases::Stage for Staged<F> {
-    fn open(&self, node: &str) -> Box<dyn Lease> {
-        Box::new(RegisterLease::new((self.0)(), &node.into(), self.ttl(), Names::KUBERNETES))
-    }
-
-    fn ttl(&self) -> Duration {
-        Duration::from_secs(1)
-    }
-
-    fn garble(&self) -> bool {
-        let mut register = (self.0)();
-        let cell = register.read(LEASE_CELL).unwrap().unwrap();
-        matches!(register.swap(LEASE_CELL, Some(&cell.version), b"\0garbage"), Swapped::Done(_))
-    }
-}
-
 #[test]
 fn every_law_of_leases_is_kept() {
     leases::all(|| {
         let api = Api::start();
-        Staged(move || {
+        let open = move || {
             let api = &api;
             Box::new(at(api.port, "leases", Duration::from_secs(20))) as Box<dyn Register>
-        })
+        };
+        OverRegister::new(open, Names::KUBERNETES)
     });
-}
-
-/// Prints what a swap and a wake-up take; run with `--ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn measure_swaps_and_wake_ups() {
-    let api = Api::start();
-    let patience = Duration::from_secs(20);
-    let (mut writer, mut waiter) = (at(api.port, "speed", patience), at(api.port, "speed", patience));
-    let Swapped::Done(mut version) = writer.swap("cell", None, b"0") else { panic!("no first swap") };
-    let (mut swaps, mut wakes) = (Vec::new(), Vec::new());
-    for round in 0..200_u32 {
-        let seen = version.clone();
-        let (end, woken) = std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| (waiter.wait("cell", Some(&seen), patience), Instant::now()));
-            std::thread::sleep(Duration::from_millis(15));
-            let began = Instant::now();
-            let end = writer.swap("cell", Some(&version), &round.to_le_bytes());
-            swaps.push(began.elapsed());
-            let (woken, at) = waiting.join().unwrap();
-            wakes.push(at - began);
-            (end, woken)
-        });
-        assert_eq!(woken, Ok(Woken::Changed));
-        let Swapped::Done(now) = end else { panic!("{end:?}") };
-        version = now;
-    }
-    for (what, mut times) in [("swap", swaps), ("from the begin of a swap to the waiter's wake-up", wakes)] {
-        times.sort_unstable();
-        println!("{what}: median {:?}, 99 % {:?}, worst {:?}", times[100], times[197], times[199]);
-    }
 }

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use hb_engines::object::ObjectRegister;
+use hb_store::conformance::leases::{self, OverRegister};
 use hb_store::conformance::registers;
+use hb_store::lease::register::Names;
 use hb_store::register::{Hears, Register, Swapped, Woken};
 
 use super::bucket;
@@ -22,6 +24,16 @@ pub(crate) fn every_law(target: impl Fn(u32) -> String) {
         count.set(count.get() + 1);
         let target = target(count.get());
         move || register(&target)
+    });
+}
+
+#[test]
+fn the_lease_obeys_every_law() {
+    let (server, count) = (Server::start(Lie::None), Cell::new(0));
+    leases::all(|| {
+        count.set(count.get() + 1);
+        let target = server.target(&format!("leases/{}", count.get()));
+        OverRegister::new(move || register(&target), Names::OBJECT)
     });
 }
 

@@ -3,6 +3,8 @@
 use hb_core::journal::Hash;
 use hb_engines::postgres::{PostgresBlobs, PostgresJournal, PostgresRegister};
 use hb_store::conformance;
+use hb_store::conformance::leases::{self, OverRegister};
+use hb_store::lease::register::Names;
 use hb_store::port::{Blobs, Journal, JournalError};
 use hb_store::register::Register;
 
@@ -26,6 +28,16 @@ fn the_register_obeys_every_law() {
     };
     conformance::registers::all(fresh);
     conformance::registers::abandonment_is_told(&fresh());
+}
+
+#[test]
+fn the_lease_obeys_every_law() {
+    let Some(server) = shared() else { return };
+    leases::all(|| {
+        let target = target(&server.url(&fresh_schema()));
+        let open = move || Box::new(PostgresRegister::open(&target).unwrap()) as Box<dyn Register>;
+        OverRegister::new(open, Names::POSTGRES)
+    });
 }
 
 #[test]

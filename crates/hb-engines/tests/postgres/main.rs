@@ -5,8 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, in its helpers as well; it says what it could not run, and what it measured"
+    reason = "a test fails by panicking, in its helpers as well; it says what it could not run"
 )]
 
 mod cuts;
@@ -16,5 +15,4 @@ mod proxy;
 mod refusals;
 mod register;
 mod server;
-mod speed;
 mod tls;

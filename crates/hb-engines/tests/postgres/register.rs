@@ -107,15 +107,6 @@ fn h1_the_end_of_a_process_that_attends_is_told() {
     println!("from kill -9 to being told: median {median:?}, worst {worst:?}");
 }
 
-/// Not a test but a measurement; it asks for a quiet machine.
-#[test]
-#[ignore = "a measurement"]
-fn how_soon_the_end_of_a_process_is_told() {
-    let Some(server) = Server::start("") else { return };
-    let (median, worst) = hints(&server, 50);
-    println!("from kill -9 to being told, of 50: median {median:?}, worst {worst:?}");
-}
-
 #[test]
 fn the_restart_of_a_server_is_not_taken_for_the_end_of_the_holder() {
     let Some(server) = Server::start("") else { return };

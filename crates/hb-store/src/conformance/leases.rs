@@ -23,7 +23,9 @@ use std::time::{Duration, Instant};
 use hb_core::ids::Epoch;
 use hb_core::time::Stamp;
 
+use crate::lease::register::{LEASE_CELL, Names, RegisterLease};
 use crate::port::{Holder, Lease, Pause, Switchover, Waited};
+use crate::register::{Register, Swapped};
 
 /// One lease that several nodes share, and how what happens to it is played.
 pub trait Stage: Sync {
@@ -46,6 +48,35 @@ pub trait Stage: Sync {
     /// How much longer each place waits.
     fn place_step(&self) -> Duration {
         crate::lease::register::PLACE_STEP
+    }
+}
+
+/// The lease over a register, as a stage: `open` opens one more handle on cells of its own.
+pub struct OverRegister<F> {
+    open: F,
+    names: Names,
+}
+
+impl<F: Fn() -> Box<dyn Register> + Sync> OverRegister<F> {
+    /// A stage whose registers `open` opens.
+    pub fn new(open: F, names: Names) -> Self {
+        Self { open, names }
+    }
+}
+
+impl<F: Fn() -> Box<dyn Register> + Sync> Stage for OverRegister<F> {
+    fn open(&self, node: &str) -> Box<dyn Lease> {
+        Box::new(RegisterLease::new((self.open)(), &node.into(), self.ttl(), self.names))
+    }
+
+    fn ttl(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn garble(&self) -> bool {
+        let mut register = (self.open)();
+        let cell = register.read(LEASE_CELL).expect("the register can be read").expect("the lease stands there");
+        matches!(register.swap(LEASE_CELL, Some(&cell.version), b"\0garbage"), Swapped::Done(_))
     }
 }
 

@@ -43,7 +43,7 @@ pub const PLACE_STEP: Duration = Duration::from_millis(200);
 /// The same where it has to be asked: longer than two nodes' looks lie apart.
 pub const PLACE_STEP_ASKS: Duration = Duration::from_millis(800);
 /// Most tries of one change against others who change the cell (B1).
-const TRIES: usize = 16;
+const TRIES: usize = 32;
 /// For how many TTLs a waiter looks often for the release of a switchover to itself.
 const HURRY_TTLS: u32 = 4;
 /// Pause of a waiter that knows that the holder is gone, and holds back.
@@ -300,8 +300,8 @@ impl Lease for RegisterLease {
 
     fn order(&mut self, order: Order) -> Result<Orders, LeaseError> {
         check(&order)?;
+        self.look()?;
         for _ in 0..TRIES {
-            self.look()?;
             let seen = self.seen();
             let mut document = match seen.content {
                 Content::Nothing => Document::new(self.ttl_ms()),
@@ -316,10 +316,14 @@ impl Lease for RegisterLease {
                 return Ok(wanted);
             }
             document.orders = wanted;
-            match self.register.swap(LEASE_CELL, seen.version.as_ref(), &document.to_bytes()) {
+            let bytes = document.to_bytes();
+            match self.register.swap(LEASE_CELL, seen.version.as_ref(), &bytes) {
                 Swapped::Failed(why) => return Err(LeaseError(why)),
-                // What became of it, the next look shows.
-                Swapped::Done(_) | Swapped::Lost(_) | Swapped::Unknown(_) => {}
+                Swapped::Done(version) => self.observe(Some(Cell { bytes, version })),
+                // Somebody was quicker. What it put there came with the answer: a look of its own would only let others be quicker again.
+                Swapped::Lost(cell) => self.observe(cell),
+                // What became of it, a look shows.
+                Swapped::Unknown(_) => self.look()?,
             }
         }
         Err(LeaseError("the lease changes faster than an order can be put into it; try again".to_owned()))

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::{Stage, all};
+use super::{OverRegister, Stage, all};
 use crate::lease::file::FileLease;
-use crate::lease::register::{LEASE_CELL, Names, RegisterLease};
+use crate::lease::register::Names;
 use crate::port::{Holder, Lease, LeaseError, Order, Orders, Waited};
 use crate::register::dir::DirRegister;
 use crate::register::memory::MemoryRegister;
@@ -37,27 +37,9 @@ fn the_lease_by_lock_and_stamp_obeys_every_law() {
     all(|| InFolder(tempfile::tempdir().unwrap()));
 }
 
-struct Over<F>(F, Names);
-
-impl<F: Fn() -> Box<dyn Register> + Sync> Stage for Over<F> {
-    fn open(&self, node: &str) -> Box<dyn Lease> {
-        Box::new(RegisterLease::new((self.0)(), &node.into(), TTL, self.1))
-    }
-
-    fn ttl(&self) -> Duration {
-        TTL
-    }
-
-    fn garble(&self) -> bool {
-        let mut register = (self.0)();
-        let cell = register.read(LEASE_CELL).unwrap().unwrap();
-        matches!(register.swap(LEASE_CELL, Some(&cell.version), b"\0garbage"), Swapped::Done(_))
-    }
-}
-
-fn in_memory() -> Over<impl Fn() -> Box<dyn Register> + Sync> {
+fn in_memory() -> OverRegister<impl Fn() -> Box<dyn Register> + Sync> {
     let register = Mutex::new(MemoryRegister::new());
-    Over(move || Box::new(register.lock().unwrap().clone()) as Box<dyn Register>, Names::MEMORY)
+    OverRegister::new(move || Box::new(register.lock().unwrap().clone()) as Box<dyn Register>, Names::MEMORY)
 }
 
 #[test]
@@ -73,7 +55,7 @@ fn open_dir(dir: &Path) -> Box<dyn Register> {
 fn the_lease_over_a_register_in_a_folder_obeys_every_law() {
     all(|| {
         let dir = tempfile::tempdir().unwrap();
-        Over(move || open_dir(dir.path()), Names::DIRECTORY)
+        OverRegister::new(move || open_dir(dir.path()), Names::DIRECTORY)
     });
 }
 
@@ -110,7 +92,7 @@ impl Register for Asked {
 fn the_lease_over_a_register_that_has_to_be_asked_obeys_every_law() {
     all(|| {
         let register = Mutex::new(MemoryRegister::new());
-        Over(move || Box::new(Asked(register.lock().unwrap().clone())) as Box<dyn Register>, Names::OBJECT)
+        OverRegister::new(move || Box::new(Asked(register.lock().unwrap().clone())) as Box<dyn Register>, Names::OBJECT)
     });
 }
 
