@@ -3,19 +3,24 @@
 use super::{File, Findings};
 
 /// Our own crates that each may depend on. Tests and examples obey the same.
-const CRATES: [(&str, &[&str]); 12] = [
+const CRATES: [(&str, &[&str]); 14] = [
     ("hb-sys", &[]),
     ("hb-core", &[]),
     ("hb-tls", &[]),
-    ("hb-sources", &["hb-core", "hb-tls"]),
+    ("hb-runtime", &["hb-core"]),
+    ("hb-sources", &["hb-core", "hb-runtime", "hb-tls"]),
     ("hb-actuators", &["hb-core", "hb-sys", "hb-tls"]),
-    ("hb-store", &["hb-core"]),
-    ("hb-engines", &["hb-core", "hb-store", "hb-tls"]),
-    ("hb-daemon", &["hb-core", "hb-sys", "hb-sources", "hb-actuators", "hb-store"]),
+    ("hb-store", &["hb-core", "hb-runtime"]),
+    ("hb-engines", &["hb-core", "hb-runtime", "hb-store", "hb-tls"]),
+    ("hb-daemon", &["hb-core", "hb-sys", "hb-runtime", "hb-sources", "hb-actuators", "hb-store"]),
+    ("hb-sim", &["hb-core", "hb-runtime", "hb-sources", "hb-actuators", "hb-store", "hb-daemon"]),
     ("hb-api", &["hb-core"]),
     (
         "hb",
-        &["hb-core", "hb-sys", "hb-tls", "hb-sources", "hb-actuators", "hb-store", "hb-engines", "hb-daemon", "hb-api"],
+        &[
+            "hb-core", "hb-sys", "hb-runtime", "hb-tls", "hb-sources", "hb-actuators", "hb-store", "hb-engines", "hb-daemon",
+            "hb-api",
+        ],
     ),
     ("hb-benches", &[]),
     ("xtask", &[]),
