@@ -55,6 +55,14 @@ impl Committer {
         self.queue.is_empty()
     }
 
+    /// Whether a record of that watch waits here, or one whose end is not known.
+    pub(crate) fn has_of(&self, watch: &WatchName) -> bool {
+        self.queue.iter().any(|work| match work {
+            Work::Record(of, _) | Work::ReadBack(of, _) => of == watch,
+            Work::Blob(_) => false,
+        })
+    }
+
     /// Forgets everything: the node has given way.
     pub(crate) fn clear(&mut self) {
         self.queue.clear();

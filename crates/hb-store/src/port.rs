@@ -170,6 +170,37 @@ pub struct Orders {
     pub settled: Option<Settled>,
 }
 
+/// After how long a switchover lapses that nobody has settled: whoever asked for it does not expect it any more. Wall clocks of two
+/// nodes are compared here, so it is far longer than they should differ, and than a switchover ever takes.
+pub const SWITCHOVER_LAPSES: Duration = Duration::from_secs(3600);
+
+/// How long ago a moment was by the wall clock; nothing where that clock says that it is yet to come.
+fn age(at: Stamp, now: Stamp) -> Duration {
+    Duration::from_nanos(u64::try_from(now.since_ns(at)).unwrap_or(0))
+}
+
+impl Pause {
+    /// For how long it has held, by the wall clock of whoever asks. However long that is, it holds until it is resumed.
+    #[must_use]
+    pub fn age(&self, now: Stamp) -> Duration {
+        age(self.at, now)
+    }
+}
+
+impl Switchover {
+    /// How long ago it was asked for, by the wall clock of whoever asks.
+    #[must_use]
+    pub fn age(&self, now: Stamp) -> Duration {
+        age(self.at, now)
+    }
+
+    /// Whether it is too old to be done ([`SWITCHOVER_LAPSES`]).
+    #[must_use]
+    pub fn lapsed(&self, now: Stamp) -> bool {
+        self.age(now) > SWITCHOVER_LAPSES
+    }
+}
+
 /// A pause for maintenance.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Pause {
@@ -177,7 +208,7 @@ pub struct Pause {
     pub by: String,
     /// Why.
     pub reason: String,
-    /// When (information only).
+    /// When, by the wall clock of whoever asked.
     pub at: Stamp,
 }
 
@@ -194,7 +225,7 @@ pub struct Switchover {
     pub by: String,
     /// Why.
     pub reason: String,
-    /// When (information only).
+    /// When, by the wall clock of whoever asked. What is older than [`SWITCHOVER_LAPSES`] is given up.
     pub at: Stamp,
 }
 

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use hb_core::ids::WatchName;
 use hb_core::node::step::Input;
 use hb_core::node::view::Role;
 use hb_core::time::Moment;
@@ -21,6 +22,8 @@ use crate::parts::OnLost;
 const MARGIN: u32 = 8;
 /// For which part of a TTL a look at the journal stands in for the lease.
 const PROOF: u32 = 2;
+/// How many streams beside the first one such a look reads the head of (B1): each may cost a request to the store.
+const PROOF_LOOKS: usize = 8;
 
 /// What is known of the lease.
 #[derive(Debug, Default)]
@@ -34,6 +37,8 @@ pub(super) struct Leasing {
     /// Nothing is sought until then: it was given back because nothing could be done with it.
     pub(super) rest_until: Option<Instant>,
     told_standby: bool,
+    /// How many watches beside the first have been looked at in turn for proof.
+    proven: usize,
     /// Why it was given back for want of a journal, as it was last told.
     unreadable: Option<String>,
 }
@@ -157,14 +162,27 @@ impl Loop {
         }
     }
 
-    /// A takeover opens an epoch in every stream, in the order of their names: the first one tells.
+    /// A takeover opens an epoch in every stream, in the order of their names: the first one tells. A node of another configuration may
+    /// not have that one, so some of the others are looked at as well, by turns.
     fn proof(&mut self) -> Proof {
-        let Some(watch) = self.watches.keys().next() else { return Proof::Mine };
+        let others = self.watches.len().saturating_sub(1);
+        let turn = std::mem::take(&mut self.leasing.proven).checked_rem(others).unwrap_or(0);
+        self.leasing.proven = turn.saturating_add(PROOF_LOOKS);
+        let by_turns = self.watches.keys().skip(1).cycle().skip(turn).take(PROOF_LOOKS.min(others));
+        let looked_at: Vec<WatchName> = self.watches.keys().take(1).chain(by_turns).cloned().collect();
+        looked_at
+            .iter()
+            .map(|watch| self.proof_of(watch))
+            .find(|proof| !matches!(proof, Proof::Mine))
+            .unwrap_or(Proof::Mine)
+    }
+
+    fn proof_of(&mut self, watch: &WatchName) -> Proof {
         let known = self.node.fold(watch).and_then(|fold| fold.head).map(|head| head.seq);
         match self.journal.head(&stream_of(watch)) {
             Ok(head) if head == known => Proof::Mine,
             // It may be a record of this node's own, whose end is not known yet: that is read back before anything else.
-            Ok(_) if !self.committer.is_empty() => Proof::Mine,
+            Ok(_) if self.committer.has_of(watch) => Proof::Mine,
             Ok(_) => Proof::Taken,
             Err(error) => Proof::None(error),
         }

@@ -4,7 +4,8 @@
 //! on; whoever works afterwards settles the order, with what came of it.
 //!
 //! Bounds (B1): `Bounds::switchover_max` for the node that is to go on to be ready; after handing over a node seeks the lease again
-//! no sooner than in one TTL; [`QUIET_MAX`] for a moment in which no cycle is about to close.
+//! no sooner than in one TTL; [`QUIET_MAX`] for a moment in which no cycle is about to close; [`SWITCHOVER_LAPSES`] for an order that
+//! no node was there to do.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use hb_core::ids::NodeName;
 use hb_core::node::step::Input;
 use hb_core::node::view::Role;
 use hb_store::board::Card;
-use hb_store::port::{Order, Orders, Pause, Settled, Switchover, SwitchoverEnd};
+use hb_store::port::{Order, Orders, Pause, SWITCHOVER_LAPSES, Settled, Switchover, SwitchoverEnd};
 
 use super::Loop;
 use crate::clock;
@@ -128,7 +129,7 @@ impl Loop {
 
     /// Why this node took over: the lease's own reason, and what was asked for.
     pub(super) fn reason(&self, why: &str) -> String {
-        match self.switchover() {
+        match self.switchover().filter(|asked| !asked.lapsed(clock::wall())) {
             Some(Switchover { from, by, reason, .. }) if *from != self.name => {
                 format!("switchover from {from} by {by}: {reason} ({why})")
             }
@@ -144,6 +145,12 @@ impl Loop {
             return;
         }
         let Some(asked) = self.switchover().cloned() else { return };
+        if asked.lapsed(clock::wall()) {
+            let (at, me, hours) = (asked.at, &self.name, SWITCHOVER_LAPSES.as_secs() / 3600);
+            let what =
+                format!("it was asked for at {at}, and nobody did it within {hours} h: it has lapsed; {me} works");
+            return self.settle(&asked, SwitchoverEnd::GivenUp, what);
+        }
         if asked.from != self.name {
             return self.settle_as_successor(&asked);
         }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hb_actuators::Delivery;
-use hb_core::ids::{Epoch, NodeName};
+use hb_core::ids::{Epoch, NodeName, StreamName};
 use hb_core::node::fact::Body;
 use hb_core::node::view::Role;
-use hb_daemon::{Ended, OnLost};
-use hb_store::port::{Order, Pause, SwitchoverEnd};
+use hb_daemon::{Ended, OnLost, clock};
+use hb_store::port::{Order, Pause, Switchover, SwitchoverEnd};
 
-use super::stage::{Actor, DEADLINE, Pager, Pass, Stage, Wall, settings, until};
+use super::stage::{Actor, DEADLINE, Pager, Pass, Stage, Wall, settings, until, usurp};
 
 fn stage() -> Stage {
     let mut stage = Stage::new(settings("w"));
@@ -229,6 +229,24 @@ fn standbys_line_up_by_priority_and_name() {
 }
 
 #[test]
+fn a_switchover_that_nobody_was_there_to_do_lapses_and_is_told() {
+    let stage = stage();
+    let at = clock::wall().plus_ns(-3_601_000_000_000);
+    let (id, from, to) = ("1-1".to_owned(), "a".into(), Some("b".into()));
+    let asked = Switchover { id, from, to, by: "ada".into(), reason: "new kernel".into(), at };
+    let (first, second) = pair(&stage);
+    // Both run again, long after it was asked for.
+    stage.desk.change(|book| book.orders = std::mem::take(&mut book.orders).after(Order::Switchover(asked)));
+    let (end, what) = settled(&stage);
+    assert_eq!(end, SwitchoverEnd::GivenUp);
+    assert!(what.contains("it has lapsed; a works"), "{what}");
+    assert_eq!((first.role(), second.role()), (Role::Active, Role::Standby));
+    assert_eq!(first.shared().stats().handovers, 0);
+    assert_eq!(second.stop(), Ended::Drained);
+    assert_eq!(first.stop(), Ended::Drained);
+}
+
+#[test]
 fn a_pause_is_told_by_every_node_until_it_is_over() {
     let stage = stage();
     let (first, second) = pair(&stage);
@@ -298,6 +316,21 @@ fn h1_a_lease_store_that_hangs_holds_up_no_cycle() {
     until("the lease is in sight again", || first.check("lease") == Some(true));
     assert_eq!(first.shared().view().epoch, Epoch(1));
     assert_eq!(first.stop(), Ended::Drained);
+}
+
+#[test]
+fn h1_a_takeover_is_seen_in_any_stream_not_only_in_the_first() {
+    let mut stage = stage();
+    for name in 0..20 {
+        stage.watches.push((settings(&format!("x{name:02}")), Arc::default()));
+    }
+    let first = stage.start("a");
+    works(&first);
+    stage.desk.change(|book| book.hung = true);
+    until("it works on by what the journal shows", || first.shared().stats().lease_proofs >= 4);
+    // By a node that does not have the first watch; nothing is to be appended that could collide.
+    usurp(&mut stage.journal.clone(), &StreamName::watch(&"x19".into()));
+    assert!(matches!(first.end(), Ended::Fenced(_)));
 }
 
 #[test]

@@ -56,6 +56,8 @@ pub struct FileLease {
     free: Option<(Seen, Duration)>,
     /// Why we hold back, or cannot read the orders, as it was last told.
     told: Option<String>,
+    /// The TTL of a holder that differs from ours, as it was last told.
+    told_ttl: Option<Duration>,
 }
 
 /// Why a lease may be taken.
@@ -95,6 +97,7 @@ impl FileLease {
             orders: Orders::default(),
             free: None,
             told: None,
+            told_ttl: None,
         })
     }
 
@@ -104,6 +107,21 @@ impl FileLease {
 
     fn look(&self) -> Result<Seen, LeaseError> {
         stamp::look(&self.disk, &self.dir).map_err(|fault| LeaseError(fault.to_string()))
+    }
+
+    /// How long that holder may show no progress: nodes whose settings differ go by the longer.
+    fn ttl_of(&mut self, seen: &Seen) -> Duration {
+        let Seen::Stamp(stamp) = seen else { return self.ttl };
+        let Some(theirs) = stamp.ttl().filter(|theirs| *theirs != self.ttl) else { return self.ttl };
+        if self.told_ttl.replace(theirs) != Some(theirs) {
+            tracing::warn!(
+                "{} has lease.ttl_sec {}, this node {}: the longer one counts; give all nodes the same",
+                stamp.holder.node,
+                theirs.as_secs_f64(),
+                self.ttl.as_secs_f64()
+            );
+        }
+        self.ttl.max(theirs)
     }
 
     /// How long one wait may last, so that the stamp is judged often enough.
@@ -148,6 +166,7 @@ impl FileLease {
         let seen = self.look()?;
         let now = boottime();
         let still = self.watch.judge(seen.clone(), now);
+        let ttl = self.ttl_of(&seen);
         if self.free.as_ref().is_none_or(|(of, _)| *of != seen) {
             self.free = Some((seen.clone(), now));
         }
@@ -158,7 +177,7 @@ impl FileLease {
             Seen::Stamp(stamp) if stamp.locked => {
                 (End::Other, format!("{} (process {}) ended", stamp.holder.node, stamp.holder.pid))
             }
-            Seen::Stamp(stamp) if still >= self.ttl => (End::Other, no_progress(&stamp.holder, still)),
+            Seen::Stamp(stamp) if still >= ttl => (End::Other, no_progress(&stamp.holder, still)),
             Seen::Stamp(_) => {
                 // Its holder took over without the lock, waits for it, and works: the lock is not for us.
                 lock.free();
@@ -184,7 +203,7 @@ impl FileLease {
             let why = format!("{} gave it back", stamp.holder.node);
             return Ok(Some(Free { how: "file", why, over, end: End::Released, lock: None }));
         }
-        let Some(over) = still.checked_sub(self.ttl) else { return Ok(None) };
+        let Some(over) = still.checked_sub(self.ttl_of(&seen)) else { return Ok(None) };
         let why = match seen {
             Seen::Stamp(stamp) => no_progress(&stamp.holder, still),
             Seen::Nothing => format!("the lock is held, but nobody showed progress for {:.1} s", still.as_secs_f64()),
@@ -313,7 +332,8 @@ impl Lease for FileLease {
             let what = format!("{node} (process {pid}) works in epoch {epoch}, this node is in {}", me.epoch);
             return Err(LeaseError(what));
         }
-        let stamp = Stamp { holder: me.clone(), locked: self.lock.is_some(), released: false };
+        let ttl_ms = u64::try_from(self.ttl.as_millis()).ok();
+        let stamp = Stamp { holder: me.clone(), locked: self.lock.is_some(), released: false, ttl_ms };
         stamp::show(&self.disk, &self.dir, &stamp).map_err(|fault| LeaseError(fault.to_string()))?;
         Ok(())
     }

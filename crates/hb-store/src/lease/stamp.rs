@@ -27,6 +27,9 @@ pub(super) struct Stamp {
     pub(super) locked: bool,
     /// Set when the holder gave the lease back.
     pub(super) released: bool,
+    /// How long the holder says that it may show no progress; none in stamps of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) ttl_ms: Option<u64>,
 }
 
 /// What stands in the file.
@@ -56,7 +59,15 @@ pub(super) fn show(disk: &Disk, dir: &Path, stamp: &Stamp) -> Result<(), Fault> 
     disk.replace(dir, STAMP_FILE, &stamp.to_bytes(), Durability::View)
 }
 
+/// Longest TTL of another node that is believed; one that asks for more is waited for that long.
+const TTL_MAX: Duration = Duration::from_secs(3600);
+
 impl Stamp {
+    /// The TTL that the holder goes by, where it says so.
+    pub(super) fn ttl(&self) -> Option<Duration> {
+        self.ttl_ms.map(|ms| Duration::from_millis(ms).min(TTL_MAX))
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).expect("a stamp is plain data with string keys");
         bytes.push(b'\n');
@@ -113,7 +124,7 @@ mod tests {
 
     fn stamp(progress: u64) -> Seen {
         let holder = Holder { node: "a".into(), pid: 1, epoch: hb_core::ids::Epoch(1), progress };
-        Seen::Stamp(Stamp { holder, locked: true, released: false })
+        Seen::Stamp(Stamp { holder, locked: true, released: false, ttl_ms: None })
     }
 
     #[test]
@@ -126,6 +137,23 @@ mod tests {
         assert_eq!(watch.judge(stamp(2), ms(1900)), ms(900));
         assert_eq!(watch.judge(Seen::Unreadable(Hash::of(b"x"), b"x".to_vec()), ms(2000)), ms(0));
         assert_eq!(watch.judge(Seen::Unreadable(Hash::of(b"x"), b"x".to_vec()), ms(2500)), ms(500));
+    }
+
+    #[test]
+    fn stamps_of_older_versions_are_read_and_older_versions_read_ours() {
+        let old = br#"{"node":"a","pid":1,"epoch":1,"progress":7,"locked":true,"released":false}"#;
+        let stamp: Stamp = serde_json::from_slice(old).unwrap();
+        assert_eq!((stamp.holder.progress, stamp.ttl()), (7, None));
+        let said = |ttl_ms| Stamp { ttl_ms: Some(ttl_ms), ..stamp.clone() };
+        assert_eq!(said(u64::MAX).ttl(), Some(TTL_MAX), "nobody is waited for for ever");
+        #[derive(Deserialize)]
+        struct Before {
+            #[serde(flatten)]
+            holder: Holder,
+            locked: bool,
+        }
+        let before: Before = serde_json::from_slice(&said(3000).to_bytes()).unwrap();
+        assert_eq!((before.holder.progress, before.locked), (7, true));
     }
 
     #[test]

@@ -94,3 +94,21 @@ fn a_third_node_does_not_take_the_lock_from_one_that_took_over_by_ttl() {
     drop(b);
     assert_eq!(granted(c.acquire(TTL * 2).unwrap()).0, "file");
 }
+
+#[test]
+fn h2_nodes_whose_ttl_differs_go_by_the_longer_of_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut patient = FileLease::open(dir.path(), &"a".into(), TTL * 20).unwrap();
+    let mut hasty = lease(dir.path(), "b");
+    granted(patient.acquire(TTL).unwrap());
+    patient.renew(&holder("a", 1, 1)).unwrap();
+    assert_eq!(hasty.acquire(TTL * 3).unwrap(), Waited::Held, "the holder has 20 times as long by its own account");
+    assert_eq!(hasty.told_ttl, Some(TTL * 20), "and that is told");
+    // The other way round the one that waits has the longer one.
+    let dir = tempfile::tempdir().unwrap();
+    let mut hasty = lease(dir.path(), "a");
+    let mut patient = FileLease::open(dir.path(), &"b".into(), TTL * 20).unwrap();
+    granted(hasty.acquire(TTL).unwrap());
+    hasty.renew(&holder("a", 1, 1)).unwrap();
+    assert_eq!(patient.acquire(TTL * 3).unwrap(), Waited::Held);
+}
