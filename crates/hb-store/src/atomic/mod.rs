@@ -6,19 +6,19 @@
 //! the answer, never a guess.
 
 mod fault;
+mod files;
 mod steps;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hb_core::journal::room;
+use files::{BLOCK, System};
 
 pub use fault::{Fault, Op};
+pub use files::{Files, Opened, Reach, Stat};
 pub use steps::{Steps, Verdict};
 
 /// How long written bytes must live.
@@ -49,15 +49,20 @@ pub const READ_MAX: u64 = 256 << 20;
 /// Age after which somebody's temporary file is taken for a leftover.
 const LEFTOVER_AGE: Duration = Duration::from_secs(3600);
 
-/// Block of a file system, in bytes.
-const BLOCK: u64 = 4096;
 const TEMP_PREFIX: &str = ".hb-";
 const TEMP_SUFFIX: &str = ".tmp";
 
-/// The file system, with a hook before each step.
-#[derive(Clone, Default)]
+/// A file system, with a hook before each step.
+#[derive(Clone)]
 pub struct Disk {
+    files: Arc<dyn Files>,
     steps: Option<Arc<dyn Steps>>,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { files: Arc::new(System), steps: None }
+    }
 }
 
 impl std::fmt::Debug for Disk {
@@ -76,7 +81,13 @@ impl Disk {
     /// The file system with a hook that may fail any step (tests).
     #[must_use]
     pub fn with_steps(steps: Arc<dyn Steps>) -> Self {
-        Self { steps: Some(steps) }
+        Self { steps: Some(steps), ..Self::default() }
+    }
+
+    /// Another file system in its place (tests, simulation).
+    #[must_use]
+    pub fn on(files: Arc<dyn Files>) -> Self {
+        Self { files, steps: None }
     }
 
     fn step<T>(&self, op: Op, path: &Path, act: impl FnOnce() -> io::Result<T>) -> Result<T, Fault> {
@@ -99,7 +110,7 @@ impl Disk {
             Ok(temp) => temp,
             Err(fault) => return Publish::NotDone(fault),
         };
-        let linked = self.step(Op::Link, &target, || fs::hard_link(&temp, &target));
+        let linked = self.step(Op::Link, &target, || self.files.link(&temp, &target));
         self.discard(&temp);
         match linked {
             Ok(()) => {}
@@ -126,7 +137,7 @@ impl Disk {
     pub fn replace(&self, dir: &Path, name: &str, bytes: &[u8], durability: Durability) -> Result<(), Fault> {
         let target = dir.join(name);
         let temp = self.write_beside(dir, bytes, durability)?;
-        if let Err(fault) = self.step(Op::Rename, &target, || fs::rename(&temp, &target)) {
+        if let Err(fault) = self.step(Op::Rename, &target, || self.files.rename(&temp, &target)) {
             self.discard(&temp);
             return Err(fault);
         }
@@ -139,7 +150,7 @@ impl Disk {
     fn write_beside(&self, dir: &Path, bytes: &[u8], durability: Durability) -> Result<PathBuf, Fault> {
         let (temp, mut file) = self.create_temp(dir)?;
         let written = self.step(Op::Write, &temp, || file.write_all(bytes)).and_then(|()| match durability {
-            Durability::Durable => self.step(Op::SyncFile, &temp, || file.sync_all()),
+            Durability::Durable => self.step(Op::SyncFile, &temp, || file.sync()),
             Durability::View => Ok(()),
         });
         match written {
@@ -151,19 +162,19 @@ impl Disk {
         }
     }
 
-    fn create_temp(&self, dir: &Path) -> Result<(PathBuf, File), Fault> {
+    fn create_temp(&self, dir: &Path) -> Result<(PathBuf, Box<dyn Opened>), Fault> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         // Other hosts may write into the same folder, so neither process nor counter is enough; O_EXCL decides.
         let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.subsec_nanos());
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let temp = dir.join(format!("{TEMP_PREFIX}{}-{count}-{nanos}{TEMP_SUFFIX}", std::process::id()));
-        let file = self.step(Op::Create, &temp, || OpenOptions::new().write(true).create_new(true).open(&temp))?;
+        let file = self.step(Op::Create, &temp, || self.files.create(&temp))?;
         Ok((temp, file))
     }
 
     /// Removes a temporary file; one that stays is told and swept up later, since nothing depends on it.
     fn discard(&self, temp: &Path) {
-        if let Err(fault) = self.step(Op::Unlink, temp, || fs::remove_file(temp)) {
+        if let Err(fault) = self.step(Op::Unlink, temp, || self.files.unlink(temp)) {
             tracing::warn!(%fault, "a temporary file stays behind; it is removed at a later start");
         }
     }
@@ -173,7 +184,7 @@ impl Disk {
     /// # Errors
     /// [`Fault`].
     pub fn sync_dir(&self, dir: &Path) -> Result<(), Fault> {
-        self.step(Op::SyncDir, dir, || File::open(dir)?.sync_all())
+        self.step(Op::SyncDir, dir, || self.files.sync_dir(dir))
     }
 
     /// Removes a file; `false` when there was none.
@@ -181,7 +192,7 @@ impl Disk {
     /// # Errors
     /// [`Fault`].
     pub fn remove(&self, path: &Path) -> Result<bool, Fault> {
-        match self.step(Op::Unlink, path, || fs::remove_file(path)) {
+        match self.step(Op::Unlink, path, || self.files.unlink(path)) {
             Ok(()) => Ok(true),
             Err(fault) if fault.not_found() => Ok(false),
             Err(fault) => Err(fault),
@@ -193,12 +204,12 @@ impl Disk {
     /// # Errors
     /// [`Fault`].
     pub fn create_dirs(&self, dir: &Path) -> Result<(), Fault> {
-        if self.step(Op::Look, dir, || dir.try_exists())? {
+        if self.stands(dir)? {
             return Ok(());
         }
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         self.create_dirs(parent)?;
-        match self.step(Op::CreateDir, dir, || fs::create_dir(dir)) {
+        match self.step(Op::CreateDir, dir, || self.files.create_dir(dir)) {
             Ok(()) => {}
             Err(fault) if fault.already_exists() => {}
             Err(fault) => return Err(fault),
@@ -211,7 +222,7 @@ impl Disk {
     /// # Errors
     /// [`Fault`].
     pub fn create_view_dirs(&self, dir: &Path) -> Result<(), Fault> {
-        self.step(Op::CreateDir, dir, || fs::create_dir_all(dir))
+        self.step(Op::CreateDir, dir, || create_all(&*self.files, dir))
     }
 
     /// A file's bytes; nothing when there is no such file.
@@ -219,16 +230,7 @@ impl Disk {
     /// # Errors
     /// [`Fault`], also for a file larger than [`READ_MAX`].
     pub fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Fault> {
-        let read = self.step(Op::Read, path, || {
-            let file = File::open(path)?;
-            let length = file.metadata()?.len();
-            if length > READ_MAX {
-                return Err(io::Error::other(format!("{length} bytes are more than the {READ_MAX} that are read")));
-            }
-            let mut bytes = Vec::with_capacity(room(usize::try_from(length).unwrap_or(0)));
-            file.take(READ_MAX).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        });
+        let read = self.step(Op::Read, path, || self.files.read(path, READ_MAX));
         match read {
             Ok(bytes) => Ok(Some(bytes)),
             Err(fault) if fault.not_found() => Ok(None),
@@ -241,7 +243,27 @@ impl Disk {
     /// # Errors
     /// [`Fault`] when it cannot be told.
     pub fn stands(&self, path: &Path) -> Result<bool, Fault> {
-        self.step(Op::Look, path, || path.try_exists())
+        self.stat(path).map(|found| found.is_some())
+    }
+
+    /// What stands under a name, if anything does.
+    ///
+    /// # Errors
+    /// [`Fault`] when it cannot be told.
+    pub fn stat(&self, path: &Path) -> Result<Option<Stat>, Fault> {
+        match self.step(Op::Look, path, || self.files.stat(path)) {
+            Ok(found) => Ok(Some(found)),
+            Err(fault) if fault.not_found() => Ok(None),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Who else may change a folder.
+    ///
+    /// # Errors
+    /// [`Fault`] when it cannot be told.
+    pub fn reach(&self, dir: &Path) -> Result<Reach, Fault> {
+        self.step(Op::Look, dir, || self.files.reach(dir))
     }
 
     /// Removes an empty folder; `false` when there was none.
@@ -249,7 +271,7 @@ impl Disk {
     /// # Errors
     /// [`Fault`].
     pub fn remove_dir(&self, dir: &Path) -> Result<bool, Fault> {
-        match self.step(Op::Unlink, dir, || fs::remove_dir(dir)) {
+        match self.step(Op::Unlink, dir, || self.files.remove_dir(dir)) {
             Ok(()) => Ok(true),
             Err(fault) if fault.not_found() => Ok(false),
             Err(fault) => Err(fault),
@@ -262,7 +284,7 @@ impl Disk {
     /// # Errors
     /// [`Fault`].
     pub fn move_dir(&self, from: &Path, to: &Path) -> Result<(), Fault> {
-        self.step(Op::Rename, to, || fs::rename(from, to))
+        self.step(Op::Rename, to, || self.files.rename(from, to))
     }
 
     /// Bytes that a file takes up on disk, by whole blocks; zero when there is no such file.
@@ -270,9 +292,8 @@ impl Disk {
     /// # Errors
     /// [`Fault`].
     pub fn footprint(&self, path: &Path) -> Result<u64, Fault> {
-        match self.step(Op::Look, path, || fs::symlink_metadata(path)) {
-            // A file just written may not have been given its blocks yet.
-            Ok(meta) => Ok(meta.blocks().saturating_mul(512).max(meta.len().next_multiple_of(BLOCK))),
+        match self.step(Op::Look, path, || self.files.footprint(path)) {
+            Ok(bytes) => Ok(bytes),
             Err(fault) if fault.not_found() => Ok(0),
             Err(fault) => Err(fault),
         }
@@ -295,10 +316,7 @@ impl Disk {
     /// # Errors
     /// [`Fault`].
     pub fn names(&self, dir: &Path) -> Result<Vec<String>, Fault> {
-        let listed = self.step(Op::List, dir, || {
-            fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
-        });
-        match listed {
+        match self.step(Op::List, dir, || self.files.names(dir)) {
             Ok(names) => Ok(names),
             Err(fault) if fault.not_found() => Ok(Vec::new()),
             Err(fault) => Err(fault),
@@ -313,12 +331,32 @@ impl Disk {
         let mut swept = 0_u64;
         for name in self.names(dir)?.iter().filter(|name| is_temp(name)) {
             let path = dir.join(name);
-            let age = fs::metadata(&path).and_then(|meta| meta.modified()).map(|at| at.elapsed().unwrap_or_default());
-            if age.is_ok_and(|age| age > LEFTOVER_AGE) && self.remove(&path)? {
+            let old = self.files.stat(&path).is_ok_and(|found| found.age > LEFTOVER_AGE);
+            if old && self.remove(&path)? {
                 swept = swept.saturating_add(1);
             }
         }
         Ok(swept)
+    }
+}
+
+/// Makes a folder and those above it that are missing.
+fn create_all(files: &dyn Files, dir: &Path) -> io::Result<()> {
+    match files.create_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Err(error) };
+            create_all(files, parent)?;
+            folder_stands(files.create_dir(dir), files, dir)
+        }
+        made => folder_stands(made, files, dir),
+    }
+}
+
+/// A folder that stands already is as good as one that was made.
+fn folder_stands(made: io::Result<()>, files: &dyn Files, dir: &Path) -> io::Result<()> {
+    match made {
+        Err(_) if files.stat(dir).is_ok_and(|found| found.folder) => Ok(()),
+        other => other,
     }
 }
 
@@ -330,6 +368,9 @@ pub fn is_temp(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
+    use std::time::SystemTime;
+
     use nix::libc;
 
     use super::steps::Script;

@@ -15,7 +15,7 @@ use hb_core::watch::summary::{SeriesSummary, SeriesTable};
 
 /// The watch that [`decided`] decides for.
 #[must_use]
-pub(crate) fn watch() -> WatchName {
+pub fn watch() -> WatchName {
     "bench".into()
 }
 
@@ -63,7 +63,7 @@ fn decided(number: u64, prev: Hash) -> Sealed {
 
 /// The first `count` decided cycles, chained.
 #[must_use]
-pub(crate) fn cycles(count: u64) -> Vec<Sealed> {
+pub fn cycles(count: u64) -> Vec<Sealed> {
     let mut prev = Hash::ZERO;
     let numbers = 0..count;
     numbers

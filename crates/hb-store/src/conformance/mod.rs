@@ -7,7 +7,6 @@
 #[cfg(test)]
 mod bent;
 mod crash;
-#[cfg(test)]
 mod cycles;
 mod laws;
 pub mod leases;
@@ -15,8 +14,7 @@ mod race;
 pub mod registers;
 
 pub use crash::{every_crash_point_of_an_append, every_fault_of_an_append};
-#[cfg(test)]
-pub(crate) use cycles::{cycles, watch};
+pub use cycles::{cycles, watch};
 pub use laws::{
     appended_records_stand, copies_begin_at_a_floor, follower_keeps_up, numbers_are_given_once, trimming_never_reopens,
 };

@@ -24,15 +24,10 @@ mod form;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::sys::statfs::{
-    BTRFS_SUPER_MAGIC, EXT4_SUPER_MAGIC, F2FS_SUPER_MAGIC, FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC,
-    statfs,
-};
-
 use self::ears::Ears;
 use super::nonce::nonce;
 use super::{Cell, CellVersion, Hears, Register, RegisterError, Swapped, Woken, check, check_name};
-use crate::atomic::{Disk, Fault, Publish};
+use crate::atomic::{Disk, Fault, Publish, Reach};
 
 /// Versions that stay behind the one that stands.
 pub const KEPT: u64 = 8;
@@ -42,18 +37,6 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 const RECHECK: Duration = Duration::from_secs(2);
 /// How often a version that went between listing and reading is looked for anew.
 const TRIES: usize = 16;
-
-/// File systems of one host, on which the kernel tells of every change. What is none of them is asked.
-const LOCAL: [FsType; 7] = [
-    EXT4_SUPER_MAGIC,
-    XFS_SUPER_MAGIC,
-    BTRFS_SUPER_MAGIC,
-    F2FS_SUPER_MAGIC,
-    TMPFS_MAGIC,
-    OVERLAYFS_SUPER_MAGIC,
-    // ZFS, which has no name in the library.
-    FsType(0x2FC1_2FC1),
-];
 
 /// A handle on a register in a folder.
 #[derive(Debug)]
@@ -86,9 +69,11 @@ impl DirRegister {
     /// As [`DirRegister::open`].
     pub fn open_with(root: &Path, disk: Disk) -> Result<Self, RegisterError> {
         disk.create_dirs(root).map_err(|fault| told(&fault))?;
-        let found = statfs(root)
-            .map_err(|errno| RegisterError(format!("cannot look at the file system of {}: {errno}", root.display())))?;
-        let hears = if LOCAL.contains(&found.filesystem_type()) { Hears::Told } else { Hears::Asks };
+        // What is none of the file systems on which the kernel tells of every change is asked.
+        let hears = match disk.reach(root).map_err(|fault| told(&fault))? {
+            Reach::Local => Hears::Told,
+            Reach::Shared => Hears::Asks,
+        };
         Ok(Self { root: root.to_path_buf(), disk, hears, ears: None })
     }
 

@@ -205,12 +205,20 @@ pub struct Served<'a> {
 /// # Errors
 /// When the journal's folder cannot be read at all, or is not one.
 pub fn verify(places: &Places) -> Result<VerifyReport, JournalError> {
+    verify_on(&Disk::new(), places)
+}
+
+/// The same on another file system; databases are looked at on the real one.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_on(disk: &Disk, places: &Places) -> Result<VerifyReport, JournalError> {
     let look = |disk: &Disk| {
         let (mut report, known) = streams::verify(disk, &places.journal)?;
-        report.views.extend(places.documents.as_deref().map(|dir| views::baselines(dir, &known)));
+        report.views.extend(places.documents.as_deref().map(|dir| views::baselines(disk, dir, &known)));
         Ok((report, known))
     };
-    with_views(places, look)
+    with_views(disk, places, look)
 }
 
 /// The same where a server keeps the journal; the views are in folders all the same.
@@ -223,20 +231,20 @@ pub fn verify_served(places: &Places, served: Served<'_>) -> Result<VerifyReport
         report.views.extend(served.documents.map(|documents| served::baselines(&documents, &known)));
         Ok((report, known))
     };
-    with_views(places, look)
+    with_views(&Disk::new(), places, look)
 }
 
 type Looked = (VerifyReport, BTreeMap<StreamName, Known>);
 
 /// Views first: the journal is never behind what was made of it.
 fn with_views(
+    disk: &Disk,
     places: &Places,
     look: impl FnOnce(&Disk) -> Result<Looked, JournalError>,
 ) -> Result<VerifyReport, JournalError> {
-    let disk = Disk::new();
-    let seen: Vec<views::Seen> = places.output_dirs.iter().map(|dir| views::look(&disk, dir)).collect();
+    let seen: Vec<views::Seen> = places.output_dirs.iter().map(|dir| views::look(disk, dir)).collect();
     let positions = places.db.as_deref().map(views::look_at_db);
-    let (mut report, known) = look(&disk)?;
+    let (mut report, known) = look(disk)?;
     for seen in seen {
         report.views.extend(views::judge(seen, &known));
     }

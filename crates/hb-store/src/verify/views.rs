@@ -162,8 +162,9 @@ fn judge_alerts(file: PathBuf, seen: Result<Option<Vec<u8>>, String>) -> ViewRep
 }
 
 /// The baseline documents: each has the hash that it is called by, and those in force are there.
-pub(super) fn baselines(dir: &Path, known: &Streams) -> ViewReport {
-    let (files, documents) = (DirBlobs::open(dir), Baselines::open(dir));
+pub(super) fn baselines(disk: &Disk, dir: &Path, known: &Streams) -> ViewReport {
+    let files = DirBlobs::open_on(disk.clone(), dir);
+    let documents = Baselines::over(Box::new(files.clone()));
     let folder = dir.join(blobs::DIR);
     let mut out = report("baselines", folder.clone());
     let (hashes, foreign) = match files.list() {

@@ -16,7 +16,10 @@ use crate::port::JournalError;
 pub fn streams(disk: &Disk, root: &Path) -> Result<Vec<StreamName>, JournalError> {
     let mut found = Vec::new();
     for kind in disk.names(root).map_err(unavailable)? {
-        if kind == FORMAT_FILE || is_temp(&kind) || !root.join(&kind).is_dir() {
+        if kind == FORMAT_FILE || is_temp(&kind) {
+            continue;
+        }
+        if !disk.stat(&root.join(&kind)).map_err(unavailable)?.is_some_and(|found| found.folder) {
             continue;
         }
         let names = disk.names(&root.join(&kind)).map_err(unavailable)?;
