@@ -7,13 +7,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use hb_core::ids::{Seq, StreamName, WatchName};
 use hb_core::node::fact::Sealed;
 use hb_core::node::step::Blob;
 use hb_store::port::{Appended, Journal, JournalError, Standing};
 
+use crate::clock;
 use crate::parts::Documents;
 use crate::shared::Shared;
 
@@ -85,10 +85,10 @@ impl Committer {
     }
 
     fn append(&mut self, watch: WatchName, sealed: Arc<Sealed>, journal: &mut dyn Journal, shared: &Shared) -> End {
-        let begun = Instant::now();
+        let begun = clock::moment();
         let seq = sealed.record.seq;
         let appended = journal.append(&sealed.record.stream, seq, &sealed.bytes);
-        let took = begun.elapsed();
+        let took = clock::since(begun);
         let end = match &appended {
             Appended::Committed => "committed",
             Appended::Refused(_) => "refused",

@@ -7,14 +7,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use hb_actuators::{AlertSink, Backoff, Delivery};
 use hb_core::ids::{CycleNo, WatchName};
 use hb_core::node::fact::Undelivered;
 use hb_core::watch::alert::Alert;
+use hb_runtime::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use hb_runtime::thread::{self, Thread};
 
 use crate::clock;
 use crate::inbox::Control;
@@ -43,7 +43,7 @@ pub(crate) struct Doer {
     reign: Arc<AtomicU64>,
     /// Cycle of the newest alert handed over; alerts are handed over in order.
     newest: Option<CycleNo>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread<()>>,
 }
 
 impl Doer {
@@ -68,7 +68,7 @@ impl Doer {
             seed,
             reign: Arc::clone(&reign),
         };
-        let thread = thread::Builder::new().name(format!("tell-{name}")).spawn(move || worker.run())?;
+        let thread = thread::spawn(&format!("tell-{name}"), move || worker.run())?;
         Ok(Self { name, out: Some(out), reign, newest: None, thread: Some(thread) })
     }
 
@@ -104,11 +104,7 @@ impl Doer {
     pub(crate) fn quit(mut self) {
         self.out = None;
         let Some(thread) = self.thread.take() else { return };
-        let until = Instant::now() + Duration::from_secs(1);
-        while !thread.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(2));
-        }
-        if thread.is_finished() && thread.join().is_err() {
+        if matches!(thread.join_within(Duration::from_secs(1)), Ok(Err(_))) {
             tracing::error!("the thread of a sink panicked; please report it");
         }
     }
@@ -133,8 +129,8 @@ impl Worker {
             let task = match waiting.pop_front() {
                 Some(task) => task,
                 None => match self.inbox.recv() {
-                    Ok(task) => task,
-                    Err(_) => return,
+                    Some(task) => task,
+                    None => return,
                 },
             };
             if !self.deliver(&task, &mut waiting) {
@@ -174,9 +170,9 @@ impl Worker {
 
     /// Waits, taking in what comes, and stops waiting when the node ends, or when this is no more its work.
     fn rest(&self, wait: Duration, reign: u64, waiting: &mut VecDeque<Task>) -> bool {
-        let until = Instant::now() + wait;
+        let until = clock::after(wait);
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = clock::until(until);
             if left.is_zero() || self.reign.load(Ordering::Acquire) != reign {
                 return true;
             }

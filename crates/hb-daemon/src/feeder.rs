@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use hb_core::ids::WatchName;
 use hb_core::mark::Mark;
+use hb_core::time::Moment;
+use hb_runtime::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
+use hb_runtime::thread::{self, Thread};
 use hb_sources::{Polled, Rereads, Source, SourceError};
 
 use crate::clock;
@@ -52,7 +53,7 @@ pub(crate) struct Feeder {
     /// The worker's end, to make room for an order that makes those before it void.
     unread: Receiver<Order>,
     fed: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread<()>>,
 }
 
 impl Feeder {
@@ -65,7 +66,7 @@ impl Feeder {
         let (orders, inbox) = bounded(ORDERS_MAX);
         let worker = Worker { rest, ..Worker::new(watch, open, out, inbox.clone()) };
         let fed = Arc::clone(&worker.fed);
-        let thread = thread::Builder::new().name(format!("feed-{watch}")).spawn(move || worker.run())?;
+        let thread = thread::spawn(&format!("feed-{watch}"), move || worker.run())?;
         Ok(Self { orders, unread: inbox, fed, thread: Some(thread) })
     }
 
@@ -80,7 +81,7 @@ impl Feeder {
                 self.orders.try_send(order).unwrap_or_else(|error| tracing::error!("an order was lost: {error}"));
             }
         }
-        if self.thread.as_ref().is_some_and(JoinHandle::is_finished) {
+        if self.thread.as_ref().is_some_and(Thread::is_finished) {
             tracing::error!("a feeder has ended before its time; its source is not read any more");
         }
     }
@@ -94,11 +95,7 @@ impl Feeder {
     pub(crate) fn quit(mut self) {
         self.order(Order::Quit);
         let Some(thread) = self.thread.take() else { return };
-        let until = Instant::now() + Duration::from_secs(1);
-        while !thread.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(2));
-        }
-        if thread.is_finished() && thread.join().is_err() {
+        if matches!(thread.join_within(Duration::from_secs(1)), Ok(Err(_))) {
             tracing::error!("a feeder panicked; please report it");
         }
     }
@@ -129,8 +126,8 @@ struct Worker {
     warm: Warm,
     /// Where to, while seeking, and when to try.
     goal: Option<Mark>,
-    seek_at: Instant,
-    failed_at: Option<Instant>,
+    seek_at: Moment,
+    failed_at: Option<Moment>,
     fed: Arc<AtomicU64>,
     /// How long it rests when there was nothing; zero: it waits at the source.
     rest: Duration,
@@ -154,7 +151,7 @@ impl Worker {
             state: State::Closed,
             warm: Warm::default(),
             goal: None,
-            seek_at: Instant::now(),
+            seek_at: clock::moment(),
             failed_at: None,
             fed: Arc::default(),
             rest: Duration::ZERO,
@@ -170,7 +167,7 @@ impl Worker {
             State::Closed | State::Complete => RESTING,
             State::Warming if self.warm.full() => RESTING,
             State::Warming | State::Feeding { .. } => Duration::ZERO,
-            State::Seeking { .. } => self.seek_at.saturating_duration_since(Instant::now()),
+            State::Seeking { .. } => clock::until(self.seek_at),
         };
         match self.orders.recv_timeout(wait) {
             Ok(order) => return self.obey(order),
@@ -206,7 +203,7 @@ impl Worker {
         let Some(batches) = held else {
             self.warm.clear();
             self.goal = mark.cloned();
-            self.seek_at = Instant::now();
+            self.seek_at = clock::moment();
             self.state = State::Seeking { generation };
             return Go::On;
         };
@@ -275,7 +272,7 @@ impl Worker {
             }
             Err(error) => {
                 self.source = None;
-                self.seek_at = Instant::now() + RETRY;
+                self.seek_at = clock::after(RETRY);
                 self.send(Fed::Failed { looked_at, why: error.to_string() })
             }
         }
@@ -331,9 +328,9 @@ impl Worker {
     }
 
     fn broken(&mut self, looked_at: hb_core::time::Stamp, error: &SourceError) -> Go {
-        let due = self.failed_at.is_none_or(|at| at.elapsed() >= RETRY);
+        let due = self.failed_at.is_none_or(|at| clock::since(at) >= RETRY);
         if due {
-            self.failed_at = Some(Instant::now());
+            self.failed_at = Some(clock::moment());
             if self.send(Fed::Failed { looked_at, why: error.to_string() }) == Go::End {
                 return Go::End;
             }

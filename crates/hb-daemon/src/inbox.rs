@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use hb_core::ids::{CycleNo, NodeName, WatchName};
 use hb_core::time::Stamp;
 use hb_core::watch::sample::Batch;
 use hb_core::watch::settings::WatchSettings;
+use hb_runtime::channel::{self, First, Receiver, Sender, bounded};
 use hb_store::port::Orders;
 
 use crate::keeper::Told;
@@ -177,7 +177,7 @@ impl Inbox {
     pub(crate) fn new() -> Self {
         let (control_out, control) = bounded(CONTROL_MAX);
         let (data_out, data) = bounded(DATA_MAX);
-        Self { control, data, data_out, control_out, told: never() }
+        Self { control, data, data_out, control_out, told: Receiver::never() }
     }
 
     /// Listens to the keeper of the lease.
@@ -187,7 +187,7 @@ impl Inbox {
 
     /// Listens to it no more.
     pub(crate) fn deafen(&mut self) {
-        self.told = never();
+        self.told = Receiver::never();
     }
 
     pub(crate) fn remote(&self) -> Remote {
@@ -221,11 +221,11 @@ impl Inbox {
         if let Some(next) = self.urgent() {
             return next;
         }
-        select! {
-            recv(self.told) -> told => told.map_or(Next::Nothing, Next::Told),
-            recv(self.control) -> control => control.map_or(Next::Nothing, Next::Control),
-            recv(self.data) -> data => data.map_or(Next::Nothing, Next::Data),
-            default(patience) => Next::Nothing,
+        match channel::first(&self.told, &self.control, &self.data, patience) {
+            First::A(told) => told.map_or(Next::Nothing, Next::Told),
+            First::B(control) => control.map_or(Next::Nothing, Next::Control),
+            First::C(data) => data.map_or(Next::Nothing, Next::Data),
+            First::Nothing => Next::Nothing,
         }
     }
 
@@ -234,10 +234,10 @@ impl Inbox {
         if let Some(next) = self.urgent() {
             return next;
         }
-        select! {
-            recv(self.told) -> told => told.map_or(Next::Nothing, Next::Told),
-            recv(self.control) -> control => control.map_or(Next::Nothing, Next::Control),
-            default(patience) => Next::Nothing,
+        match channel::first(&self.told, &self.control, &Receiver::<()>::never(), patience) {
+            First::A(told) => told.map_or(Next::Nothing, Next::Told),
+            First::B(control) => control.map_or(Next::Nothing, Next::Control),
+            First::C(_) | First::Nothing => Next::Nothing,
         }
     }
 }

@@ -9,13 +9,14 @@
 //! that does not answer, and leaves its thread behind then.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use hb_core::ids::{Epoch, NodeName};
 use hb_core::time::Moment;
+use hb_runtime::channel::{Receiver, Sender, bounded};
+use hb_runtime::thread::{self, Thread};
+use hb_runtime::{Monitor, world};
 use hb_store::port::{Holder, Lease, Order, Orders, Waited};
 
 use crate::clock;
@@ -71,23 +72,11 @@ struct Wish {
     quit: bool,
 }
 
-#[derive(Debug)]
-struct Desk {
-    wish: Mutex<Wish>,
-    changed: Condvar,
-}
-
-impl Desk {
-    fn look(&self) -> MutexGuard<'_, Wish> {
-        self.wish.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The loop's handle on its keeper.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    desk: Arc<Desk>,
-    thread: Option<JoinHandle<()>>,
+    desk: Arc<Monitor<Wish>>,
+    thread: Option<Thread<()>>,
 }
 
 impl Keeper {
@@ -98,9 +87,9 @@ impl Keeper {
         ttl: Duration,
         shared: &Arc<Shared>,
     ) -> std::io::Result<(Self, Receiver<Told>)> {
-        let me = Holder { node: node.clone(), pid: std::process::id(), epoch: Epoch(0), progress: 0 };
+        let me = Holder { node: node.clone(), pid: world::pid(), epoch: Epoch(0), progress: 0 };
         let wish = Wish { seek: None, release: false, me, orders: VecDeque::new(), hungry: false, quit: false };
-        let desk = Arc::new(Desk { wish: Mutex::new(wish), changed: Condvar::new() });
+        let desk = Arc::new(Monitor::new(wish));
         let (out, told) = bounded(TOLD_MAX);
         let worker = Worker {
             lease,
@@ -111,33 +100,33 @@ impl Keeper {
             holding: false,
             sought: false,
             shown: None,
-            due: Instant::now(),
+            due: clock::moment(),
             orders: None,
             holder: None,
         };
-        let thread = thread::Builder::new().name("lease".into()).spawn(move || worker.run())?;
+        let thread = thread::spawn("lease", move || worker.run())?;
         Ok((Self { desk, thread: Some(thread) }, told))
     }
 
     fn change(&self, change: impl FnOnce(&mut Wish)) {
-        change(&mut self.desk.look());
-        self.desk.changed.notify_all();
+        change(&mut self.desk.lock());
+        self.desk.tell();
     }
 
     /// Hands over how far the loop has got.
     pub(crate) fn progress(&self, progress: u64, epoch: Epoch) {
-        let mut wish = self.desk.look();
+        let mut wish = self.desk.lock();
         let wakes = wish.hungry || wish.me.epoch != epoch;
         (wish.me.progress, wish.me.epoch) = (progress, epoch);
         drop(wish);
         if wakes {
-            self.desk.changed.notify_all();
+            self.desk.tell();
         }
     }
 
     /// Seeks the lease behind that many others, or not at all.
     pub(crate) fn seek(&self, behind: Option<u32>) {
-        if self.desk.look().seek != behind {
+        if self.desk.lock().seek != behind {
             self.change(|wish| wish.seek = behind);
         }
     }
@@ -149,7 +138,7 @@ impl Keeper {
 
     /// Changes what is asked of the nodes; the answer is told when it is known.
     pub(crate) fn order(&self, order: Order, answer: Answer) {
-        let mut wish = self.desk.look();
+        let mut wish = self.desk.lock();
         if wish.orders.len() >= ORDERS_MAX {
             drop(wish);
             answer.tell(Err(format!("{ORDERS_MAX} orders wait for the lease store already: it does not answer")));
@@ -157,21 +146,17 @@ impl Keeper {
         }
         wish.orders.push_back((order, answer));
         drop(wish);
-        self.desk.changed.notify_all();
+        self.desk.tell();
     }
 
     /// Gives the lease back and ends. A lease that hangs is left behind.
     pub(crate) fn quit(mut self) {
         self.change(|wish| (wish.quit, wish.release) = (true, true));
         let Some(thread) = self.thread.take() else { return };
-        let until = Instant::now() + QUIT_MAX;
-        while !thread.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
-        if !thread.is_finished() {
-            tracing::error!("the lease does not answer; others take over once it has run out");
-        } else if thread.join().is_err() {
-            tracing::error!("the thread of the lease panicked; please report it");
+        match thread.join_within(QUIT_MAX) {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the thread of the lease panicked; please report it"),
+            Err(_) => tracing::error!("the lease does not answer; others take over once it has run out"),
         }
     }
 }
@@ -179,7 +164,7 @@ impl Keeper {
 struct Worker {
     lease: Box<dyn Lease>,
     ttl: Duration,
-    desk: Arc<Desk>,
+    desk: Arc<Monitor<Wish>>,
     out: Sender<Told>,
     shared: Arc<Shared>,
     holding: bool,
@@ -188,7 +173,7 @@ struct Worker {
     /// What was last shown.
     shown: Option<(u64, Epoch)>,
     /// When the next renewal is due.
-    due: Instant,
+    due: Moment,
     /// What the loop knows of the orders; none until it was told.
     orders: Option<Orders>,
     /// Whom the loop knows as the holder; the outer one is none until it was told.
@@ -223,11 +208,11 @@ impl Worker {
     /// Nothing is sought before it is known whether operators ask for a pause. Orders that cannot be read for a whole TTL are taken
     /// for none: nothing that cannot be read may keep nodes from working for ever.
     fn first_orders(&mut self) -> Go {
-        let until = Instant::now() + self.ttl;
+        let until = clock::after(self.ttl);
         loop {
             match self.lease.orders() {
                 Ok(orders) => return self.tell_orders(orders),
-                Err(error) if Instant::now() < until && !self.desk.look().quit => {
+                Err(error) if clock::moment() < until && !self.desk.lock().quit => {
                     let told =
                         self.tell(Told::OutOfSight { why: format!("what operators ask cannot be read: {error}") });
                     if told == Go::End {
@@ -260,7 +245,7 @@ impl Worker {
     }
 
     fn next(&self) -> Next {
-        let mut wish = self.desk.look();
+        let mut wish = self.desk.lock();
         if wish.quit {
             return Next::Quit;
         }
@@ -273,7 +258,7 @@ impl Worker {
         if self.holding {
             let now = (wish.me.progress, wish.me.epoch);
             let (newer, epoch) = (Some(now) != self.shown, self.shown.is_none_or(|(_, epoch)| epoch != now.1));
-            let left = self.due.saturating_duration_since(Instant::now());
+            let left = clock::until(self.due);
             return match (newer, epoch || left.is_zero()) {
                 (true, true) => Next::Renew(wish.me.clone()),
                 (true, false) => Next::Wait(left),
@@ -291,21 +276,21 @@ impl Worker {
 
     /// Waits until the loop wants something else, at most that long. The progress of a loop whose renewal is not due is nothing new.
     fn wait(&mut self, rest: Duration) -> Go {
-        let until = Instant::now() + rest;
-        let mut wish = self.desk.look();
+        let until = clock::after(rest);
+        let mut wish = self.desk.lock();
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = clock::until(until);
             let starved = self.holding && self.shown != Some((wish.me.progress, wish.me.epoch));
             let epoch = self.shown.is_some_and(|(_, epoch)| epoch != wish.me.epoch);
-            let due = self.holding && starved && (epoch || self.due <= Instant::now());
+            let due = self.holding && starved && (epoch || self.due <= clock::moment());
             let seeks = !self.holding && wish.seek.is_some();
             if left.is_zero() || wish.quit || wish.release || !wish.orders.is_empty() || due || seeks {
                 break;
             }
             wish.hungry = self.holding && !starved;
-            let soon = if starved { left.min(self.due.saturating_duration_since(Instant::now())) } else { left };
+            let soon = if starved { left.min(clock::until(self.due)) } else { left };
             let soon = soon.max(Duration::from_millis(1));
-            wish = self.desk.changed.wait_timeout(wish, soon).unwrap_or_else(PoisonError::into_inner).0;
+            wish = wish.wait(soon);
         }
         wish.hungry = false;
         drop(wish);
@@ -323,7 +308,7 @@ impl Worker {
             Ok(Waited::Granted { how, why }) => {
                 let since = clock::moment();
                 (self.holding, self.shown, self.holder) = (true, None, None);
-                self.due = Instant::now();
+                self.due = clock::moment();
                 // Before the grant, so that a takeover knows what it was asked for.
                 if self.read_orders() == Go::End {
                     return Go::End;
@@ -347,11 +332,11 @@ impl Worker {
 
     /// Waits, but not past the end.
     fn rest(&self, rest: Duration) -> Go {
-        let until = Instant::now() + rest;
-        let mut wish = self.desk.look();
-        while !wish.quit && Instant::now() < until {
-            let left = until.saturating_duration_since(Instant::now());
-            wish = self.desk.changed.wait_timeout(wish, left).unwrap_or_else(PoisonError::into_inner).0;
+        let until = clock::after(rest);
+        let mut wish = self.desk.lock();
+        while !wish.quit && clock::moment() < until {
+            let left = clock::until(until);
+            wish = wish.wait(left);
         }
         Go::On
     }
@@ -368,10 +353,10 @@ impl Worker {
 
     fn renew(&mut self, me: &Holder) -> Go {
         let asked = clock::moment();
-        self.due = Instant::now() + self.ttl / 4;
-        let begun = Instant::now();
+        self.due = clock::after(self.ttl / 4);
+        let begun = clock::moment();
         let renewed = self.lease.renew(me);
-        let took = begun.elapsed().as_secs_f64();
+        let took = clock::since(begun).as_secs_f64();
         self.shown = Some((me.progress, me.epoch));
         self.shared.count(|stats| {
             stats.lease_latency.record(took);

@@ -5,7 +5,6 @@
 //! ([`feeder`]), each alert sink one that delivers ([`doer`]), and one thread keeps the views ([`viewer`]). They talk over
 //! bounded channels ([`inbox`]); a supervisor has a loop of its own ([`supervise`]); onlookers read a picture ([`shared`]) and are never waited for.
 
-pub mod clock;
 mod committer;
 mod doer;
 mod feeder;
@@ -22,6 +21,7 @@ pub mod turn;
 mod viewer;
 mod warm;
 
+pub use hb_runtime::clock;
 pub use inbox::{Answer, Control, Remote};
 pub use parts::{Bounds, Mode, OnLost, Parts, SinkParts, ViewFault, Views, WatchParts};
 pub use poster::Poster;

@@ -8,13 +8,17 @@
 //! left behind at the end after [`QUIT_MAX`].
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hb_core::ids::NodeName;
 use hb_core::node::view::Role;
+use hb_core::time::Moment;
+use hb_runtime::Monitor;
+use hb_runtime::thread::{self, Thread};
 use hb_store::board::{Account, Board, BoardError, POST_EVERY, Roster};
+
+use crate::clock;
 
 /// How long a node that ends waits for its card to be taken down.
 const QUIT_MAX: Duration = Duration::from_secs(1);
@@ -54,16 +58,11 @@ impl Slot {
 /// Where a node lays out what it says of itself, and finds what the others say.
 #[derive(Debug)]
 pub struct Desk {
-    slot: Mutex<Slot>,
-    changed: Condvar,
+    slot: Monitor<Slot>,
     seen: Mutex<Arc<Seen>>,
 }
 
 impl Desk {
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Tells anew what the node is: a sign of life. A change of role, or of where it serves, is put up at once.
     pub fn tell(&self, change: impl FnOnce(&mut Account)) {
         self.change(change, |slot| slot.fresh = true);
@@ -75,14 +74,14 @@ impl Desk {
     }
 
     fn change(&self, change: impl FnOnce(&mut Account), mark: impl FnOnce(&mut Slot)) {
-        let mut slot = self.slot();
+        let mut slot = self.slot.lock();
         let before = slot.face();
         change(&mut slot.account);
         mark(&mut slot);
         if slot.face() != before {
             (slot.now, slot.fresh) = (true, true);
             drop(slot);
-            self.changed.notify_all();
+            self.slot.tell();
         }
     }
 
@@ -97,19 +96,15 @@ impl Desk {
 #[derive(Debug)]
 pub struct Poster {
     desk: Arc<Desk>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread<()>>,
 }
 
 impl Drop for Poster {
     fn drop(&mut self) {
-        self.desk.slot().quit = true;
-        self.desk.changed.notify_all();
+        self.desk.slot.lock().quit = true;
+        self.desk.slot.tell();
         let Some(thread) = self.thread.take() else { return };
-        let until = Instant::now() + QUIT_MAX;
-        while !thread.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(1));
-        }
-        if thread.is_finished() && thread.join().is_err() {
+        if matches!(thread.join_within(QUIT_MAX), Ok(Err(_))) {
             tracing::error!("the thread of the board panicked; please report it");
         }
     }
@@ -122,9 +117,9 @@ impl Poster {
     /// When a thread cannot be started.
     pub fn start(board: Board, node: NodeName, account: Account) -> std::io::Result<Self> {
         let slot = Slot { account, fresh: true, now: true, quit: false };
-        let desk = Arc::new(Desk { slot: Mutex::new(slot), changed: Condvar::new(), seen: Mutex::default() });
+        let desk = Arc::new(Desk { slot: Monitor::new(slot), seen: Mutex::default() });
         let worker = Worker { board, node, desk: Arc::clone(&desk), swept: None };
-        let thread = thread::Builder::new().name("board".into()).spawn(move || worker.run())?;
+        let thread = thread::spawn("board", move || worker.run())?;
         Ok(Self { desk, thread: Some(thread) })
     }
 
@@ -144,7 +139,7 @@ struct Worker {
     board: Board,
     node: NodeName,
     desk: Arc<Desk>,
-    swept: Option<Instant>,
+    swept: Option<Moment>,
 }
 
 impl Worker {
@@ -160,18 +155,18 @@ impl Worker {
     /// What is to be put up, once it is time; none at the end.
     #[expect(clippy::option_option, reason = "a round without news is one all the same: it reads")]
     fn wait(&self) -> Option<Option<Account>> {
-        let until = Instant::now() + POST_EVERY * self.board.rounds();
-        let mut slot = self.desk.slot();
+        let until = clock::after(POST_EVERY * self.board.rounds());
+        let mut slot = self.desk.slot.lock();
         loop {
             if slot.quit {
                 return None;
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = clock::until(until);
             if std::mem::take(&mut slot.now) || left.is_zero() {
                 let fresh = std::mem::take(&mut slot.fresh);
                 return Some(fresh.then(|| slot.account.clone()));
             }
-            slot = self.desk.changed.wait_timeout(slot, left).unwrap_or_else(PoisonError::into_inner).0;
+            slot = slot.wait(left);
         }
     }
 
@@ -207,10 +202,10 @@ impl Worker {
     }
 
     fn sweep(&mut self) -> Result<(), BoardError> {
-        if self.swept.is_some_and(|at| at.elapsed() < SWEEP_EVERY) {
+        if self.swept.is_some_and(|at| clock::since(at) < SWEEP_EVERY) {
             return Ok(());
         }
-        self.swept = Some(Instant::now());
+        self.swept = Some(clock::moment());
         let gone = self.board.sweep()?;
         if !gone.is_empty() {
             tracing::info!("cards of nodes that have been gone for a day are taken down: {}", gone.join(", "));
@@ -230,9 +225,9 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     fn until(what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
+        let begun = clock::moment();
         while !holds() {
-            assert!(begun.elapsed() < DEADLINE, "{what}");
+            assert!(clock::since(begun) < DEADLINE, "{what}");
             thread::sleep(Duration::from_millis(5));
         }
     }

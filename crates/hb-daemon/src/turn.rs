@@ -12,8 +12,7 @@ mod standing_by;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hb_core::ids::{NodeName, WatchName};
 use hb_core::node::Node;
@@ -21,6 +20,7 @@ use hb_core::node::step::{Input, Step};
 use hb_core::node::view::{Role, View};
 use hb_core::time::Moment;
 use hb_core::watch::sample::{Batch, FaultCause};
+use hb_runtime::thread::{self, Thread};
 use hb_store::board::Watches;
 use hb_store::port::Journal;
 
@@ -72,7 +72,7 @@ pub struct Running {
     pub shared: Arc<Shared>,
     /// For control events.
     pub remote: Remote,
-    pub(crate) thread: JoinHandle<Ended>,
+    pub(crate) thread: Thread<Ended>,
 }
 
 impl Running {
@@ -111,7 +111,7 @@ pub fn start(parts: Parts) -> io::Result<Running> {
     let remote = inbox.remote();
     let picture = Arc::clone(&shared);
     let worker = Loop::new(parts, inbox, picture)?;
-    let thread = thread::Builder::new().name("work".into()).spawn(move || worker.run())?;
+    let thread = thread::spawn("work", move || worker.run())?;
     Ok(Running { shared, remote, thread })
 }
 
@@ -168,13 +168,13 @@ struct Loop {
     turns: u64,
     tags_at: Moment,
     /// When the journal is read along next; none: at once.
-    follow_at: Option<Instant>,
+    follow_at: Option<Moment>,
     /// When it was last read to its head.
-    read_at: Option<Instant>,
-    carded: Option<Instant>,
+    read_at: Option<Moment>,
+    carded: Option<Moment>,
     held: Option<String>,
-    stopping: Option<Instant>,
-    shown: Option<(Role, Instant)>,
+    stopping: Option<Moment>,
+    shown: Option<(Role, Moment)>,
     ended: Option<Ended>,
 }
 
@@ -288,7 +288,7 @@ impl Loop {
         }
         work.heard = now.moment;
         let name = format!("source.{}", data.watch);
-        let begun = Instant::now();
+        let begun = clock::moment();
         let step = match &data.what {
             Fed::Batch(batch) => {
                 work.quote(&data.watch, batch, now.moment);
@@ -308,7 +308,7 @@ impl Loop {
             self.shared.check(&name, Ok(()));
         }
         if !step.records.is_empty() {
-            self.shared.count(|stats| stats.decide_latency.record(begun.elapsed().as_secs_f64()));
+            self.shared.count(|stats| stats.decide_latency.record(clock::since(begun).as_secs_f64()));
         }
         self.carry_out(step);
     }
@@ -449,7 +449,7 @@ impl Loop {
     fn stop(&mut self, reason: String) {
         if self.stopping.is_none() {
             tracing::info!("node {} stops: {reason}", self.name);
-            self.stopping = Some(Instant::now());
+            self.stopping = Some(clock::moment());
             let step = self.node.handle(Input::Drain { reason: &reason }, clock::now());
             self.carry_out(step);
         }
@@ -457,7 +457,7 @@ impl Loop {
 
     /// A stop that cannot be finished (a full disk) is not waited for without end.
     fn give_up_when_overdue(&mut self) {
-        let overdue = self.stopping.is_some_and(|since| since.elapsed() > self.bounds.drain_max);
+        let overdue = self.stopping.is_some_and(|since| clock::since(since) > self.bounds.drain_max);
         if overdue && self.ended.is_none() {
             let why = self.held.clone().unwrap_or_else(|| "the last records could not be written".into());
             self.ended = Some(Ended::Unfinished(why));
@@ -471,9 +471,9 @@ impl Loop {
         let role = view.role;
         self.post(&view);
         self.shared.show(view);
-        let due = self.shown.is_none_or(|(was, at)| was != role || at.elapsed() > Duration::from_secs(2));
+        let due = self.shown.is_none_or(|(was, at)| was != role || clock::since(at) > Duration::from_secs(2));
         if due {
-            self.shown = Some((role, Instant::now()));
+            self.shown = Some((role, clock::moment()));
             self.viewer.node(self.shared.view());
         }
     }
@@ -481,14 +481,14 @@ impl Loop {
     /// Tells the board what this node is, now and then and whenever its role changes.
     fn post(&mut self, view: &View) {
         let changed = self.shown.is_none_or(|(was, _)| was != view.role);
-        let due = changed || self.carded.is_none_or(|at| at.elapsed() > CARD_EVERY);
+        let due = changed || self.carded.is_none_or(|at| clock::since(at) > CARD_EVERY);
         let Some(board) = self.board.clone().filter(|_| due) else { return };
-        self.carded = Some(Instant::now());
+        self.carded = Some(clock::moment());
         let standing_by = view.role == Role::Standby;
         let all = view.watches.len() as u64;
         let active = if view.role == Role::Active { all } else { 0 };
         let records = view.watches.iter().filter_map(|watch| watch.seq).map(|seq| seq.0.saturating_add(1)).sum();
-        let lag_seconds = self.read_at.filter(|_| standing_by).map_or(0.0, |at| at.elapsed().as_secs_f64());
+        let lag_seconds = self.read_at.filter(|_| standing_by).map_or(0.0, |at| clock::since(at).as_secs_f64());
         let trouble = self.trouble(view.role);
         board.tell(|account| {
             (account.role, account.epoch, account.priority) = (view.role, view.epoch, self.bounds.priority);
@@ -512,7 +512,7 @@ impl Loop {
 
     /// Why this node could not take over, or work, at the moment.
     fn trouble(&self, role: Role) -> Option<String> {
-        let behind = role == Role::Standby && self.read_at.is_none_or(|at| at.elapsed() > BEHIND_MAX);
+        let behind = role == Role::Standby && self.read_at.is_none_or(|at| clock::since(at) > BEHIND_MAX);
         if behind {
             return Some("it has not read the journal to its head for a while".into());
         }

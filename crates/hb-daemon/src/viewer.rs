@@ -8,18 +8,21 @@
 //! of the time that its lease lasts. A node that only reads a recording to its end waits instead.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use hb_core::ids::WatchName;
 use hb_core::node::fact::{Body, CycleDecided, Sealed};
 use hb_core::node::view::View;
+use hb_core::time::Moment;
 use hb_core::watch::baseline::Baseline;
 use hb_core::watch::decision::BaselineRef;
+use hb_runtime::Monitor;
+use hb_runtime::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use hb_runtime::thread::{self, Thread};
 
+use crate::clock;
 use crate::parts::{Mode, ViewFault, Views};
 use crate::shared::Shared;
 
@@ -86,7 +89,7 @@ impl Record {
 #[derive(Debug)]
 pub(crate) struct Viewer {
     tasks: Option<Sender<Task>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread<()>>,
     mode: Mode,
     /// Watches with records that found no room.
     behind: BTreeSet<WatchName>,
@@ -101,32 +104,32 @@ pub(crate) struct Viewer {
 /// Bytes of records that wait.
 #[derive(Debug, Default)]
 struct Waiting {
-    bytes: Mutex<usize>,
-    shown: Condvar,
+    bytes: Monitor<usize>,
 }
 
 impl Waiting {
     /// Takes room for a record, if there is any or nothing else waits; waits for it, at most for `patience` if that is given.
     fn take(&self, bytes: usize, patience: Option<Duration>) -> bool {
-        let until = patience.map(|patience| Instant::now() + patience);
-        let mut held = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = patience.map(clock::after);
+        let mut held = self.bytes.lock();
         while *held > 0 && held.saturating_add(bytes) > SHOWING_BYTES_MAX {
-            let left = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+            let left = until.map_or(Duration::MAX, clock::until);
             if left.is_zero() {
                 return false;
             }
             // Long enough to be as good as for ever, and short enough for every clock.
             let left = left.min(Duration::from_secs(3_600));
-            held = self.shown.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+            held = held.wait(left);
         }
         *held = held.saturating_add(bytes);
         true
     }
 
     fn give(&self, bytes: usize) {
-        let mut held = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.bytes.lock();
         *held = held.saturating_sub(bytes);
-        self.shown.notify_all();
+        drop(held);
+        self.bytes.tell();
     }
 }
 
@@ -150,10 +153,10 @@ impl Viewer {
             inbox,
             waiting: waits,
             shared: tells,
-            rests_until: Instant::now(),
+            rests_until: clock::moment(),
             spell: Arc::clone(&spell),
         };
-        let thread = thread::Builder::new().name("views".into()).spawn(move || worker.run())?;
+        let thread = thread::spawn("views", move || worker.run())?;
         let shared = Arc::clone(shared);
         let behind = BTreeSet::new();
         Ok(Self { tasks: Some(tasks), thread: Some(thread), mode, behind, waiting, patience, spell, shared })
@@ -214,10 +217,10 @@ impl Viewer {
     pub(crate) fn rest(&mut self, view: Arc<View>, patience: Duration) {
         self.behind.clear();
         let (done, told) = bounded(1);
-        let until = Instant::now() + patience;
+        let until = clock::after(patience);
         let asked =
             self.tasks.as_ref().is_some_and(|tasks| tasks.send_timeout(Task::Rest(view, done), patience).is_ok());
-        let rests = asked && told.recv_deadline(until).is_ok();
+        let rests = asked && told.recv_timeout(clock::until(until)).is_ok();
         self.spell.fetch_add(1, Ordering::AcqRel);
         if !rests {
             tracing::warn!("not everything that was decided could be shown in time: the next node shows it");
@@ -228,14 +231,14 @@ impl Viewer {
     pub(crate) fn quit(mut self, patience: Duration) {
         self.tasks = None;
         let Some(thread) = self.thread.take() else { return };
-        let until = Instant::now() + patience;
-        while !thread.is_finished() && Instant::now() < until {
-            thread::sleep(Duration::from_millis(2));
-        }
-        if !thread.is_finished() {
-            tracing::error!("the views could not be brought up to date in time; they are caught up at the next start");
-        } else if thread.join().is_err() {
-            tracing::error!("the thread of the views panicked; please report it");
+        match thread.join_within(patience) {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the thread of the views panicked; please report it"),
+            Err(_) => {
+                tracing::error!(
+                    "the views could not be brought up to date in time; they are caught up at the next start"
+                );
+            }
         }
     }
 }
@@ -246,25 +249,25 @@ struct Worker {
     waiting: Arc<Waiting>,
     shared: Arc<Shared>,
     /// Until when showing rests, while nothing urgent is to be shown.
-    rests_until: Instant,
+    rests_until: Moment,
     spell: Arc<AtomicU64>,
 }
 
 impl Worker {
     fn run(mut self) {
-        let mut check_at = Instant::now();
+        let mut check_at = clock::moment();
         loop {
-            let left = check_at.saturating_duration_since(Instant::now());
+            let left = clock::until(check_at);
             match self.inbox.recv_timeout(left) {
                 Ok(task) => self.work(task),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if Instant::now() >= check_at {
+            if clock::moment() >= check_at {
                 for (name, state) in self.views.check() {
                     self.shared.check(&name, state);
                 }
-                check_at = Instant::now() + CHECK_EVERY;
+                check_at = clock::after(CHECK_EVERY);
             }
         }
     }
@@ -297,8 +300,8 @@ impl Worker {
         let mut hurry = record.urgent();
         let mut group = BTreeMap::from([(watch, vec![record])]);
         while count < GROUP_MAX && bytes < GROUP_BYTES {
-            let until = if hurry { Instant::now() } else { self.rests_until };
-            match self.inbox.recv_deadline(until) {
+            let rest = if hurry { Duration::ZERO } else { clock::until(self.rests_until) };
+            match self.inbox.recv_timeout(rest) {
                 Ok(Task::Show(watch, record)) => {
                     count = count.saturating_add(1);
                     bytes = bytes.saturating_add(record.sealed.bytes.len());
@@ -313,7 +316,7 @@ impl Worker {
     }
 
     fn show(&mut self, group: &BTreeMap<WatchName, Vec<Record>>) {
-        let begun = Instant::now();
+        let begun = clock::moment();
         for (watch, records) in group {
             let spell = self.spell.load(Ordering::Acquire);
             let current = records.iter().filter(|record| record.spell == spell);
@@ -324,8 +327,8 @@ impl Worker {
             }
             self.waiting.give(records.iter().map(|record| record.sealed.bytes.len()).sum());
         }
-        let pause = begun.elapsed().saturating_mul(SHARE).min(PAUSE_MAX);
-        self.rests_until = Instant::now() + pause;
+        let pause = clock::since(begun).saturating_mul(SHARE).min(PAUSE_MAX);
+        self.rests_until = clock::after(pause);
     }
 
     fn tell(&self, faults: Vec<ViewFault>) {

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use hb_core::ids::NodeName;
-use hb_core::node::view::Role;
+use hb_core::node::view::{Role, View};
+use hb_runtime::channel::{Receiver, RecvTimeoutError, bounded};
+use hb_runtime::thread;
 use hb_store::board::Watches;
 use hb_store::port::{Orders, Pause, Switchover};
 
@@ -55,7 +55,7 @@ pub fn run(parts: MemberParts) -> io::Result<Running> {
     let (out, control) = bounded(CONTROL_MAX);
     let (priority, max) = (bounds.priority, u64::from(bounds.watches_max));
     let clerk = Clerk { node, fleet, control, board, shared: Arc::clone(&shared), priority, max };
-    let thread = thread::Builder::new().name("member".into()).spawn(move || clerk.run())?;
+    let thread = thread::spawn("member", move || clerk.run())?;
     Ok(Running { shared, remote: Remote(out), thread })
 }
 
@@ -72,13 +72,13 @@ struct Clerk {
 
 impl Clerk {
     fn run(self) -> Ended {
-        let mut card_at = Instant::now();
+        let mut card_at = clock::moment();
         loop {
-            if card_at <= Instant::now() {
+            if card_at <= clock::moment() {
                 self.post();
-                card_at = Instant::now() + CARD_EVERY;
+                card_at = clock::after(CARD_EVERY);
             }
-            match self.control.recv_deadline(card_at) {
+            match self.control.recv_timeout(clock::until(card_at)) {
                 Ok(Control::Stop { reason }) => {
                     tracing::info!("node {} hands its watches on: {reason}", self.node);
                     let unfinished = self.fleet.stop(&reason);
@@ -120,19 +120,24 @@ impl Clerk {
 
     fn post(&self) {
         let Some(board) = &self.board else { return };
-        let view = self.shared.view();
         let (rounds, held, trouble) = {
             let state = self.fleet.hall.look();
             (state.rounds, state.held.len() as u64, state.trouble.clone())
         };
-        let active = if view.role == Role::Draining { 0 } else { held };
-        let standing_by = (view.watches.len() as u64).saturating_sub(held);
-        let records = view.watches.iter().filter_map(|watch| watch.seq).map(|seq| seq.0.saturating_add(1)).sum();
+        let role = self.shared.role();
+        let active = if role == Role::Draining { 0 } else { held };
+        // Put together from what the loops show: nothing of it is copied, twice a second.
+        let views: Vec<Arc<View>> = self.fleet.views().into_values().collect();
+        let standing_by = (views.len() as u64).saturating_sub(held);
+        let epoch = views.iter().map(|view| view.epoch).max().unwrap_or_default();
+        let heads = views.iter().flat_map(|view| &view.watches).filter_map(|watch| watch.seq);
+        let records = heads.map(|seq| seq.0.saturating_add(1)).sum();
+        let takeover = views.iter().filter_map(|view| view.takeover.as_ref()).max_by_key(|takeover| takeover.at);
         let watches = Watches { active, standing_by, max: Some(self.max), records, lag_seconds: 0.0 };
         board.tell(|account| {
-            (account.role, account.epoch, account.priority) = (view.role, view.epoch, self.priority);
+            (account.role, account.epoch, account.priority) = (role, epoch, self.priority);
             (account.progress, account.watches) = (rounds, watches);
-            account.takeover.clone_from(&view.takeover);
+            account.takeover = takeover.cloned();
             account.trouble = trouble;
         });
         match &board.seen().trouble {

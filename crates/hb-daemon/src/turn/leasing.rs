@@ -4,7 +4,7 @@
 //! (H1 rests on the journal alone; this keeps two nodes from both saying that they are active). What the keeper has told is looked at
 //! before the clock is, so a loop that was held up itself does not take its own delay for a lost lease.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hb_core::ids::WatchName;
 use hb_core::node::step::Input;
@@ -33,9 +33,9 @@ pub(super) struct Leasing {
     /// When it was granted.
     pub(super) granted_at: Option<Moment>,
     /// Since when it is out of sight.
-    lost: Option<Instant>,
+    lost: Option<Moment>,
     /// Nothing is sought until then: it was given back because nothing could be done with it.
-    pub(super) rest_until: Option<Instant>,
+    pub(super) rest_until: Option<Moment>,
     told_standby: bool,
     /// How many watches beside the first have been looked at in turn for proof.
     proven: usize,
@@ -77,7 +77,7 @@ impl Loop {
             Told::OutOfSight { why } => self.shared.check("lease", Err(why)),
             Told::Renewed { asked } if working => {
                 if let Some(since) = self.leasing.lost.take() {
-                    tracing::info!("the lease is in sight again, after {:.1} s", since.elapsed().as_secs_f64());
+                    tracing::info!("the lease is in sight again, after {:.1} s", clock::since(since).as_secs_f64());
                 }
                 self.shared.check("lease", Ok(()));
                 self.good_until(asked.plus_ns(self.good_for()));
@@ -85,7 +85,7 @@ impl Loop {
             Told::NotRenewed { why } if working => {
                 if self.leasing.lost.is_none() {
                     tracing::warn!("the lease cannot be renewed: {why}");
-                    self.leasing.lost = Some(Instant::now());
+                    self.leasing.lost = Some(clock::moment());
                 }
                 self.shared.check("lease", Err(why));
             }
@@ -142,8 +142,8 @@ impl Loop {
             OnLost::Keep => match self.proof() {
                 Proof::Mine => {
                     self.shared.count(|stats| stats.lease_proofs = stats.lease_proofs.saturating_add(1));
-                    let since = *self.leasing.lost.get_or_insert_with(Instant::now);
-                    let seconds = since.elapsed().as_secs_f64();
+                    let since = *self.leasing.lost.get_or_insert_with(clock::moment);
+                    let seconds = clock::since(since).as_secs_f64();
                     let what =
                         format!("degraded: out of sight for {seconds:.0} s; the journal shows that nobody else works");
                     self.shared.check("lease", Err(what));
@@ -222,12 +222,12 @@ impl Loop {
 
     /// Seeks the lease no sooner than whoever works now can be seen: what could not be done just now would not be done at once either.
     pub(super) fn rest(&mut self) {
-        self.leasing.rest_until = Some(Instant::now() + self.bounds.follow_every);
+        self.leasing.rest_until = Some(clock::after(self.bounds.follow_every));
     }
 
     /// Rests no longer once it is time.
     pub(super) fn rested(&mut self) -> bool {
-        self.leasing.rest_until.take_if(|until| *until <= Instant::now());
+        self.leasing.rest_until.take_if(|until| *until <= clock::moment());
         self.leasing.rest_until.is_none()
     }
 }

@@ -7,11 +7,12 @@
 //! no sooner than in one TTL; [`QUIET_MAX`] for a moment in which no cycle is about to close; [`SWITCHOVER_LAPSES`] for an order that
 //! no node was there to do.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hb_core::ids::NodeName;
 use hb_core::node::step::Input;
 use hb_core::node::view::Role;
+use hb_core::time::Moment;
 use hb_store::board::Card;
 use hb_store::port::{Order, Orders, Pause, SWITCHOVER_LAPSES, Settled, Switchover, SwitchoverEnd};
 
@@ -30,15 +31,15 @@ pub(super) struct Asked {
     /// The orders; none until they are known.
     orders: Option<Orders>,
     /// When the switchover was first seen.
-    since: Option<Instant>,
+    since: Option<Moment>,
     /// Since when all is ready for it.
-    ready: Option<Instant>,
+    ready: Option<Moment>,
     /// A cycle was decided since then.
     pub(super) decided: Decided,
     /// Which switchover this node has handed over for, and when.
-    handed_over: Option<(String, Instant)>,
+    handed_over: Option<(String, Moment)>,
     /// When it was last tried to settle it.
-    settled: Option<Instant>,
+    settled: Option<Moment>,
 }
 
 /// Whether a cycle has been decided since all is ready.
@@ -68,7 +69,7 @@ impl Loop {
         let before = self.asked.orders.take().unwrap_or_default();
         if before.switchover.as_ref().map(|one| &one.id) != orders.switchover.as_ref().map(|one| &one.id) {
             (self.asked.ready, self.asked.settled) = (None, None);
-            self.asked.since = orders.switchover.as_ref().map(|_| Instant::now());
+            self.asked.since = orders.switchover.as_ref().map(|_| clock::moment());
             if let Some(Switchover { from, to, by, reason, .. }) = &orders.switchover {
                 let to = to.as_ref().map_or("whoever stands first in line", NodeName::as_str);
                 tracing::info!("{by} asks that {from} hands over to {to}: {reason}");
@@ -106,7 +107,7 @@ impl Loop {
     pub(super) fn may_seek(&self) -> bool {
         let Some(orders) = &self.asked.orders else { return false };
         let gave_it_away = match (&orders.switchover, &self.asked.handed_over) {
-            (Some(asked), Some((id, at))) => asked.id == *id && at.elapsed() <= self.bounds.lease_ttl,
+            (Some(asked), Some((id, at))) => asked.id == *id && clock::since(*at) <= self.bounds.lease_ttl,
             (Some(_) | None, _) => false,
         };
         self.bounds.priority > 0 && !gave_it_away
@@ -168,7 +169,7 @@ impl Loop {
             Ok(()) => self.hand_over_when_quiet(&asked),
             Err(why) => {
                 self.asked.ready = None;
-                if self.asked.since.is_some_and(|since| since.elapsed() > self.bounds.switchover_max) {
+                if self.asked.since.is_some_and(|since| clock::since(since) > self.bounds.switchover_max) {
                     self.settle(&asked, SwitchoverEnd::GivenUp, format!("{why}; {} goes on", self.name));
                 }
             }
@@ -189,16 +190,16 @@ impl Loop {
 
     fn hand_over_when_quiet(&mut self, asked: &Switchover) {
         let Some(since) = self.asked.ready else {
-            (self.asked.ready, self.asked.decided) = (Some(Instant::now()), Decided::NotYet);
+            (self.asked.ready, self.asked.decided) = (Some(clock::moment()), Decided::NotYet);
             return;
         };
-        if self.asked.decided == Decided::NotYet && since.elapsed() < QUIET_MAX {
+        if self.asked.decided == Decided::NotYet && clock::since(since) < QUIET_MAX {
             return;
         }
         let to = asked.to.as_ref().map_or("whoever stands first in line", NodeName::as_str);
         let reason = format!("switchover to {to} by {}: {}", asked.by, asked.reason);
         tracing::info!("node {} hands over: {reason}", self.name);
-        self.asked.handed_over = Some((asked.id.clone(), Instant::now()));
+        self.asked.handed_over = Some((asked.id.clone(), clock::moment()));
         self.shared.count(|stats| stats.handovers = stats.handovers.saturating_add(1));
         let step = self.node.handle(Input::HandOver { reason: &reason }, clock::now());
         self.carry_out(step);
@@ -213,7 +214,7 @@ impl Loop {
     }
 
     fn settle(&mut self, asked: &Switchover, end: SwitchoverEnd, what: String) {
-        if self.asked.settled.is_some_and(|at| at.elapsed() < SETTLE_EVERY) {
+        if self.asked.settled.is_some_and(|at| clock::since(at) < SETTLE_EVERY) {
             return;
         }
         if self.asked.settled.is_none() {
@@ -224,7 +225,7 @@ impl Loop {
             tracing::info!("the switchover that {} asked for is {}: {what}", asked.by, name.replace('_', " "));
             self.shared.count(|stats| *stats.switchovers.entry(name).or_insert(0) += 1);
         }
-        self.asked.settled = Some(Instant::now());
+        self.asked.settled = Some(clock::moment());
         let settled = Settled { id: asked.id.clone(), end, what, by: self.name.clone(), at: clock::wall() };
         self.keeper.order(Order::Settled(settled), Answer::default());
     }

@@ -1,6 +1,6 @@
 //! Standing by, warm, until the lease is this node's own; and taking over.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hb_core::ids::WatchName;
 use hb_core::node::step::Input;
@@ -16,15 +16,15 @@ impl Loop {
     /// Reads along, and meanwhile hears what becomes of the lease.
     pub(super) fn stand_by(&mut self) {
         self.line_up();
-        let left = self.follow_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
+        let left = self.follow_at.map_or(Duration::ZERO, clock::until);
         match self.inbox.control_only(left) {
             Next::Told(told) => self.told(told),
             Next::Control(control) => self.obey(control),
             Next::Data(_) | Next::Nothing => {}
         }
-        let due = self.follow_at.is_none_or(|at| at <= Instant::now());
+        let due = self.follow_at.is_none_or(|at| at <= clock::moment());
         if due && self.ended.is_none() && self.node.role() == hb_core::node::view::Role::Standby {
-            self.follow_at = Some(Instant::now() + self.bounds.follow_every);
+            self.follow_at = Some(clock::after(self.bounds.follow_every));
             // What is wrong with it is told; with the lease in hand it decides.
             if self.read_along().is_ok() {
                 self.make_ready();
@@ -43,7 +43,7 @@ impl Loop {
         let read = names.iter().try_for_each(|watch| self.read_stream(watch));
         self.shared.check("journal", read.clone().map_err(|error| error.to_string()));
         if read.is_ok() {
-            self.read_at = Some(Instant::now());
+            self.read_at = Some(clock::moment());
         }
         read
     }

@@ -19,7 +19,7 @@ mod document;
 mod holding;
 mod judging;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hb_core::ids::NodeName;
 use hb_core::time::Moment;
@@ -46,6 +46,8 @@ pub const PLACE_STEP_ASKS: Duration = Duration::from_millis(800);
 const TRIES: usize = 32;
 /// For how many TTLs a waiter looks often for the release of a switchover to itself.
 const HURRY_TTLS: u32 = 4;
+/// How often a waiter judges in one TTL at least: more than twice as often as it would take itself for one that was paused.
+const BEATS: u32 = 8;
 /// Pause of a waiter that knows that the holder is gone, and holds back.
 const HOLD_PAUSE: Duration = Duration::from_millis(100);
 
@@ -169,8 +171,8 @@ impl RegisterLease {
     fn pass(&mut self, left: Duration, due: Option<Duration>) -> Result<(), LeaseError> {
         let now = boottime();
         let until_due = due.map_or(left, |due| due.saturating_sub(now));
-        // Never so long that this node would take itself for one that was paused.
-        let patience = left.min(until_due).min(self.ttl / 4).max(Duration::from_millis(1));
+        // Never so long that this node, or a busy machine, would take it for one that was paused.
+        let patience = left.min(until_due).min(self.ttl / BEATS).max(Duration::from_millis(1));
         match self.register.hears() {
             Hears::Asks => self.pass_asking(patience, now),
             Hears::Told => self.pass_told(patience),
@@ -180,11 +182,14 @@ impl RegisterLease {
     fn pass_told(&mut self, patience: Duration) -> Result<(), LeaseError> {
         let version = self.seen().version;
         match self.register.wait(LEASE_CELL, version.as_ref(), patience).map_err(failed)? {
-            Woken::Changed => self.look()?,
+            Woken::Changed => {
+                let cell = self.register.told(LEASE_CELL).map_err(failed)?;
+                self.observe(cell);
+            }
             Woken::Patience => self.abandoned = None,
             Woken::Abandoned(why) if self.abandoned.is_none() => self.abandoned = Some((boottime(), why)),
             // It is known, and not for us: nothing to be told of wakes us, so this is asked again and again.
-            Woken::Abandoned(_) => std::thread::sleep(patience.min(HOLD_PAUSE)),
+            Woken::Abandoned(_) => hb_runtime::thread::sleep(patience.min(HOLD_PAUSE)),
         }
         Ok(())
     }
@@ -194,10 +199,10 @@ impl RegisterLease {
             self.cadence.hurry(now);
         }
         let until_look = self.cadence.next().saturating_sub(now);
-        std::thread::sleep(patience.min(until_look));
+        hb_runtime::thread::sleep(patience.min(until_look));
         let now = boottime();
         if now >= self.cadence.next() {
-            self.cadence.looked(None, now);
+            self.cadence.begun(now);
             self.look()?;
         }
         Ok(())
@@ -233,7 +238,7 @@ impl Lease for RegisterLease {
         if self.mine.is_some() {
             return Ok(Waited::Granted { how: self.names.free, why: "it is ours already".to_owned() });
         }
-        let begun = Instant::now();
+        let begun = boottime();
         if self.seen.is_none() {
             self.look()?;
         }
@@ -259,7 +264,7 @@ impl Lease for RegisterLease {
                     None
                 }
             };
-            let left = patience.saturating_sub(begun.elapsed());
+            let left = patience.saturating_sub(boottime().saturating_sub(begun));
             if left.is_zero() {
                 return Ok(Waited::Held);
             }

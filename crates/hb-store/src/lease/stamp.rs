@@ -8,7 +8,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use hb_core::journal::Hash;
-use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use crate::atomic::{Disk, Durability, Fault};
@@ -77,8 +76,7 @@ impl Stamp {
 
 /// Time on this node's clock that runs through suspend.
 pub(crate) fn boottime() -> Duration {
-    // It cannot fail for a clock that every supported kernel has; zero would only make waiting longer.
-    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)
+    Duration::from_nanos(hb_runtime::clock::moment().0)
 }
 
 /// How long what a holder shows has stood still; `S` is what is compared.

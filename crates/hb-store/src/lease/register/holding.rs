@@ -38,7 +38,7 @@ impl RegisterLease {
     fn document(&self, mine: &Mine) -> Document {
         let holder = Mark {
             node: self.node.clone(),
-            pid: std::process::id(),
+            pid: hb_runtime::world::pid(),
             session: mine.session.clone(),
             epoch: mine.epoch,
             progress: mine.progress,
