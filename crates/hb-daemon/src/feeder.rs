@@ -369,7 +369,8 @@ impl Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crossbeam_channel::unbounded;
+    use std::iter;
+
     use hb_core::watch::sample::Batch;
 
     fn mark(position: u64) -> Mark {
@@ -382,12 +383,12 @@ mod tests {
     impl Source for Empty {
         fn next(&mut self, patience: Duration) -> Result<Polled, SourceError> {
             let looked_at = clock::wall();
-            thread::park_timeout(patience);
+            thread::sleep(patience);
             Ok(Polled::Idle { mark: mark(0), looked_at })
         }
 
         fn seek(&mut self, mark: Option<&Mark>) -> Result<(), SourceError> {
-            self.0.send(mark.map(|mark| mark.position)).map_err(|error| SourceError::Invalid(error.to_string()))
+            self.0.send(mark.map(|mark| mark.position)).map_err(|_| SourceError::Invalid("nobody listens".into()))
         }
 
         fn rereads(&self) -> Rereads {
@@ -401,7 +402,7 @@ mod tests {
 
     #[test]
     fn w4_what_is_held_for_a_place_that_is_left_is_not_fed_under_the_next() {
-        let ((sought, seeks), (out, data)) = (unbounded(), bounded(1));
+        let ((sought, seeks), (out, data)) = (bounded(1_000), bounded(1));
         let (orders, inbox) = bounded(ORDERS_MAX);
         let mut worker = Worker::new(&"w".into(), empty(sought), out, inbox);
         worker.state = State::Warming;
@@ -409,13 +410,13 @@ mod tests {
             worker.warm.push(Batch { start: mark(from), end: mark(from + 10), ..Batch::default() });
         }
         orders.send(Order::Open { mark: Some(mark(0)), generation: 1 }).unwrap();
-        let thread = thread::spawn(move || worker.run());
+        let thread = thread::spawn("feed", move || worker.run()).unwrap();
         // The first one says that there is room for no more; then the place is left while the second one waits.
         let first = data.recv().unwrap();
         assert!(matches!((first.generation, &first.what), (1, Fed::Batch(_))));
         orders.send(Order::Open { mark: Some(mark(30)), generation: 2 }).unwrap();
         assert_eq!(seeks.recv_timeout(Duration::from_secs(60)), Ok(Some(30)));
-        let later = data.iter().find(|data| data.generation == 2).unwrap();
+        let later = iter::from_fn(|| data.recv()).find(|data| data.generation == 2).unwrap();
         assert!(matches!(later.what, Fed::Idle(_)), "fed from the place before: {:?}", later.what);
         drop(orders);
         drop(data);
@@ -431,12 +432,12 @@ mod tests {
             feeder.order(Order::Trim { mark: mark(position) });
         }
         feeder.order(Order::Open { mark: Some(mark(7)), generation: 3 });
-        let waiting: Vec<Order> = feeder.unread.try_iter().collect();
+        let waiting: Vec<Order> = iter::from_fn(|| feeder.unread.try_recv().ok()).collect();
         assert!(matches!(&waiting[..], [Order::Open { generation: 3, .. }]), "{waiting:?}");
         for generation in 0..100 {
             feeder.order(Order::Open { mark: None, generation });
         }
-        let newest = feeder.unread.try_iter().last();
+        let newest = iter::from_fn(|| feeder.unread.try_recv().ok()).last();
         assert!(matches!(newest, Some(Order::Open { generation: 99, .. })));
     }
 }

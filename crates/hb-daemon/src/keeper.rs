@@ -53,6 +53,8 @@ pub(crate) enum Told {
     Superseded { by: String },
     /// It was given back.
     Released,
+    /// A renewal is due and there is no progress to show: where the loop only waits for events, another turn makes some.
+    Due,
     /// What operators ask has changed.
     Orders(Box<Orders>),
 }
@@ -101,6 +103,7 @@ impl Keeper {
             sought: false,
             shown: None,
             due: clock::moment(),
+            asked: false,
             orders: None,
             holder: None,
         };
@@ -174,6 +177,8 @@ struct Worker {
     shown: Option<(u64, Epoch)>,
     /// When the next renewal is due.
     due: Moment,
+    /// The loop was asked for progress since then.
+    asked: bool,
     /// What the loop knows of the orders; none until it was told.
     orders: Option<Orders>,
     /// Whom the loop knows as the holder; the outer one is none until it was told.
@@ -187,6 +192,8 @@ enum Next {
     Quit,
     Seek(u32),
     Renew(Holder),
+    /// A renewal is due, and the loop has made no progress.
+    Ask,
     /// Nothing, for so long or until something changes.
     Wait(Duration),
 }
@@ -240,6 +247,10 @@ impl Worker {
             }
             Next::Seek(behind) => self.seek(behind),
             Next::Renew(me) => self.renew(&me),
+            Next::Ask => {
+                self.asked = true;
+                self.tell(Told::Due)
+            }
             Next::Wait(rest) => self.wait(rest),
         }
     }
@@ -261,9 +272,10 @@ impl Worker {
             let left = clock::until(self.due);
             return match (newer, epoch || left.is_zero()) {
                 (true, true) => Next::Renew(wish.me.clone()),
-                (true, false) => Next::Wait(left),
+                (_, false) => Next::Wait(left),
+                (false, true) if !self.asked => Next::Ask,
                 // The loop hands over its progress and wakes this thread.
-                (false, _) => Next::Wait(REST),
+                (false, true) => Next::Wait(REST),
             };
         }
         match wish.seek {
@@ -287,7 +299,7 @@ impl Worker {
             if left.is_zero() || wish.quit || wish.release || !wish.orders.is_empty() || due || seeks {
                 break;
             }
-            wish.hungry = self.holding && !starved;
+            wish.hungry = self.holding && !starved && self.asked;
             let soon = if starved { left.min(clock::until(self.due)) } else { left };
             let soon = soon.max(Duration::from_millis(1));
             wish = wish.wait(soon);
@@ -308,7 +320,7 @@ impl Worker {
             Ok(Waited::Granted { how, why }) => {
                 let since = clock::moment();
                 (self.holding, self.shown, self.holder) = (true, None, None);
-                self.due = clock::moment();
+                (self.due, self.asked) = (clock::moment(), false);
                 // Before the grant, so that a takeover knows what it was asked for.
                 if self.read_orders() == Go::End {
                     return Go::End;
@@ -353,7 +365,7 @@ impl Worker {
 
     fn renew(&mut self, me: &Holder) -> Go {
         let asked = clock::moment();
-        self.due = clock::after(self.ttl / 4);
+        (self.due, self.asked) = (clock::after(self.ttl / 4), false);
         let begun = clock::moment();
         let renewed = self.lease.renew(me);
         let took = clock::since(begun).as_secs_f64();

@@ -52,6 +52,8 @@ pub struct Bounds {
     pub switchover_max: Duration,
     /// How often a standby looks for new records.
     pub follow_every: Duration,
+    /// How long the loop waits for events at most before it looks around: at silent sources, and at what it says of itself.
+    pub turn_every: Duration,
     /// How long a source may not answer before it counts as failed.
     pub source_stall: Duration,
     /// How long a feeder rests that has found nothing new, without looking at its source; zero: it waits at the source. A node of
@@ -73,6 +75,7 @@ impl Default for Bounds {
             priority: PRIORITY,
             switchover_max: Duration::from_secs(10),
             follow_every: Duration::from_millis(200),
+            turn_every: Duration::from_millis(500),
             source_stall: Duration::from_secs(10),
             source_rest: Duration::ZERO,
             drain_max: Duration::from_secs(20),

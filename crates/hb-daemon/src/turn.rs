@@ -36,7 +36,7 @@ use crate::shared::Shared;
 use crate::standby::Reading;
 use crate::tags::Tag;
 use crate::viewer::Viewer;
-use leasing::{Leasing, idle_turn};
+use leasing::Leasing;
 use orders::Asked;
 
 /// How long it waits before it tries again to make something durable.
@@ -267,8 +267,7 @@ impl Loop {
         // Before data: what was promoted while this node was not at work holds for the first cycle that it decides.
         self.read_tags();
         let held = !self.committer.is_empty() || !self.node.may_work(clock::moment());
-        let next =
-            if held { self.inbox.control_only(HELD_TURN) } else { self.inbox.next(idle_turn(self.bounds.lease_ttl)) };
+        let next = if held { self.inbox.control_only(HELD_TURN) } else { self.inbox.next(self.idle_turn()) };
         match next {
             Next::Told(told) => self.told(told),
             Next::Control(control) => self.obey(control),

@@ -25,6 +25,9 @@ const PROOF: u32 = 2;
 /// How many streams beside the first one such a look reads the head of (B1): each may cost a request to the store.
 const PROOF_LOOKS: usize = 8;
 
+/// How long the loop waits for events at most while somebody waits for a switchover.
+const ASKED_TURN: Duration = Duration::from_millis(50);
+
 /// What is known of the lease.
 #[derive(Debug, Default)]
 pub(super) struct Leasing {
@@ -95,6 +98,8 @@ impl Loop {
             }
             // Of a lease that has been given back meanwhile.
             Told::Renewed { .. } | Told::NotRenewed { .. } | Told::Superseded { .. } => {}
+            // The turn that has just heard it is what was asked for.
+            Told::Due => {}
             Told::Released => tracing::debug!("the lease is given back"),
             Told::Orders(orders) => self.ordered(*orders),
         }
@@ -125,6 +130,13 @@ impl Loop {
             let step = self.node.handle(Input::Renewed { until }, clock::now());
             self.carry_out_later(step);
         }
+    }
+
+    /// How long the loop may wait for events before it looks around: no longer than the lease is good for.
+    pub(super) fn idle_turn(&self) -> Duration {
+        let most = if self.asked.pending() { ASKED_TURN } else { self.bounds.turn_every };
+        let lease = clock::until(self.leasing.until);
+        (self.bounds.lease_ttl / 4).min(most).min(lease).max(Duration::from_millis(1))
     }
 
     /// Whether the lease is this node's for the time being, as far as can be told.
@@ -230,9 +242,4 @@ impl Loop {
         self.leasing.rest_until.take_if(|until| *until <= clock::moment());
         self.leasing.rest_until.is_none()
     }
-}
-
-/// How long the loop may wait for events: a renewal hangs on its turns.
-pub(super) fn idle_turn(ttl: Duration) -> Duration {
-    (ttl / 8).clamp(Duration::from_millis(5), Duration::from_millis(200))
 }

@@ -50,6 +50,13 @@ pub(super) enum Decided {
     Just,
 }
 
+impl Asked {
+    /// Whether somebody waits for a switchover.
+    pub(super) fn pending(&self) -> bool {
+        self.orders.as_ref().is_some_and(|orders| orders.switchover.is_some())
+    }
+}
+
 impl Loop {
     fn switchover(&self) -> Option<&Switchover> {
         self.asked.orders.as_ref()?.switchover.as_ref()
