@@ -10,6 +10,7 @@ mod cli;
 mod docs;
 mod servers;
 mod tidy;
+mod torture;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ cargo xtask CHORE
   ci              both
   tidy            rules that a program can check cheaply, in under two seconds
   docs            write the generated documents again; --check only compares
+  torture […]     real nodes on real stores under drawn faults; --help says more
   bench [NAME …]  build release and measure; --small for a smoke test; no name: all
 ";
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["docs"] => docs::write(&root()),
         ["docs", "--check"] => docs::check(&root()),
+        ["torture", rest @ ..] => torture::run(rest),
         ["bench", rest @ ..] => bench::run(&root(), rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

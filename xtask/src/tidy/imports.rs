@@ -18,7 +18,15 @@ const CRATES: [(&str, &[&str]); 14] = [
     (
         "hb",
         &[
-            "hb-core", "hb-sys", "hb-runtime", "hb-tls", "hb-sources", "hb-actuators", "hb-store", "hb-engines", "hb-daemon",
+            "hb-core",
+            "hb-sys",
+            "hb-runtime",
+            "hb-tls",
+            "hb-sources",
+            "hb-actuators",
+            "hb-store",
+            "hb-engines",
+            "hb-daemon",
             "hb-api",
         ],
     ),

@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 use hb_daemon::clock;
 use nix::sys::signal::Signal;
 
-use crate::door::Mood;
 use crate::pair::Site;
 use crate::rack::Way;
-use crate::stores::Refuses;
 use crate::support::random::Random;
 
 /// One fault.
@@ -30,52 +28,85 @@ pub(crate) enum Fault {
     KillStandby,
     /// `kill -9` of all nodes.
     KillAll,
+    /// `kill -9` of the active node, and of the one that takes over once it has.
+    KillHeir,
+    /// The wall clock of a node jumps by minutes.
+    JumpClock,
+    /// The wall clock of a node goes too fast or too slowly for a while.
+    DriftClock,
     /// A store stops, and goes on.
     HangStore,
     /// A store crashes, and is started again.
     CrashStore,
+    /// All processes of a store are killed, and it is started again.
+    KillStore,
     /// The journal's store takes nothing.
     RefuseStore,
+    /// A store has no room at all.
+    FillStore,
     /// A store's cable carries little.
     SlowStore,
     /// Answers of a store come late.
     LateAnswers,
     /// Answers of a store are lost.
     LoseAnswers,
+    /// `kill -9` of the active node while a store hangs.
+    KillWhileHung,
+    /// The wall clock of the node that is to take over jumps while the active one is stopped.
+    StopAndJump,
 }
 
+use Fault::*;
+
 /// Those that can happen on one host.
-pub(crate) const ON_ONE_HOST: &[Fault] = &[Fault::Kill, Fault::Stop, Fault::Nap, Fault::KillStandby, Fault::KillAll];
+pub(crate) const ON_ONE_HOST: &[Fault] =
+    &[Kill, Stop, Nap, KillStandby, KillAll, KillHeir, JumpClock, DriftClock, FillStore, StopAndJump];
 
 /// Those of hosts and a folder that they share.
 pub(crate) const WITH_A_LEASE: &[Fault] = &[
-    Fault::Kill,
-    Fault::Stop,
-    Fault::Nap,
-    Fault::KillStandby,
-    Fault::CutLease,
-    Fault::HangStore,
-    Fault::CrashStore,
-    Fault::SlowStore,
-    Fault::LoseAnswers,
+    Kill,
+    Stop,
+    Nap,
+    KillStandby,
+    KillAll,
+    KillHeir,
+    JumpClock,
+    DriftClock,
+    CutLease,
+    HangStore,
+    CrashStore,
+    KillStore,
+    FillStore,
+    SlowStore,
+    LateAnswers,
+    LoseAnswers,
+    KillWhileHung,
+    StopAndJump,
 ];
 
 /// Those of hosts and servers.
 pub(crate) const ON_MANY_HOSTS: &[Fault] = &[
-    Fault::Kill,
-    Fault::Stop,
-    Fault::Nap,
-    Fault::Unplug,
-    Fault::CutJournal,
-    Fault::CutLease,
-    Fault::KillStandby,
-    Fault::KillAll,
-    Fault::HangStore,
-    Fault::CrashStore,
-    Fault::RefuseStore,
-    Fault::SlowStore,
-    Fault::LateAnswers,
-    Fault::LoseAnswers,
+    Kill,
+    Stop,
+    Nap,
+    Unplug,
+    CutJournal,
+    CutLease,
+    KillStandby,
+    KillAll,
+    KillHeir,
+    JumpClock,
+    DriftClock,
+    HangStore,
+    CrashStore,
+    KillStore,
+    RefuseStore,
+    FillStore,
+    SlowStore,
+    LateAnswers,
+    LoseAnswers,
+    KillWhileHung,
+    StopAndJump,
 ];
 
 impl Fault {
@@ -85,101 +116,69 @@ impl Fault {
         let while_ = Duration::from_millis(random.between(100, 2_500));
         site.timeline.note(format!("{self:?}, for {while_:?} where it lasts; active is {}", site.members[active].name));
         match self {
-            Self::Kill => {
-                let (since, at) = (Instant::now(), clock::wall());
-                site.kill(active);
-                Some(site.taken_over(active, since, at).1)
+            Kill => Some(kill(site, active).1),
+            KillHeir => {
+                let (heir, took) = kill(site, active);
+                site.tend();
+                site.kill(heir);
+                Some(took)
             }
-            Self::KillAll => {
+            KillAll => {
                 (0..site.members.len()).for_each(|place| site.kill(place));
                 None
             }
-            Self::KillStandby => {
+            KillStandby => {
                 site.kill((active + 1) % site.members.len());
                 None
             }
-            Self::Stop => Some(stop(site, active, while_)),
-            Self::Nap => {
+            Stop => Some(stop(site, active, while_, |_| {})),
+            StopAndJump => {
+                let (other, seconds) = ((active + 1) % site.members.len(), jump(random));
+                Some(stop(site, active, while_, |site| set(site, other, seconds)))
+            }
+            Nap => {
                 site.signal(active, Signal::SIGSTOP);
                 site.look_on(while_ / 2);
                 site.signal(active, Signal::SIGCONT);
                 None
             }
-            Self::Unplug => Some(unplug(site, active)),
-            Self::CutJournal | Self::CutLease => {
+            Unplug => Some(unplug(site, active)),
+            CutJournal | CutLease => {
                 cut(self, site, active, random, while_);
                 None
             }
-            Self::HangStore
-            | Self::CrashStore
-            | Self::RefuseStore
-            | Self::SlowStore
-            | Self::LateAnswers
-            | Self::LoseAnswers => {
-                self.befall(site, random, while_);
+            JumpClock => {
+                let (place, seconds) = (random.between(0, site.members.len() as u64) as usize, jump(random));
+                set(site, place, seconds);
+                site.look_on(while_ / 4);
+                None
+            }
+            DriftClock => {
+                let place = random.between(0, site.members.len() as u64) as usize;
+                drift(site, place, while_, if random.one_in(2) { 1 } else { -1 });
+                None
+            }
+            HangStore | CrashStore | KillStore | RefuseStore | FillStore | SlowStore | LateAnswers | LoseAnswers
+            | KillWhileHung => {
+                crate::ill_stores::befall(self, site, random, while_);
                 None
             }
         }
     }
-
-    /// Those of stores.
-    fn befall(self, site: &mut Site, random: &mut Random, while_: Duration) {
-        if site.stores.all.is_empty() {
-            return;
-        }
-        let at = random.between(0, site.stores.all.len() as u64) as usize;
-        let name = site.stores.all[at].host.name.clone();
-        site.timeline.note(format!("it is {name} that it happens to"));
-        match self {
-            Self::HangStore => {
-                site.stores.all[at].hang();
-                site.look_on(while_);
-                site.stores.all[at].go_on();
-            }
-            Self::CrashStore => {
-                site.stores.all[at].crash();
-                site.look_on(while_ / 2);
-                site.stores.all[at].start_again();
-            }
-            Self::RefuseStore => {
-                let Some(journal) = site.stores.journal else { return };
-                if site.stores.all[journal].refuse(Refuses::Everything) {
-                    site.look_on(while_);
-                    site.stores.all[journal].refuse(Refuses::Nothing);
-                }
-            }
-            Self::SlowStore => {
-                // Where the kernel cannot shape, this is no fault; the door's lateness is one in any case.
-                if let Err(why) = site.stores.all[at].host.slow("256kbit") {
-                    site.timeline.note(why);
-                }
-                site.look_on(while_);
-                site.stores.all[at].host.fast();
-            }
-            Self::LateAnswers | Self::LoseAnswers => {
-                let mood = if self == Self::LateAnswers { Mood::Slow } else { Mood::Forgetful };
-                if site.stores.all[at].mood(mood) {
-                    site.look_on(while_);
-                    site.stores.all[at].mood(Mood::Open);
-                }
-            }
-            Self::Kill
-            | Self::Stop
-            | Self::Nap
-            | Self::Unplug
-            | Self::CutJournal
-            | Self::CutLease
-            | Self::KillStandby
-            | Self::KillAll => panic!("{self:?} is none of a store"),
-        }
-        site.timeline.note(format!("{name} is as before"));
-    }
 }
 
-/// Stops a node until another has taken over and for a while longer.
-fn stop(site: &mut Site, active: usize, longer: Duration) -> Duration {
+/// `kill -9`; gives who took over, and how long that took.
+fn kill(site: &mut Site, active: usize) -> (usize, Duration) {
+    let (since, at) = (Instant::now(), clock::wall());
+    site.kill(active);
+    site.taken_over(active, since, at)
+}
+
+/// Stops a node until another has taken over and for a while longer; something may be done as soon as it has stopped.
+fn stop(site: &mut Site, active: usize, longer: Duration, then: impl FnOnce(&mut Site)) -> Duration {
     let (since, at) = (Instant::now(), clock::wall());
     site.signal(active, Signal::SIGSTOP);
+    then(site);
     let (_, took) = site.taken_over(active, since, at);
     site.look_on(longer);
     site.signal(active, Signal::SIGCONT);
@@ -188,15 +187,17 @@ fn stop(site: &mut Site, active: usize, longer: Duration) -> Duration {
 
 fn unplug(site: &mut Site, active: usize) -> Duration {
     let (since, at) = (Instant::now(), clock::wall());
+    site.disturb();
     site.members[active].host.unplug();
     let (_, took) = site.taken_over(active, since, at);
     site.members[active].host.plug();
+    site.disturb();
     site.timeline.note("its cable is back");
     took
 }
 
 fn cut(fault: Fault, site: &mut Site, active: usize, random: &mut Random, while_: Duration) {
-    let store = if fault == Fault::CutJournal { site.stores.journal } else { site.stores.lease };
+    let store = if fault == CutJournal { site.stores.journal } else { site.stores.lease };
     let Some(store) = store else { return };
     let way = [Way::There, Way::Back, Way::Both][random.between(0, 3) as usize];
     site.timeline.note(format!("cut: {way:?}"));
@@ -204,4 +205,28 @@ fn cut(fault: Fault, site: &mut Site, active: usize, random: &mut Random, while_
     site.look_on(while_);
     site.members[active].host.heal(&site.stores.all[store].host);
     site.timeline.note("it is whole again");
+}
+
+/// Where a clock jumps to, in seconds from the right time: back or forth by up to half an hour, sometimes right again.
+fn jump(random: &mut Random) -> i64 {
+    const TO: [i64; 9] = [0, 20, -20, 60, -60, 300, -300, 1_800, -1_800];
+    TO[random.between(0, TO.len() as u64) as usize]
+}
+
+/// Sets a wall clock.
+fn set(site: &mut Site, place: usize, seconds: i64) {
+    let name = site.members[place].name;
+    site.timeline.note(format!("the wall clock of {name} is {seconds} s ahead now"));
+    site.members[place].wall.iter_mut().for_each(|wall| wall.set(seconds));
+}
+
+/// Lets a wall clock go a tenth too fast or too slowly.
+fn drift(site: &mut Site, place: usize, while_: Duration, sign: i64) {
+    let began = Instant::now();
+    while began.elapsed() < while_ {
+        site.look_on(Duration::from_millis(20));
+        let off = sign * began.elapsed().min(while_).as_millis() as i64 / 10;
+        site.members[place].wall.iter().for_each(|wall| wall.drift(off));
+    }
+    site.members[place].wall.iter().for_each(|wall| wall.drift(0));
 }

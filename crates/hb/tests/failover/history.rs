@@ -56,7 +56,14 @@ pub(crate) struct History {
     /// Hash of each record that somebody has read while it went on.
     pub(crate) seen: BTreeMap<u64, String>,
     pub(crate) heard: Vec<Heard>,
+    /// When something happened by which the answer to an alert could be lost, in order: whoever does not know that it was told tells it again.
+    pub(crate) disturbed: Vec<i64>,
+    /// How far wall clocks of nodes may be off, in nanoseconds, where they are compared with the test's.
+    pub(crate) slack: i64,
 }
+
+/// How long before a first telling that was answered in vain its reason may have begun, in nanoseconds: longer than anybody waits for an answer.
+const REASON: i64 = 30_000_000_000;
 
 /// A law that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +112,7 @@ impl History {
         self.reigns(&mut breaches);
         self.cycles(&mut breaches);
         self.alerts(&mut breaches);
+        self.repetitions(&mut breaches);
         breaches.0
     }
 
@@ -177,6 +185,29 @@ impl History {
         }
     }
 
+    /// An alert is told again only for a reason: a new reign, which cannot know, or something by which the answer could be lost (W6).
+    fn repetitions(&self, breaches: &mut Breaches) {
+        let mut told: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        for heard in &self.heard {
+            told.entry(&heard.key).or_default().push(heard.at);
+        }
+        let opened = |made: i64, last: i64| {
+            let later = self.facts.iter().filter(move |fact| fact.at > made && fact.at - self.slack <= last);
+            later.filter(|fact| fact.what == What::Opened).count()
+        };
+        for fact in &self.facts {
+            let What::Decided { alert: Some(key), .. } = &fact.what else { continue };
+            let Some(times) = told.get(key.as_str()) else { continue };
+            let (first, last) = (times[0], times[times.len() - 1]);
+            let lost = self.disturbed.iter().filter(|at| (first - REASON..=last).contains(*at)).count();
+            let reasons = opened(fact.at, last) + lost;
+            if times.len() > 1 + reasons {
+                breaches
+                    .add("W6", format!("{key} was told {} times, with {reasons} reasons to do so again", times.len()));
+            }
+        }
+    }
+
     /// Nothing is told that is not recorded before; every alert is told; however often, it says the same (W6).
     fn alerts(&self, breaches: &mut Breaches) {
         let mut made: BTreeMap<&str, (&Fact, u64)> = BTreeMap::new();
@@ -195,7 +226,7 @@ impl History {
         for heard in &self.heard {
             match made.get(heard.key.as_str()) {
                 None => breaches.add("W6", format!("{} was told and is not recorded", heard.key)),
-                Some((fact, _)) if heard.at < fact.at => {
+                Some((fact, _)) if heard.at + self.slack < fact.at => {
                     breaches.add("W6", format!("{} was told before record {} was made", heard.key, fact.seq));
                 }
                 Some(_) => {}

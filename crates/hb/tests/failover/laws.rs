@@ -27,7 +27,7 @@ fn sound() -> History {
     ];
     let seen = facts.iter().map(|fact| (fact.seq, fact.hash.clone())).collect();
     let heard = |at| Heard { key: "w/1".into(), at, said: "it is ill".into() };
-    History { facts, seen, heard: vec![heard(21), heard(35)] }
+    History { facts, seen, heard: vec![heard(21), heard(35)], disturbed: Vec::new(), slack: 0 }
 }
 
 #[track_caller]
@@ -94,4 +94,20 @@ fn w6_alerts_that_are_lost_early_unrecorded_and_two_tongued_are_noticed() {
     breaks("W6", |history| history.heard[1].said = "all is well".into());
     breaks("W6", |history| history.facts[5].what = decided(2, Some("w/1")));
     breaks("W6", |history| history.facts[4].what = What::Settled { cycle: 0 });
+}
+
+/// Told twice more.
+fn again(history: &mut History) {
+    let heard = Heard { at: 36, ..history.heard[1].clone() };
+    history.heard.extend([heard.clone(), heard]);
+}
+
+#[test]
+fn w6_alerts_that_are_told_again_without_a_reason_are_noticed() {
+    // One reign began since the alert was made: it may not know what the one before has told.
+    breaks("W6", again);
+    let mut history = sound();
+    again(&mut history);
+    history.disturbed = vec![22, 30];
+    assert_eq!(history.breaches(), [], "with two reasons more it is as promised");
 }

@@ -26,6 +26,7 @@ mod etcd;
 mod faults;
 mod haproxy;
 mod history;
+mod ill_stores;
 #[expect(dead_code, reason = "the tests of the engine use the rest of it")]
 #[path = "../../../hb-engines/tests/kubernetes/api.rs"]
 mod kubernetes;
@@ -40,14 +41,18 @@ mod planned;
 #[path = "../../../hb-engines/tests/postgres/server.rs"]
 mod postgres;
 mod rack;
+mod room;
 mod runbook;
 #[expect(dead_code, reason = "the tests of the engine use the rest of it")]
 #[path = "../../../hb-engines/tests/kubernetes/store.rs"]
 mod store;
 mod stores;
+mod supervised;
 #[expect(dead_code, reason = "the other tests of the binary use the rest of it")]
 #[path = "../binary/support/mod.rs"]
 mod support;
 mod tape;
+mod teller;
 mod timeline;
 mod torture;
+mod wall;

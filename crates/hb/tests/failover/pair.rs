@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 
 use crate::history::{Fact, Heard, History};
 use crate::rack::{DESK, Host, Rack};
+use crate::room::{Room, Small};
 use crate::stores::{KEY, Pair, Stores};
 use crate::support::http;
 use crate::support::journal;
@@ -25,6 +26,7 @@ use crate::support::webhook::Webhook;
 use crate::support::{telemetry, within};
 use crate::tape::Tape;
 use crate::timeline::Timeline;
+use crate::wall::Wall;
 
 /// How long anything may take that does happen.
 pub(crate) const BOUND: Duration = Duration::from_secs(90);
@@ -33,7 +35,9 @@ const STARTED_AGAIN: [i32; 3] = [75, UNAVAILABLE, 73];
 /// Exit of a command that got no answer.
 const UNAVAILABLE: i32 = 69;
 /// How often the journal is looked at.
-const LOOK: Duration = Duration::from_millis(4);
+const LOOK: Duration = Duration::from_millis(8);
+/// Most that a wall clock which drifts is off, in nanoseconds.
+const DRIFTED: i64 = 500_000_000;
 /// Where nodes listen.
 const PORT: u16 = 9090;
 
@@ -49,12 +53,32 @@ pub(crate) struct Plan {
     pub(crate) more: &'static str,
     /// Cycles a second.
     pub(crate) pace: u64,
+    /// How much the stores can hold, and whether wall clocks can be set.
+    pub(crate) room: Room,
+    pub(crate) clocks: Clocks,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { nodes: 2, lease: "ttl_sec: 1", priorities: [50; 3], more: "", pace: 6 }
+        Self {
+            nodes: 2,
+            lease: "ttl_sec: 1",
+            priorities: [50; 3],
+            more: "",
+            pace: 6,
+            room: Room::Ample,
+            clocks: Clocks::Real,
+        }
     }
+}
+
+/// What nodes take for the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clocks {
+    /// The machine's.
+    Real,
+    /// Each has a wall clock of its own, which can be set; and where each has a host of its own, these were booted at different times.
+    Own,
 }
 
 /// One node and where it lives.
@@ -63,6 +87,19 @@ pub(crate) struct Member {
     pub(crate) name: &'static str,
     pub(crate) project: Arc<Project>,
     pub(crate) host: Arc<Host>,
+    /// None: the machine's.
+    pub(crate) wall: Option<Wall>,
+    /// How much earlier than the machine it was booted, in seconds.
+    booted: u64,
+}
+
+/// How much was judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judged {
+    pub(crate) cycles: usize,
+    pub(crate) records: usize,
+    /// What the webhook was told, repetitions too.
+    pub(crate) told: usize,
 }
 
 /// All of it. Nodes end before the stores, those before the hosts.
@@ -70,6 +107,10 @@ pub(crate) struct Site {
     pub(crate) members: Vec<Member>,
     pub(crate) stores: Stores,
     pub(crate) records: Vec<Sealed>,
+    /// When each of them was seen.
+    arrived: Vec<Stamp>,
+    /// When something happened by which the answer to an alert could be lost.
+    pub(crate) disturbed: Vec<Stamp>,
     pub(crate) timeline: Timeline,
     /// Starts of nodes that had ended by themselves.
     pub(crate) restarts: usize,
@@ -79,6 +120,8 @@ pub(crate) struct Site {
     settings: String,
     webhook: Webhook,
     tape: Tape,
+    /// A folder that can be full, where nodes share one.
+    small: Option<Small>,
     /// Last: only then may the next test have the desk.
     rack: Rack,
 }
@@ -91,7 +134,7 @@ impl Site {
     /// Nodes at work and standing by; none, told, where something is missing that this needs.
     pub(crate) fn start(test: &str, pair: Pair, plan: &Plan) -> Option<Self> {
         let mut rack = Rack::open(test)?;
-        let stores = Stores::start(pair, &mut rack)?;
+        let stores = Stores::start(pair, &mut rack, plan.room)?;
         let webhook = Webhook::start_at(DESK, 7);
         let tape = Tape::start(plan.pace);
         let settings = format!(
@@ -112,13 +155,19 @@ impl Site {
                 Some(first) if pair == Pair::DirFile => Arc::clone(&first.host),
                 _ => Arc::new(rack.host(name)),
             };
-            members.push(Member { node: None, name, project, host });
+            let wall = (plan.clocks == Clocks::Own).then(|| Wall::right(project.dir(), name)).flatten();
+            // On one machine there is one such clock.
+            let booted = if wall.is_some() && shared.is_none() { 50_000 * members.len() as u64 } else { 0 };
+            members.push(Member { node: None, name, project, host, wall, booted });
         }
+        let small = (plan.room == Room::Small && pair.shares_folder()).then(|| Small::at(&members[0].project.output));
         let journal = stores.reader(&members[0].project.output);
         let mut site = Self {
             members,
             stores,
             records: Vec::new(),
+            arrived: Vec::new(),
+            disturbed: Vec::new(),
             timeline: Timeline::new(format!("{test}, {}", pair.name())),
             restarts: 0,
             seen: BTreeMap::new(),
@@ -127,6 +176,7 @@ impl Site {
             settings,
             webhook,
             tape,
+            small,
             rack,
         };
         for place in 0..site.members.len() {
@@ -140,7 +190,11 @@ impl Site {
     pub(crate) fn launch(&mut self, place: usize) {
         let listen = self.address(place).to_string();
         let member = &mut self.members[place];
-        let command = keyed(member.project.command(&["daemon", "--listen", &listen]));
+        let mut command = keyed(member.project.command(&["daemon", "--listen", &listen]));
+        if let Some(wall) = &member.wall {
+            wall.give(&mut command);
+            command = booted_earlier(&command, member.booted);
+        }
         let node = member.host.within(|| Node::launch(&member.project, member.name, command));
         self.timeline.note(format!("{} starts as process {}", member.name, node.pid()));
         member.node = Some(node);
@@ -180,12 +234,14 @@ impl Site {
 
     /// `kill -9`.
     pub(crate) fn kill(&mut self, place: usize) {
+        self.disturb();
         self.timeline.note(format!("kill -9 {}", self.members[place].name));
         self.node(place).kill();
     }
 
     pub(crate) fn signal(&mut self, place: usize, signal: Signal) {
         self.timeline.note(format!("{signal} to {}", self.members[place].name));
+        self.disturb();
         if self.node(place).has_ended().is_none() {
             self.node(place).signal(signal);
         }
@@ -193,7 +249,12 @@ impl Site {
 
     /// Starts again what has ended, as a service manager does. Nobody ends for a reason that restarts cannot help.
     pub(crate) fn tend(&mut self) {
-        for place in 0..self.members.len() {
+        self.tend_all_but(usize::MAX);
+    }
+
+    /// The same, but one of them stays as it is.
+    fn tend_all_but(&mut self, left: usize) {
+        for place in (0..self.members.len()).filter(|place| *place != left) {
             let Some(status) = self.node(place).has_ended() else { continue };
             self.timeline.note(format!("{} has ended with {status}", self.members[place].name));
             if let Some(code) = status.code() {
@@ -226,6 +287,7 @@ impl Site {
         }
         let count = more.len();
         self.records.extend(more);
+        self.arrived.resize(self.records.len(), clock::wall());
         count
     }
 
@@ -262,16 +324,48 @@ impl Site {
 
     /// Who has decided a cycle later than this, among those that are wanted.
     pub(crate) fn decider(&self, since: Stamp, wanted: impl Fn(usize) -> bool) -> Option<usize> {
-        let later = self.records.iter().rev().take_while(|sealed| sealed.record.at > since);
+        let times = self.arrived.iter().rev();
+        let later =
+            self.records.iter().rev().zip(times).take_while(|(sealed, seen)| self.written(sealed, **seen) > since);
         let mut deciders = later
+            .map(|(sealed, _)| sealed)
             .filter(|sealed| journal::decided(sealed).is_some())
             .filter_map(|sealed| self.members.iter().position(|member| member.name == sealed.record.node.as_str()));
         deciders.find(|place| wanted(*place))
     }
 
+    /// When a record was written, by the clock of the test.
+    fn written(&self, sealed: &Sealed, seen: Stamp) -> Stamp {
+        let by = self.members.iter().find(|member| member.name == sealed.record.node.as_str());
+        let wall = by.and_then(|member| member.wall.as_ref());
+        wall.map_or(sealed.record.at, |wall| Stamp(wall.true_time(sealed.record.at.0, seen.0)))
+    }
+
+    /// Whether wall clocks can be set here.
+    pub(crate) fn has_clocks(&self) -> bool {
+        self.members.iter().all(|member| member.wall.is_some())
+    }
+
+    /// Takes all room from the folder that nodes share; false where that has no bound.
+    pub(crate) fn fill_folder(&self) -> bool {
+        self.small.as_ref().is_some_and(Small::fill)
+    }
+
+    /// Gives it back.
+    pub(crate) fn empty_folder(&self) {
+        self.small.iter().for_each(Small::empty);
+    }
+
+    /// From now on an answer to an alert may have been lost.
+    pub(crate) fn disturb(&mut self) {
+        self.disturbed.push(clock::wall());
+    }
+
     /// Waits until another than `place` decides; gives who, and how long that took from `since` on.
     pub(crate) fn taken_over(&mut self, place: usize, since: Instant, at: Stamp) -> (usize, Duration) {
         let (other, took) = self.until("another node takes over", |site| {
+            // One that had been replaced just before ends now, and is wanted.
+            site.tend_all_but(place);
             site.decider(at, |decider| decider != place).map(|other| (other, since.elapsed()))
         });
         self.timeline.note(format!("{} has taken over after {took:.1?}", self.members[other].name));
@@ -310,8 +404,8 @@ impl Site {
         }
     }
 
-    /// Ends all, decides what is left, and judges the whole of it; gives how many cycles there were.
-    pub(crate) fn finish(mut self) -> usize {
+    /// Ends all, decides what is left, and judges the whole of it.
+    pub(crate) fn finish(mut self) -> Judged {
         self.warm();
         self.tape.finish();
         for place in 0..self.members.len() {
@@ -333,7 +427,7 @@ impl Site {
         let undisturbed = Project::reading(self.tape.path.to_str().unwrap(), &self.settings);
         undisturbed.once("a");
         journal::assert_same_decisions(&records, &journal::read(&undisturbed.output));
-        journal::cycles(&records).len()
+        Judged { cycles: journal::cycles(&records).len(), records: records.len(), told: self.webhook.told().len() }
     }
 
     /// `hb ARGS`, again while a store does not answer in time: a busy machine is slower than a short TTL allows.
@@ -374,12 +468,46 @@ impl Site {
             said.as_object_mut().unwrap().remove("report_path");
             Heard { key: told.key.replace("%2F", "/"), at: told.at.0, said: said.to_string() }
         });
-        let facts = records.iter().map(Fact::from).collect();
-        let history = History { facts, seen: self.seen.clone(), heard: heard.collect() };
+        let written = |sealed: &Sealed| {
+            let place = self.records.iter().position(|seen| seen.record.seq == sealed.record.seq);
+            place.map_or(sealed.record.at, |place| self.written(sealed, self.arrived[place]))
+        };
+        let facts = records.iter().map(|sealed| Fact { at: written(sealed).0, ..Fact::from(sealed) }).collect();
+        let history = History {
+            facts,
+            seen: self.seen.clone(),
+            heard: heard.collect(),
+            disturbed: self.disturbed.iter().map(|at| at.0).collect(),
+            slack: if self.has_clocks() { DRIFTED } else { 0 },
+        };
         let breaches: Vec<String> = history.breaches().iter().map(ToString::to_string).collect();
         assert!(breaches.is_empty(), "the history breaks laws:\n{}", breaches.join("\n"));
         assert!(!history.heard.is_empty(), "nothing was told at all");
     }
+}
+
+/// The same command on a machine that was booted so much earlier.
+fn booted_earlier(command: &Command, seconds: u64) -> Command {
+    if seconds == 0 || !std::path::Path::new("/proc/self/ns/time").exists() {
+        return keep(command, Command::new(command.get_program()));
+    }
+    let mut wrapped = Command::new("unshare");
+    let seconds = seconds.to_string();
+    wrapped.args(["--time", "--boottime", &seconds, "--monotonic", &seconds, "--"]).arg(command.get_program());
+    keep(command, wrapped)
+}
+
+/// Arguments, folder and environment of one command for another.
+fn keep(of: &Command, mut to: Command) -> Command {
+    to.args(of.get_args());
+    for (name, value) in of.get_envs() {
+        match value {
+            Some(value) => to.env(name, value),
+            None => to.env_remove(name),
+        };
+    }
+    of.get_current_dir().map(|folder| to.current_dir(folder));
+    to
 }
 
 /// With the key of the bucket.

@@ -1,5 +1,6 @@
 //! The stores of a pair of journal and lease, each on a host of its own, and what can happen to them.
 
+use std::process::Command;
 use std::time::Duration;
 
 use hb_engines::object::{Bucket, Keys, ObjectJournal};
@@ -8,10 +9,14 @@ use hb_store::journal::dir::DirJournal;
 use hb_store::port::Journal;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 
 use crate::door::{Door, Mood};
 use crate::etcd::Etcd;
+use crate::pair::BOUND;
 use crate::rack::{Host, Rack};
+use crate::room::{Room, Small};
+use crate::support::within;
 use crate::{kubernetes, object, postgres};
 
 /// Key of the bucket, and its secret.
@@ -29,6 +34,15 @@ pub(crate) enum Pair {
 }
 
 impl Pair {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::DirFile,
+        Self::PostgresPostgres,
+        Self::ObjectObject,
+        Self::PostgresEtcd,
+        Self::DirEtcd,
+        Self::ObjectKubernetes,
+    ];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::DirFile => "dir+file",
@@ -54,7 +68,7 @@ pub(crate) struct Store {
 }
 
 enum Server {
-    Postgres(postgres::Server),
+    Postgres { server: postgres::Server, small: Option<Small> },
     Etcd { etcd: Option<Etcd>, door: Door },
     Bucket { server: object::Server, door: Door },
     Api { api: Option<kubernetes::Api>, door: Door },
@@ -62,12 +76,16 @@ enum Server {
 
 impl Store {
     /// Starts one; none where its program is missing, which is told.
-    pub(crate) fn start(kind: Kind, rack: &mut Rack) -> Option<Self> {
+    pub(crate) fn start(kind: Kind, rack: &mut Rack, room: Room) -> Option<Self> {
         let host = rack.host(kind.as_str());
         let server = match kind {
-            Kind::Postgres => Server::Postgres(database(&host)?),
+            Kind::Postgres => {
+                let (server, small) = database(&host, room)?;
+                Server::Postgres { server, small }
+            }
             Kind::Etcd => {
-                let etcd = host.within(|| Etcd::start(1, &[]))?;
+                let quota: &[&str] = if room == Room::Small { &["--quota-backend-bytes", QUOTA] } else { &[] };
+                let etcd = host.within(|| Etcd::start(1, quota))?;
                 let door = Door::of(&host, etcd.port(0));
                 Server::Etcd { etcd: Some(etcd), door }
             }
@@ -88,7 +106,7 @@ impl Store {
     /// Its address, as a configuration has it.
     pub(crate) fn url(&self) -> String {
         match &self.server {
-            Server::Postgres(server) => {
+            Server::Postgres { server, .. } => {
                 format!("postgres://hb@{}:{}/ops?sslmode=disable&schema=lab", self.host.address, server.port)
             }
             Server::Etcd { door, .. } => format!("etcd://{}/hb/lab", door.address()),
@@ -103,7 +121,7 @@ impl Store {
     fn journal(&self) -> Box<dyn Journal> {
         let manner = Manner { patience: Duration::from_secs(10) };
         match &self.server {
-            Server::Postgres(_) => hb_engines::open::journal(Kind::Postgres, &self.url(), manner).unwrap(),
+            Server::Postgres { .. } => hb_engines::open::journal(Kind::Postgres, &self.url(), manner).unwrap(),
             Server::Bucket { .. } => {
                 let keys = Keys { id: KEY.into(), secret: KEY.into() };
                 Box::new(ObjectJournal::new(Bucket::open_as(&self.url().parse().unwrap(), &manner, &keys).unwrap()))
@@ -115,7 +133,7 @@ impl Store {
     /// It stops in the middle of whatever it does, and says nothing.
     pub(crate) fn hang(&self) {
         match &self.server {
-            Server::Postgres(server) => signal_family(server, Signal::SIGSTOP),
+            Server::Postgres { server, .. } => signal_family(server, Signal::SIGSTOP),
             Server::Etcd { etcd, .. } => etcd.iter().for_each(|etcd| etcd.signal(0, Signal::SIGSTOP)),
             Server::Bucket { door, .. } | Server::Api { door, .. } => door.set(Mood::Deaf),
         }
@@ -124,7 +142,7 @@ impl Store {
     /// It goes on.
     pub(crate) fn go_on(&self) {
         match &self.server {
-            Server::Postgres(server) => signal_family(server, Signal::SIGCONT),
+            Server::Postgres { server, .. } => signal_family(server, Signal::SIGCONT),
             Server::Etcd { etcd, .. } => etcd.iter().for_each(|etcd| etcd.signal(0, Signal::SIGCONT)),
             // What came in meanwhile was thrown away: connections that stand are of no use to anybody.
             Server::Bucket { door, .. } | Server::Api { door, .. } => {
@@ -137,17 +155,60 @@ impl Store {
     /// It ends as a machine does that loses power, for people who look from outside.
     pub(crate) fn crash(&mut self) {
         match &mut self.server {
-            Server::Postgres(server) => server.end(Signal::SIGQUIT),
+            Server::Postgres { server, .. } => server.end(Signal::SIGQUIT),
             Server::Etcd { etcd, .. } => etcd.iter_mut().for_each(|etcd| etcd.kill(0)),
             Server::Bucket { door, .. } => door.set(Mood::Shut),
             Server::Api { api, .. } => api.iter_mut().for_each(kubernetes::Api::stop),
         }
     }
 
+    /// All its processes are killed at once.
+    pub(crate) fn kill(&mut self) {
+        match &mut self.server {
+            Server::Postgres { server, .. } => {
+                signal_family(server, Signal::SIGKILL);
+                server.end(Signal::SIGKILL);
+            }
+            Server::Etcd { .. } | Server::Bucket { .. } | Server::Api { .. } => self.crash(),
+        }
+    }
+
+    /// It is really full; false where it cannot be.
+    pub(crate) fn fill(&self, full: Full) -> bool {
+        match &self.server {
+            Server::Postgres { server, small } => {
+                let filled = small.as_ref().is_some_and(Small::fill);
+                if filled && full == Full::Log {
+                    // What is written next needs a new file of its log, and PostgreSQL ends for want of it.
+                    drop(server.sql_until_killed("SELECT pg_switch_wal()").wait());
+                }
+                filled
+            }
+            Server::Etcd { etcd, .. } => self.host.within(|| etcd.as_ref().is_some_and(fill_etcd)),
+            Server::Bucket { .. } => self.refuse(Refuses::Everything),
+            Server::Api { .. } => false,
+        }
+    }
+
+    /// There is room again.
+    pub(crate) fn empty(&mut self) {
+        match &self.server {
+            Server::Postgres { server, small } => {
+                small.iter().for_each(Small::empty);
+                if !settles(server) {
+                    self.start_again();
+                }
+            }
+            Server::Etcd { etcd, .. } => self.host.within(|| etcd.iter().for_each(empty_etcd)),
+            Server::Bucket { .. } => drop(self.refuse(Refuses::Nothing)),
+            Server::Api { .. } => {}
+        }
+    }
+
     /// It is started again, with what it kept.
     pub(crate) fn start_again(&mut self) {
         match &mut self.server {
-            Server::Postgres(server) => {
+            Server::Postgres { server, .. } => {
                 let server = &*server;
                 assert!(self.host.within(|| server.run()), "PostgreSQL does not start: {}", server.log());
             }
@@ -173,7 +234,7 @@ impl Store {
     /// It takes nothing more, and says so; false where it has no such state.
     pub(crate) fn refuse(&self, refuses: Refuses) -> bool {
         match &self.server {
-            Server::Postgres(server) => {
+            Server::Postgres { server, .. } => {
                 let value = if refuses == Refuses::Everything { "on" } else { "off" };
                 server.sql("postgres", &format!("ALTER SYSTEM SET default_transaction_read_only = {value}"));
                 server.sql("postgres", "SELECT pg_reload_conf()");
@@ -192,7 +253,7 @@ impl Store {
     /// What passes its door; false where it has none.
     pub(crate) fn mood(&self, mood: Mood) -> bool {
         match &self.server {
-            Server::Postgres(_) => false,
+            Server::Postgres { .. } => false,
             Server::Etcd { door, .. } | Server::Bucket { door, .. } | Server::Api { door, .. } => {
                 door.set(mood);
                 true
@@ -203,7 +264,7 @@ impl Store {
     /// What it wrote down, for whoever has to understand a failure.
     pub(crate) fn log(&self) -> String {
         match &self.server {
-            Server::Postgres(server) => server.log(),
+            Server::Postgres { server, .. } => server.log(),
             Server::Etcd { .. } | Server::Bucket { .. } | Server::Api { .. } => String::new(),
         }
     }
@@ -216,6 +277,61 @@ pub(crate) enum Refuses {
     Nothing,
 }
 
+/// Of what a database has too little room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// Of what it stores: it says so.
+    Data,
+    /// Of its own log: it ends.
+    Log,
+}
+
+/// Most that etcd may hold where it is to be filled, in bytes.
+const QUOTA: &str = "12000000";
+/// What it is filled with: so many values of so many bytes.
+const JUNK: (usize, usize) = (24, 900_000);
+/// Size of the file system of a small PostgreSQL, in MB: its empty database takes a quarter of it.
+const DATABASE: u32 = 200;
+
+/// Puts values until there is an alarm; whether it came.
+fn fill_etcd(etcd: &Etcd) -> bool {
+    let value = base64(&vec![b'x'; JUNK.1]);
+    let full = |number: usize| {
+        let key = base64(format!("/junk/{number:03}").as_bytes());
+        let said = etcd.ask("kv/put", &json!({"key": key, "value": value}), None);
+        said.to_string().contains("space exceeded")
+    };
+    (0..JUNK.0).any(full)
+}
+
+/// Takes the values away, gives the room back, and ends the alarm, as an operator does.
+fn empty_etcd(etcd: &Etcd) {
+    let range = json!({"key": base64(b"/junk/"), "range_end": base64(b"/junk0")});
+    let gone = etcd.ask("kv/deleterange", &range, None);
+    let revision = gone["header"]["revision"].as_str().expect("every answer has one").to_owned();
+    etcd.ask("kv/compaction", &json!({"revision": revision, "physical": true}), None);
+    etcd.ask("maintenance/defragment", &json!({}), None);
+    let alarms = etcd.ask("maintenance/alarm", &json!({"action": "GET"}), None);
+    for alarm in alarms["alarms"].as_array().into_iter().flatten() {
+        let member = alarm["memberID"].clone();
+        etcd.ask("maintenance/alarm", &json!({"action": "DEACTIVATE", "memberID": member, "alarm": "NOSPACE"}), None);
+    }
+}
+
+/// As etcd's gateway wants bytes.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for part in bytes.chunks(3) {
+        let word = part.iter().chain(&[0, 0]).take(3).fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
+        for place in 0..4 {
+            let letter = LETTERS[(word >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= part.len() { char::from(letter) } else { '=' });
+        }
+    }
+    text
+}
+
 /// All stores of a pair.
 pub(crate) struct Stores {
     pub(crate) all: Vec<Store>,
@@ -225,7 +341,7 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    pub(crate) fn start(pair: Pair, rack: &mut Rack) -> Option<Self> {
+    pub(crate) fn start(pair: Pair, rack: &mut Rack, room: Room) -> Option<Self> {
         let (kinds, journal, lease): (&[Kind], _, _) = match pair {
             Pair::DirFile => (&[], None, None),
             Pair::PostgresPostgres => (&[Kind::Postgres], Some(0), Some(0)),
@@ -234,7 +350,7 @@ impl Stores {
             Pair::DirEtcd => (&[Kind::Etcd], None, Some(0)),
             Pair::ObjectKubernetes => (&[Kind::Object, Kind::Kubernetes], Some(0), Some(1)),
         };
-        let all = kinds.iter().map(|kind| Store::start(*kind, rack)).collect::<Option<Vec<_>>>()?;
+        let all = kinds.iter().map(|kind| Store::start(*kind, rack, room)).collect::<Option<Vec<_>>>()?;
         Some(Self { all, journal, lease })
     }
 
@@ -258,13 +374,36 @@ impl Stores {
     }
 }
 
-/// A PostgreSQL that everybody on the rack may ask.
-fn database(host: &Host) -> Option<postgres::Server> {
-    let server = host.within(|| postgres::Server::start("listen_addresses=*"))?;
-    let access = server.folder().join("data/pg_hba.conf");
-    std::fs::write(&access, "local all all trust\nhost all all 10.77.0.0/24 trust\n").unwrap();
-    server.sql("postgres", "SELECT pg_reload_conf()");
-    Some(server)
+/// A PostgreSQL that everybody on the rack may ask, and what its data is on.
+fn database(host: &Host, room: Room) -> Option<(postgres::Server, Option<Small>)> {
+    // Its log takes little room, and is not kept.
+    let settings = "listen_addresses=*\nmin_wal_size=32MB\nmax_wal_size=48MB\nwal_recycle=off";
+    let server = host.within(|| postgres::Server::start(settings))?;
+    let data = server.folder().join("data");
+    std::fs::write(data.join("pg_hba.conf"), "local all all trust\nhost all all 10.77.0.0/24 trust\n").unwrap();
+    if room == Room::Ample {
+        server.sql("postgres", "SELECT pg_reload_conf()");
+        return Some((server, None));
+    }
+    server.end(Signal::SIGINT);
+    let aside = server.folder().join("data.made");
+    std::fs::rename(&data, &aside).unwrap();
+    let small = Small::of(&data, DATABASE);
+    let moved = Command::new("cp").arg("-a").arg(aside.join(".")).arg(&data).status();
+    assert!(moved.is_ok_and(|status| status.success()), "the database cannot be moved");
+    std::fs::remove_dir_all(aside).unwrap();
+    assert!(host.within(|| server.run()), "PostgreSQL does not start: {}", server.log());
+    Some((server, Some(small)))
+}
+
+/// Whether it goes on by itself, once it has recovered; false when it has ended.
+fn settles(server: &postgres::Server) -> bool {
+    let settled = within(BOUND, || {
+        let answers = || server.sql_until_killed("SELECT 1").wait().is_ok_and(|status| status.success());
+        let ended = !server.folder().join("data/postmaster.pid").exists();
+        if ended { Some(false) } else { answers().then_some(true) }
+    });
+    settled.unwrap_or_else(|| panic!("PostgreSQL neither ends nor answers: {}", server.log()))
 }
 
 /// A signal to a server and all that it has started.

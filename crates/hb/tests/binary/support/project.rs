@@ -72,7 +72,8 @@ impl Project {
 
     /// `hb ARGS`, with nothing of this process's environment that hb listens to.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(HB);
+        // A long run is not disturbed by a build meanwhile: it has a copy.
+        let mut command = Command::new(std::env::var_os("HB_TORTURE_BINARY").unwrap_or_else(|| HB.into()));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HB_")) {
             command.env_remove(name);
         }
