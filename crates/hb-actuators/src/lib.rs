@@ -8,6 +8,8 @@
 pub mod alert_sink;
 pub mod ask;
 mod backoff;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod process;
 mod secret;
 pub mod teller;

@@ -10,6 +10,8 @@
 //! Bounds (B1): [`HISTORY`] versions; a line of a stream has at most [`LINE_MAX`] bytes. A follower that nobody waits for ends
 //! after [`UNASKED`].
 
+pub(crate) mod fuzzing;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

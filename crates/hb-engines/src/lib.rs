@@ -9,6 +9,8 @@ mod address;
 pub mod etcd;
 #[cfg(any(feature = "etcd", feature = "kubernetes"))]
 mod follow;
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 #[cfg(any(feature = "etcd", feature = "kubernetes"))]

@@ -28,6 +28,8 @@ pub mod command;
 pub mod conformance;
 pub mod file;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod host;
 pub mod inject;
 pub mod kafka;

@@ -8,6 +8,7 @@
 //! [`NODES_MAX`] cards are read or made (B1).
 
 mod card;
+pub(crate) mod fuzzing;
 mod process;
 
 use std::cmp::Reverse;

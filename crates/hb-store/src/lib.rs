@@ -8,6 +8,8 @@ pub mod baselines;
 pub mod blobs;
 pub mod board;
 pub mod conformance;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 pub mod lease;
 pub mod port;

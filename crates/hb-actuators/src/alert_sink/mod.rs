@@ -2,6 +2,7 @@
 
 mod document;
 mod file;
+pub(crate) mod fuzzing;
 pub mod notification;
 mod retry_after;
 mod stdout;

@@ -20,6 +20,7 @@
 mod cgroup;
 mod end;
 mod fence;
+pub(crate) mod fuzzing;
 mod look;
 mod notify;
 mod output;

@@ -213,7 +213,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Adds what a message says; of each kind the newest stays.
-fn parse(message: &[u8], said: &mut Vec<Notified>) {
+pub(super) fn parse(message: &[u8], said: &mut Vec<Notified>) {
     for line in message.split(|byte| *byte == b'\n') {
         let what = match line {
             b"READY=1" => Notified::Ready,

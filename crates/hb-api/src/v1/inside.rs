@@ -18,7 +18,21 @@ impl Api {
     /// # Errors
     /// The request is none, or the answer is too long; in words.
     pub async fn answer(&self, verb: &str, path: &str, body: Option<Vec<u8>>) -> Result<(u16, Vec<u8>), String> {
+        self.answer_with((verb, path), &[], body).await
+    }
+
+    /// The same with headers.
+    ///
+    /// # Errors
+    /// As [`Self::answer`].
+    pub async fn answer_with(
+        &self,
+        (verb, path): (&str, &str),
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<(u16, Vec<u8>), String> {
         let request = Request::builder().method(verb).uri(path).header(header::CONTENT_TYPE, "application/json");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(Body::from(body.unwrap_or_default())).map_err(|error| error.to_string())?;
         let router = self.router(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let Ok(response) = TowerToHyperService::new(router).call(request).await;

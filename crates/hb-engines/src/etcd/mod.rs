@@ -8,6 +8,7 @@
 //! only grow, so none comes again, also after a removal.
 
 mod fault;
+pub(crate) mod fuzzing;
 mod link;
 mod target;
 mod wire;

@@ -8,6 +8,7 @@
 
 mod document;
 mod fault;
+pub(crate) mod fuzzing;
 mod names;
 mod server;
 mod target;

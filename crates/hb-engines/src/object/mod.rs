@@ -6,6 +6,7 @@ mod blobs;
 mod bucket;
 mod cell;
 mod fault;
+pub(crate) mod fuzzing;
 mod http;
 mod journal;
 mod names;

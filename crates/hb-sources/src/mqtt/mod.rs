@@ -18,7 +18,7 @@ use hb_core::mark::Mark;
 use hb_core::time::Stamp;
 use rumqttc::{Publish, QoS};
 
-use crate::format::Format;
+use crate::format::{Format, TimeUnit};
 use crate::messages::{Goes, Message, Messages, Room};
 use crate::{Limits, Polled, Rereads, Source, SourceError, wall};
 use broker::Broker;
@@ -262,4 +262,14 @@ impl Drop for MqttSource {
             );
         }
     }
+}
+
+/// See [`crate::fuzzing::message`].
+pub(crate) fn fuzzing(
+    topic: &str,
+    payload: &[u8],
+) -> Result<(String, Option<String>, u64, Option<Stamp>), &'static str> {
+    let event = payload::event(topic, payload, TimeUnit::Seconds);
+    let event = event.map_err(hb_core::watch::sample::FaultCause::as_str)?;
+    Ok((event.name.into_owned(), event.unit.map(std::borrow::Cow::into_owned), event.value.to_bits(), event.at))
 }

@@ -183,3 +183,8 @@ impl Source for SyslogSource {
         Rereads::No
     }
 }
+
+/// See [`crate::fuzzing::syslog_stream`].
+pub(crate) fn fuzzing<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Option<Vec<u8>>> {
+    wire::fuzzing(chunks)
+}

@@ -182,10 +182,7 @@ impl Peer {
         loop {
             match cut(&mut self.unread, &mut self.skipping) {
                 Some(message) => return Some(message),
-                None if self.ended => {
-                    let rest = std::mem::take(&mut self.unread);
-                    return (!rest.is_empty() && !self.skipping).then_some(Received::Message(rest));
-                }
+                None if self.ended => return last(&mut self.unread, self.skipping),
                 None => {}
             }
             let mut chunk = [0; CHUNK_BYTES];
@@ -199,6 +196,30 @@ impl Peer {
             }
         }
     }
+}
+
+/// What a peer has sent behind its last whole message when it ends.
+fn last(unread: &mut Vec<u8>, skipping: bool) -> Option<Received> {
+    let rest = std::mem::take(unread);
+    (!rest.is_empty() && !skipping).then_some(Received::Message(rest))
+}
+
+/// See [`crate::fuzzing::syslog_stream`].
+pub(super) fn fuzzing<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Option<Vec<u8>>> {
+    let (mut unread, mut skipping, mut out) = (Vec::new(), false, Vec::new());
+    for chunk in chunks {
+        unread.extend_from_slice(chunk);
+        while let Some(received) = cut(&mut unread, &mut skipping) {
+            out.push(received);
+        }
+        assert!(unread.len() <= MESSAGE_BYTES_MAX + CHUNK_BYTES, "a peer's unread bytes are bounded");
+    }
+    out.extend(last(&mut unread, skipping));
+    let message = |received| match received {
+        Received::Message(bytes) => Some(bytes),
+        Received::TooLong(_) => None,
+    };
+    out.into_iter().map(message).collect()
 }
 
 /// Takes the first message off what was read: `LENGTH MESSAGE`, or up to a line's end or NUL.

@@ -41,13 +41,25 @@ impl Kind {
     /// A number as text.
     fn text(self, bytes: &[u8]) -> Option<String> {
         Some(match self {
-            Self::F8 => f64::from_le_bytes(bytes.try_into().ok()?).to_string(),
-            Self::F4 => f32::from_le_bytes(bytes.try_into().ok()?).to_string(),
+            Self::F8 => {
+                let value = f64::from_le_bytes(bytes.try_into().ok()?);
+                short(value.to_string(), || format!("{value:e}"))
+            }
+            Self::F4 => {
+                let value = f32::from_le_bytes(bytes.try_into().ok()?);
+                short(value.to_string(), || format!("{value:e}"))
+            }
             Self::I8 => i64::from_le_bytes(bytes.try_into().ok()?).to_string(),
             Self::I4 => i32::from_le_bytes(bytes.try_into().ok()?).to_string(),
             Self::U1 => bytes.first()?.to_string(),
         })
     }
+}
+
+/// A number written out, or with an exponent where that would take up to three hundred digits.
+fn short(plain: String, exponent: impl FnOnce() -> String) -> String {
+    const DIGITS_MAX: usize = 24;
+    if plain.len() > DIGITS_MAX { exponent() } else { plain }
 }
 
 /// A channel of the SMAP and MSL telemetry: the reading, then the commands. Rows follow one another by a second.
@@ -129,6 +141,16 @@ mod tests {
         assert_eq!(String::from_utf8(text.lines).unwrap(), "time,telemetry,command_1\n0,0.5,1\n1,-0.25,0\n");
         let one = channel(&array("|u1", "False", "(3,)", &[7, 8, 9])).unwrap();
         assert_eq!(String::from_utf8(one.lines).unwrap(), "time,telemetry\n0,7\n1,8\n2,9\n");
+    }
+
+    #[test]
+    fn b1_numbers_take_no_more_room_than_their_digits() {
+        let values = [5e-324_f64, f64::MAX, f64::MIN_POSITIVE, -1.797_693_134_862_315_7e308];
+        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let text = String::from_utf8(channel(&array("<f8", "False", "(4,)", &data)).unwrap().lines).unwrap();
+        assert!(text.lines().all(|line| line.len() < 30), "{text}");
+        let read: Vec<f64> = text.lines().skip(1).map(|line| line[2..].parse().unwrap()).collect();
+        assert_eq!(read, values);
     }
 
     #[test]

@@ -13,7 +13,6 @@ mod workbook;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -118,7 +117,8 @@ impl TableSource {
         if Version::of(&look()?) != Version::of(&meta) {
             return Err(self.retry("read", &"it is being written"));
         }
-        let text = lines(self.form, path, &bytes, &meta).map_err(|why| self.retry("read", &why))?;
+        let text = lines(self.form, &bytes, (meta.mtime(), meta.mtime_nsec()))
+            .map_err(|why| self.retry("read", &format!("{why}; is {} what its `format` says?", path.display())))?;
         Ok((Version::of(&meta), text))
     }
 
@@ -235,8 +235,7 @@ impl TableSource {
 }
 
 /// The table's lines.
-fn lines(form: TableForm, path: &Path, bytes: &[u8], meta: &Metadata) -> Result<Text, String> {
-    let at = (meta.mtime(), meta.mtime_nsec());
+fn lines(form: TableForm, bytes: &[u8], at: (i64, i64)) -> Result<Text, String> {
     match form {
         TableForm::PbaExcel if bytes.starts_with(b"PK") => workbook::metrics(bytes, at),
         TableForm::PbaExcel => text::metrics(bytes, at),
@@ -244,7 +243,11 @@ fn lines(form: TableForm, path: &Path, bytes: &[u8], meta: &Metadata) -> Result<
         TableForm::SmapMsl => text::channel(bytes),
         TableForm::Cmapss => text::engines(bytes),
     }
-    .map_err(|why| format!("{why}; is {} what its `format` says?", path.display()))
+}
+
+/// See [`crate::fuzzing::table`].
+pub(crate) fn fuzzing(form: TableForm, bytes: &[u8]) -> Result<(Vec<u8>, FormatChoice), String> {
+    lines(form, bytes, (7, 9)).map(|text| (text.lines, text.choice))
 }
 
 /// FNV-1a, 64 bits.

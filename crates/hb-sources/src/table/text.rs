@@ -124,7 +124,7 @@ pub(super) fn engines(bytes: &[u8]) -> Result<Text, String> {
         bounded(number)?;
         let cells: Vec<&str> = row.split_ascii_whitespace().collect();
         let readings = cells.get(2..).filter(|_| cells.len() == 2 + SETTINGS + SENSORS);
-        push(&mut lines, number, readings, row);
+        push(&mut lines, (number, 1 + SETTINGS + SENSORS), readings, row);
     }
     Ok(Text { lines: lines.into_bytes(), choice: FormatChoice::WideCsv })
 }
@@ -155,7 +155,12 @@ pub(super) fn channel(bytes: &[u8]) -> Result<Text, String> {
         bounded(number)?;
         let cells = csv::cells(row).unwrap_or_default();
         let cells: Vec<&str> = cells.iter().map(AsRef::as_ref).collect();
-        push(&mut lines, number, Some(cells.as_slice()).filter(|cells| cells.len() == names.len()), row);
+        push(
+            &mut lines,
+            (number, 1 + names.len()),
+            Some(cells.as_slice()).filter(|cells| cells.len() == names.len()),
+            row,
+        );
     }
     Ok(Text { lines: lines.into_bytes(), choice: FormatChoice::WideCsv })
 }
@@ -166,12 +171,12 @@ pub(super) fn channel_names(count: usize) -> Vec<String> {
     (0..count).map(name).collect()
 }
 
-/// One row of a wide table; a row that is none becomes a line that is told.
-fn push(lines: &mut String, number: usize, readings: Option<&[&str]>, row: &str) {
+/// One row of a wide table of so many columns; a row that is none becomes a line of another number of cells, so that it is told.
+fn push(lines: &mut String, (number, columns): (usize, usize), readings: Option<&[&str]>, row: &str) {
     let cells = match readings {
         Some(cells) => cells.iter().map(|cell| quoted(cell.trim())).collect::<Vec<_>>().join(","),
-        // One cell more than there are columns at least, whatever their number.
-        None => format!("{},{}", quoted(row), ",".repeat(lines.find('\n').unwrap_or(0))),
+        None if columns == 2 => format!("{},", quoted(row)),
+        None => quoted(row),
     };
     lines.push_str(&format!("{number},{cells}\n"));
 }
@@ -218,7 +223,18 @@ mod tests {
         let got = lines(engines(format!("{}{}1 2 3\n", row(1), row(2)).as_bytes()));
         assert!(got[0].starts_with("time,setting_1,setting_2,setting_3,sensor_1,") && got[0].ends_with(",sensor_21"));
         assert!(got[1].starts_with("0,-0.0007,-0.0004,100.0,1,2,") && got[2].starts_with("1,"));
-        assert!(got[3].starts_with("2,1 2 3,,"));
+        assert_eq!(got[3], "2,1 2 3");
+    }
+
+    #[test]
+    fn b1_rows_that_are_none_take_no_more_room_than_they_have() {
+        let wide: String = (0..2_000).map(|number| format!("c{number},")).collect();
+        for (names, cells) in [(wide.trim_end_matches(','), 2), ("one", 3), ("one,two", 2)] {
+            let table = format!("{names}\n{}", "x y,z,\"\n".repeat(500));
+            let got = lines(channel(table.as_bytes()));
+            assert!(got.iter().map(String::len).sum::<usize>() < 3 * table.len(), "{names:.20}");
+            assert!(got.iter().skip(1).all(|row| csv::cells(row).unwrap().len() == cells), "{:?}", got.get(1));
+        }
     }
 
     #[test]

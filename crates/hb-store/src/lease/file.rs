@@ -10,6 +10,7 @@
 //! **Invariants.** Nothing blocks for ever: a lock that is held by a dead mount, a stamp that cannot be read, both count as
 //! held for one TTL and no longer. The lease never says more than "you may try" (H1).
 
+pub(crate) mod fuzzing;
 mod orders;
 
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 
 pub mod external;
 pub mod file;
+pub(crate) mod fuzzing;
 mod lock;
 mod orders;
 pub mod register;

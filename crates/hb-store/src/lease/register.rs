@@ -16,6 +16,7 @@
 
 mod cadence;
 mod document;
+pub(crate) mod fuzzing;
 mod holding;
 mod judging;
 

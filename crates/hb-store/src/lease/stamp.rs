@@ -46,11 +46,16 @@ pub(super) enum Seen {
 pub(super) fn look(disk: &Disk, dir: &Path) -> Result<Seen, Fault> {
     Ok(match disk.read(&dir.join(STAMP_FILE))? {
         None => Seen::Nothing,
-        Some(bytes) => match serde_json::from_slice(&bytes) {
-            Ok(stamp) => Seen::Stamp(stamp),
-            Err(_) => Seen::Unreadable(Hash::of(&bytes), bytes),
-        },
+        Some(bytes) => read(bytes),
     })
+}
+
+/// What a stamp's bytes say.
+pub(super) fn read(bytes: Vec<u8>) -> Seen {
+    match serde_json::from_slice(&bytes) {
+        Ok(stamp) => Seen::Stamp(stamp),
+        Err(_) => Seen::Unreadable(Hash::of(&bytes), bytes),
+    }
 }
 
 /// Writes the stamp.
@@ -67,7 +72,7 @@ impl Stamp {
         self.ttl_ms.map(|ms| Duration::from_millis(ms).min(TTL_MAX))
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec(self).expect("a stamp is plain data with string keys");
         bytes.push(b'\n');
         bytes

@@ -20,6 +20,7 @@
 
 mod ears;
 mod form;
+pub(crate) mod fuzzing;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -3,6 +3,7 @@
 //! **Invariants.** Nothing is changed, and nobody is waited for or kept waiting: each answer is of one moment, at most a page long.
 
 mod filter;
+pub(crate) mod fuzzing;
 mod rows;
 
 use std::path::{Path, PathBuf};

@@ -19,6 +19,7 @@ pub mod supervise;
 pub mod watch;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use hb_core::journal::Hash;
@@ -120,9 +121,16 @@ pub fn load(given: &Given) -> Result<Loaded, Findings> {
 #[derive(Debug, Default)]
 pub struct Files {
     hashes: Vec<u8>,
+    given: Option<BTreeMap<PathBuf, Vec<u8>>>,
 }
 
 impl Files {
+    /// These files in place of those on the disk.
+    #[must_use]
+    pub fn given(files: BTreeMap<PathBuf, Vec<u8>>) -> Self {
+        Self { given: Some(files), ..Self::default() }
+    }
+
     /// The bytes of a file.
     ///
     /// # Errors
@@ -133,12 +141,14 @@ impl Files {
             let help = "check the path (relative ones are relative to the working directory) and its permissions";
             Box::new(Fault::of_file(&name, &format!("cannot be read: {error}"), help))
         };
-        let size = std::fs::metadata(path).map_err(unreadable)?.len();
-        if usize::try_from(size).map_or(true, |size| size > raw::FILE_BYTES_MAX) {
-            let what = format!("has {size} bytes, more than the {} that are read", raw::FILE_BYTES_MAX);
+        let bytes = match &self.given {
+            Some(given) => given.get(path).cloned().ok_or_else(|| unreadable(std::io::ErrorKind::NotFound.into()))?,
+            None => contents(path).map_err(unreadable)?,
+        };
+        if bytes.len() > raw::FILE_BYTES_MAX {
+            let what = format!("has more than the {} bytes that are read", raw::FILE_BYTES_MAX);
             return Err(Box::new(Fault::of_file(&name, &what, "is it the right file?")));
         }
-        let bytes = std::fs::read(path).map_err(unreadable)?;
         self.hashes.extend_from_slice(Hash::of(&bytes).to_string().as_bytes());
         Ok(bytes)
     }
@@ -146,4 +156,12 @@ impl Files {
     fn hash(&self) -> Hash {
         Hash::of(&self.hashes)
     }
+}
+
+/// What a file holds, but for what lies beyond the bound by more than a byte. Its length is not believed: that of a device is 0.
+fn contents(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(raw::FILE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -39,14 +39,25 @@ pub(super) fn read(disk: &Disk, dir: &Path) -> Result<Orders, LeaseError> {
     let Some(bytes) = disk.read(&path).map_err(|fault| LeaseError(fault.to_string()))? else {
         return Ok(Orders::default());
     };
-    let file = path.display();
-    let document: Document = serde_json::from_slice(&bytes)
-        .map_err(|error| LeaseError(format!("{file} cannot be read: {error}; put it right or remove it")))?;
+    parse(&bytes).map_err(|what| LeaseError(format!("{} {what}", path.display())))
+}
+
+/// What the file says.
+///
+/// # Errors
+/// What is wrong with it, in words that go on after its name.
+pub(super) fn parse(bytes: &[u8]) -> Result<Orders, String> {
+    let document: Document =
+        serde_json::from_slice(bytes).map_err(|error| format!("cannot be read: {error}; put it right or remove it"))?;
     if document.format != FORMAT {
-        let what = format!("{file} has format {}, this program knows {FORMAT}: use the newer one", document.format);
-        return Err(LeaseError(what));
+        return Err(format!("has format {}, this program knows {FORMAT}: use the newer one", document.format));
     }
     Ok(document.orders)
+}
+
+/// The file that says so.
+pub(super) fn written(orders: Orders) -> Vec<u8> {
+    Document { format: FORMAT, orders }.to_bytes()
 }
 
 /// Changes the orders.
@@ -56,8 +67,7 @@ pub(super) fn change(disk: &Disk, dir: &Path, order: Order) -> Result<Orders, Le
     let before = read(disk, dir)?;
     let after = before.clone().after(order);
     if after != before {
-        let document = Document { format: FORMAT, orders: after.clone() };
-        let written = disk.replace(dir, ORDERS_FILE, &document.to_bytes(), Durability::Durable);
+        let written = disk.replace(dir, ORDERS_FILE, &written(after.clone()), Durability::Durable);
         written.map_err(|fault| LeaseError(fault.to_string()))?;
     }
     drop(lock);

@@ -1,0 +1,4 @@
+//! One target behind libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hb_fuzz::targets::supervisor_records::run(data));
