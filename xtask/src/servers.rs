@@ -15,6 +15,8 @@ const SERVERS: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("haproxy", "haproxy"),
     ("faketime", "faketime"),
+    // Kills the real binary at each of its steps.
+    ("strace", "strace"),
 ];
 
 /// Installs what is missing, as root on a machine with apt. Never a failure by itself: the tests say what they miss.

@@ -29,7 +29,7 @@ const TOLD: Duration = Duration::from_secs(30);
 
 pub(crate) const USAGE: &str = "\
 cargo xtask torture [--pair NAME|all] [--faults N | --minutes M] [--seed S] [--nodes 2|3] [--lanes K]
-                    [--folder DIR] [--keep-going] [--json]
+                    [--folder DIR] [--binaries DIR] [--keep-going] [--json]
 
   --pair        dir+file, postgres+postgres, object+object, postgres+etcd, dir+etcd, object+kubernetes,
                 supervisor, or all (default)
@@ -39,6 +39,7 @@ cargo xtask torture [--pair NAME|all] [--faults N | --minutes M] [--seed S] [--n
   --nodes       how many work together; else mostly two, three in each third round
   --lanes       rounds side by side (three for each processor: most of the time they wait)
   --folder      where rounds work (the folder of temporary files)
+  --binaries    a folder with `hb` and the test binary `failover`, of an earlier run; else they are built
   --keep-going  do not stop at the first violation
   --json        the verdict as a document, on standard output
 ";
@@ -72,12 +73,15 @@ struct Bench {
 }
 
 /// What the keeper does once its input ends, which it does with this process, however that ends. Rounds may be about to end.
-const KEEPER: &str = r#"cat > /dev/null; [ -e "$1/keep" ] && rm -f "$1/failover" && exit
+const KEEPER: &str = r#"cat > /dev/null; [ -e "$1/keep" ] && exit
     for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$1" 2> /dev/null && exit; sleep 1; done"#;
 
 impl Bench {
     fn set_up(asked: &Asked) -> Result<Self, String> {
-        let (test, hb) = build()?;
+        let (test, hb) = match &asked.binaries {
+            Some(folder) => (folder.join("failover"), folder.join("hb")),
+            None => build()?,
+        };
         let base = asked.folder.clone().unwrap_or_else(|| std::env::temp_dir().join("hb-torture"));
         let folder = base.join(format!("{}-{}", asked.seed, std::process::id()));
         std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;

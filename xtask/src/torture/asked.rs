@@ -40,6 +40,8 @@ pub(crate) struct Asked {
     pub(crate) nodes: Option<usize>,
     pub(crate) lanes: usize,
     pub(crate) folder: Option<PathBuf>,
+    /// Where `hb` and `failover` are; else they are built.
+    pub(crate) binaries: Option<PathBuf>,
     pub(crate) onward: Onward,
     pub(crate) shown: Shown,
 }
@@ -64,6 +66,7 @@ impl Asked {
             nodes: None,
             lanes: std::thread::available_parallelism().map_or(2, usize::from) * 3,
             folder: None,
+            binaries: None,
             onward: Onward::Stop,
             shown: Shown::Table,
         };
@@ -78,6 +81,7 @@ impl Asked {
                 "--nodes" => asked.nodes = Some(number(word, value()?)?).filter(|nodes| (2..=3).contains(nodes)),
                 "--lanes" => asked.lanes = number::<usize>(word, value()?)?.max(1),
                 "--folder" => asked.folder = Some(PathBuf::from(value()?)),
+                "--binaries" => asked.binaries = Some(PathBuf::from(value()?)),
                 "--keep-going" => asked.onward = Onward::KeepGoing,
                 "--json" => asked.shown = Shown::Json,
                 "--help" | "-h" => return Err(USAGE.into()),

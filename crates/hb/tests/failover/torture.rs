@@ -79,7 +79,7 @@ fn round() {
     let goal = setting("HB_TORTURE_FAULTS", FAULTS);
     let mut teller = Teller::of_round();
     if name == "supervisor" {
-        return crate::supervised::bear(goal, &mut teller);
+        return crate::supervised::bear(Room::Small, goal, &mut teller);
     }
     let pair = Pair::ALL.into_iter().find(|pair| pair.name() == name).unwrap_or_else(|| panic!("no pair {name}"));
     let nodes = setting("HB_TORTURE_NODES", 2);
