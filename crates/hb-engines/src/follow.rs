@@ -3,7 +3,7 @@
 //! A follower looks at the cell, opens a stream from there on, and looks again whenever the stream has been quiet for [`CHECK`]: a
 //! stream that was cut without a word is noticed by that. After anything strange it starts from the beginning: look, then stream.
 //!
-//! **Invariants.** `history` has the versions in the order in which they stood, the newest last. A change is told only where it is
+//! **Invariants.** `history` has the versions in the order in which they stood, the newest last; `newest` is the cell of that one. A change is told only where it is
 //! certain: the version seen is in the history and not the newest, or a look that began after it was seen found another. So waiting
 //! never turns into asking again and again, however late a stream is.
 //!
@@ -17,7 +17,7 @@ use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hb_store::register::{CELL_MAX, CellVersion, RegisterError, Woken};
+use hb_store::register::{CELL_MAX, Cell, CellVersion, RegisterError, Woken};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -40,8 +40,8 @@ const LINE_MAX: usize = 4 * CELL_MAX + (64 << 10);
 /// What a look found.
 #[derive(Debug)]
 pub(crate) struct Look<M> {
-    /// Version of the cell, if it is there.
-    pub(crate) version: Option<String>,
+    /// The cell, if it is there.
+    pub(crate) cell: Option<Cell>,
     /// From where on a stream tells what comes after this look.
     pub(crate) mark: M,
 }
@@ -49,8 +49,8 @@ pub(crate) struct Look<M> {
 /// What a line of a stream says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Said {
-    /// The cell has this version now; none: it was removed.
-    Now(Option<String>),
+    /// This stands in the cell now; none: it was removed.
+    Now(Option<Cell>),
     /// Nothing about the cell, but that the stream lives.
     Alive,
 }
@@ -77,11 +77,13 @@ pub(crate) trait Followed: Send + Sync + 'static {
 #[derive(Debug, Default)]
 struct Known {
     /// Versions, the newest last; none: the cell was not there.
-    history: VecDeque<Option<String>>,
+    history: VecDeque<Option<CellVersion>>,
+    /// What stands in the cell, of the newest version.
+    newest: Option<Cell>,
     /// When the newest look began.
     fresh: Option<Instant>,
     /// What somebody waits for to change, and since when.
-    pending: Option<(Option<String>, Instant)>,
+    pending: Option<(Option<CellVersion>, Instant)>,
     /// What is wrong at the moment.
     fault: Option<String>,
     /// When somebody last waited.
@@ -91,17 +93,19 @@ struct Known {
 }
 
 impl Known {
-    fn push(&mut self, version: Option<String>) {
+    fn push(&mut self, cell: Option<Cell>) {
+        let version = version_of(cell.as_ref());
         if self.history.back() != Some(&version) {
             if self.history.len() == HISTORY {
                 self.history.pop_front();
             }
             self.history.push_back(version);
+            self.newest = cell;
         }
     }
 
     /// Whether the cell has certainly another version than `seen`; none: it cannot be told yet.
-    fn changed(&self, seen: &Option<String>, since: Instant) -> Option<bool> {
+    fn changed(&self, seen: &Option<CellVersion>, since: Instant) -> Option<bool> {
         let newest = self.history.back()?;
         if newest == seen {
             Some(false)
@@ -111,6 +115,10 @@ impl Known {
             None
         }
     }
+}
+
+fn version_of(cell: Option<&Cell>) -> Option<CellVersion> {
+    cell.map(|cell| cell.version.clone())
 }
 
 #[derive(Debug, Default)]
@@ -153,13 +161,19 @@ impl Follower {
         self.name == name && !self.task.is_finished() && !self.shared.known().over
     }
 
+    /// What stands in the cell of that name by the newest that is known; the outer one is none where nothing is.
+    pub(crate) fn told(&self, name: &str) -> Option<Option<Cell>> {
+        let known = self.shared.known();
+        (self.name == name && !known.history.is_empty()).then(|| known.newest.clone())
+    }
+
     /// Waits as [`hb_store::register::Register::wait`] does.
     ///
     /// # Errors
     /// When the patience is over and the cell could not be looked at.
     pub(crate) fn wait(&self, seen: Option<&CellVersion>, patience: Duration) -> Result<Woken, RegisterError> {
         let began = Instant::now();
-        let seen = seen.map(|version| version.0.clone());
+        let seen = seen.cloned();
         let mut known = self.shared.known();
         let since = match &known.pending {
             Some((waited_for, since)) if *waited_for == seen => *since,
@@ -219,12 +233,12 @@ async fn follow<E: Followed>(engine: Arc<E>, name: String, shared: Arc<Shared>) 
 /// Looks, then follows a stream, until it is to be begun anew (`Ok`) or something failed.
 async fn once<E: Followed>(engine: &E, name: &str, shared: &Shared) -> Result<(), String> {
     let began = Instant::now();
-    let found = look(engine, name, shared).await?;
+    let Look { cell, mark } = look(engine, name, shared).await?;
     shared.tell(|known| {
-        known.push(found.version.clone());
+        known.push(cell);
         known.fresh = Some(began);
     });
-    let mut stream = engine.open(name, &found.mark).await?;
+    let mut stream = engine.open(name, &mark).await?;
     let mut lines = Lines::default();
     loop {
         tokio::select! {
@@ -235,8 +249,8 @@ async fn once<E: Followed>(engine: &E, name: &str, shared: &Shared) -> Result<()
                     return if began.elapsed() > AGAIN.1 { Ok(()) } else { Err("the server closed the stream".into()) };
                 };
                 lines.take(&part, |line| {
-                    if let Said::Now(version) = engine.line(name, line)? {
-                        shared.tell(|known| known.push(version));
+                    if let Said::Now(cell) = engine.line(name, line)? {
+                        shared.tell(|known| known.push(cell));
                     }
                     Ok(())
                 })?;
@@ -247,7 +261,7 @@ async fn once<E: Followed>(engine: &E, name: &str, shared: &Shared) -> Result<()
                 }
                 let before = shared.known().history.back().cloned();
                 let found = look(engine, name, shared).await?;
-                if before.as_ref() != Some(&found.version) {
+                if before != Some(version_of(found.cell.as_ref())) {
                     // The stream is late or deaf: what it says later would come in the wrong order.
                     return Ok(());
                 }
@@ -270,7 +284,7 @@ async fn look<E: Followed>(engine: &E, name: &str, shared: &Shared) -> Result<Lo
     let found = engine.look(name).await?;
     shared.tell(|known| {
         known.fault = None;
-        if known.history.back() == Some(&found.version) {
+        if known.history.back() == Some(&version_of(found.cell.as_ref())) {
             known.fresh = Some(began);
         }
     });
@@ -306,8 +320,12 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn version(text: &str) -> Option<String> {
-        Some(text.to_owned())
+    fn version(text: &str) -> Option<CellVersion> {
+        Some(CellVersion(text.to_owned()))
+    }
+
+    fn cell(text: &str) -> Option<Cell> {
+        Some(Cell { bytes: format!("content {text}").into_bytes(), version: CellVersion(text.to_owned()) })
     }
 
     #[test]
@@ -316,7 +334,7 @@ mod tests {
         let mut known = Known::default();
         assert_eq!(known.changed(&None, since), None, "nothing is known");
         for standing in ["1", "2"] {
-            known.push(version(standing));
+            known.push(cell(standing));
         }
         assert_eq!(known.changed(&version("2"), since), Some(false));
         assert_eq!(known.changed(&version("1"), since), Some(true), "it stood before");
@@ -336,11 +354,12 @@ mod tests {
     fn the_history_is_bounded_and_has_nothing_twice_in_a_row() {
         let mut known = Known::default();
         for number in 0..100 {
-            known.push(version(&number.to_string()));
-            known.push(version(&number.to_string()));
+            known.push(cell(&number.to_string()));
+            known.push(cell(&number.to_string()));
         }
         assert_eq!(known.history.len(), HISTORY);
         assert_eq!(known.history.back(), Some(&version("99")));
+        assert_eq!(known.newest, cell("99"), "the newest is kept whole");
         assert_eq!(known.history.iter().rev().nth(1), Some(&version("98")));
     }
 

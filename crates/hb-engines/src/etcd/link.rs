@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::target::EtcdTarget;
-use super::wire::{self, LoggedIn, Ranged};
+use super::wire::{self, LoggedIn, Pair, Ranged};
 use crate::follow::{Followed, Look, Said};
 use crate::line::{self, ask};
 use crate::target::{Manner, TargetError};
@@ -230,9 +230,8 @@ impl Followed for Link {
 
     async fn look(&self, name: &str) -> Result<Look<i64>, String> {
         let found: Ranged =
-            self.ask(Effect::Reads, "kv/range", &wire::glance(&self.key(name))).await.map_err(Fault::into_text)?;
-        let version = found.kvs.first().map(|pair| pair.mod_revision.to_string());
-        Ok(Look { version, mark: found.header.revision })
+            self.ask(Effect::Reads, "kv/range", &wire::range(&self.key(name))).await.map_err(Fault::into_text)?;
+        Ok(Look { cell: found.kvs.into_iter().next().map(Pair::into_cell), mark: found.header.revision })
     }
 
     async fn open(&self, name: &str, mark: &i64) -> Result<reqwest::Response, String> {

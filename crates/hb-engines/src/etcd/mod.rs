@@ -107,7 +107,7 @@ impl EtcdRegister {
         let key = String::from_utf8(pair.key.clone()).ok()?;
         let name = key.strip_prefix(&self.link.target.prefix)?.to_owned();
         check_name(&name).ok()?;
-        Some((name, cell(pair)))
+        Some((name, pair.into_cell()))
     }
 }
 
@@ -117,7 +117,7 @@ impl Register for EtcdRegister {
         let found: Ranged = self
             .ask(Effect::Reads, "kv/range", wire::range(&self.link.key(name)))
             .map_err(|fault| RegisterError(fault.into_text()))?;
-        Ok(found.kvs.into_iter().next().map(cell))
+        Ok(found.kvs.into_iter().next().map(Pair::into_cell))
     }
 
     fn swap(&mut self, name: &str, seen: Option<&CellVersion>, bytes: &[u8]) -> Swapped {
@@ -130,7 +130,7 @@ impl Register for EtcdRegister {
         };
         match self.change(name, only_if, Then::Put(bytes)) {
             Ok(end) if end.succeeded => Swapped::Done(CellVersion(end.header.revision.to_string())),
-            Ok(end) => Swapped::Lost(end.standing().map(cell)),
+            Ok(end) => Swapped::Lost(end.standing().map(Pair::into_cell)),
             Err(end) => end,
         }
     }
@@ -145,7 +145,7 @@ impl Register for EtcdRegister {
         };
         match self.change(name, only_if, Then::Delete) {
             Ok(end) if end.succeeded => Swapped::Done(seen.clone()),
-            Ok(end) => Swapped::Lost(end.standing().map(cell)),
+            Ok(end) => Swapped::Lost(end.standing().map(Pair::into_cell)),
             Err(end) => end,
         }
     }
@@ -173,10 +173,13 @@ impl Register for EtcdRegister {
             None => Ok(Woken::Patience),
         }
     }
-}
 
-fn cell(pair: Pair) -> Cell {
-    Cell { bytes: pair.value, version: CellVersion(pair.mod_revision.to_string()) }
+    fn told(&mut self, name: &str) -> Result<Option<Cell>, RegisterError> {
+        match self.follower.as_ref().and_then(|follower| follower.told(name)) {
+            Some(cell) => Ok(cell),
+            None => self.read(name),
+        }
+    }
 }
 
 /// The revision that a version stands for. 0 would mean "absent" to etcd.

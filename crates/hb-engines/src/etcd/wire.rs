@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hb_store::register::{Cell, CellVersion};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -44,6 +45,13 @@ pub(super) struct Pair {
     /// Revision of the store that last changed it.
     #[serde(default, deserialize_with = "number")]
     pub(super) mod_revision: i64,
+}
+
+impl Pair {
+    /// What it is as a cell.
+    pub(super) fn into_cell(self) -> Cell {
+        Cell { bytes: self.value, version: CellVersion(self.mod_revision.to_string()) }
+    }
 }
 
 /// Answer to a range.
@@ -128,11 +136,6 @@ pub(super) fn range(key: &str) -> Value {
     json!({"key": base64(key)})
 }
 
-/// Reads one key without its value, linearizable.
-pub(super) fn glance(key: &str) -> Value {
-    json!({"key": base64(key), "keys_only": true})
-}
-
 /// Reads up to `most` keys from `from` on that begin with `prefix`, by name; as they stood at a revision where one is given.
 pub(super) fn page(from: &[u8], prefix: &str, most: usize, at: Option<i64>) -> Value {
     let mut end = prefix.as_bytes().to_vec();
@@ -203,7 +206,7 @@ pub(super) fn watched(line: &[u8]) -> Result<Said, String> {
         return Ok(Said::Now(None));
     }
     let pair = event.kv.ok_or("the watch tells of a change without its key")?;
-    Ok(Said::Now(Some(pair.mod_revision.to_string())))
+    Ok(Said::Now(Some(pair.into_cell())))
 }
 
 #[cfg(test)]
@@ -232,8 +235,9 @@ mod tests {
     fn lines_of_a_watch_are_understood() {
         let said = |line: &str| watched(line.as_bytes());
         assert_eq!(said(r#"{"result":{"header":{},"created":true}}"#), Ok(Said::Alive));
-        let put = r#"{"result":{"events":[{"kv":{"key":"L2E=","mod_revision":"3"}},{"kv":{"key":"L2E=","mod_revision":"5"}}]}}"#;
-        assert_eq!(said(put), Ok(Said::Now(Some("5".into()))));
+        let put = r#"{"result":{"events":[{"kv":{"key":"L2E=","mod_revision":"3"}},{"kv":{"key":"L2E=","mod_revision":"5","value":"aGk="}}]}}"#;
+        let newest = Cell { bytes: b"hi".to_vec(), version: CellVersion("5".into()) };
+        assert_eq!(said(put), Ok(Said::Now(Some(newest))));
         assert_eq!(said(r#"{"result":{"events":[{"type":"DELETE","kv":{"mod_revision":"6"}}]}}"#), Ok(Said::Now(None)));
         assert!(said(r#"{"result":{"canceled":true,"compact_revision":"9"}}"#).unwrap_err().contains("compacted"));
         assert!(said(r#"{"result":{"canceled":true,"cancel_reason":"no"}}"#).unwrap_err().contains("no"));

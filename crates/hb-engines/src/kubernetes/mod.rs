@@ -226,4 +226,17 @@ impl Register for KubernetesRegister {
             None => Ok(Woken::Patience),
         }
     }
+
+    fn told(&mut self, name: &str) -> Result<Option<Cell>, RegisterError> {
+        let Some(told) = self.follower.as_ref().and_then(|follower| follower.told(name)) else {
+            return self.read(name);
+        };
+        let Some(cell) = told else { return Ok(None) };
+        // The whole object as well, for what `kubectl` shows of the next write.
+        match self.server.news(&cell.version) {
+            Some(object) => self.remember(name, object),
+            None => return self.read(name),
+        }
+        Ok(Some(cell))
+    }
 }

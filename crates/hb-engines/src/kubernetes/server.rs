@@ -6,6 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use hb_store::register::{Cell, CellVersion};
 use reqwest::{Client, Method, RequestBuilder};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -38,6 +39,8 @@ pub(super) struct Server {
     pub(super) target: KubernetesTarget,
     pub(super) patience: Duration,
     token: Mutex<Token>,
+    /// What watches told of last.
+    news: Mutex<Option<Object>>,
 }
 
 impl std::fmt::Debug for Server {
@@ -97,7 +100,7 @@ impl Server {
     /// [`TargetError`] when a file of TLS cannot be used.
     pub(super) fn new(target: KubernetesTarget, manner: Manner) -> Result<Self, TargetError> {
         let client = line::client(target.roots(), target.identity.as_ref(), manner.patience / 2)?;
-        Ok(Self { client, target, patience: manner.patience, token: Mutex::default() })
+        Ok(Self { client, target, patience: manner.patience, token: Mutex::default(), news: Mutex::default() })
     }
 
     /// Asks, within the patience.
@@ -204,6 +207,18 @@ impl Server {
         names::object(&self.target.name, cell)
     }
 
+    /// The object that watches told of last, if it is of that version.
+    pub(super) fn news(&self, version: &CellVersion) -> Option<Object> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).take_if(|object| object.version() == *version)
+    }
+
+    /// The cell of an object that was found or told of.
+    fn found(&self, name: &str, object: Object) -> Result<Cell, String> {
+        let cell = object.cell_of(&self.target.name, name)?;
+        *self.news.lock().unwrap_or_else(PoisonError::into_inner) = Some(object);
+        Ok(cell)
+    }
+
     fn select(&self, name: &str) -> (&'static str, String) {
         ("fieldSelector", format!("metadata.name={}", self.object(name)))
     }
@@ -223,8 +238,8 @@ impl Followed for Server {
     async fn look(&self, name: &str) -> Result<Look<String>, String> {
         let question = Question { verb: Verb::List, object: String::new(), query: vec![self.select(name)], body: None };
         let listed: Listed = self.ask(question).await.map_err(Fault::into_text)?;
-        let version = listed.items.first().map(|object| object.version().0);
-        Ok(Look { version, mark: listed.metadata.resource_version })
+        let cell = listed.items.into_iter().next().map(|object| self.found(name, object)).transpose()?;
+        Ok(Look { cell, mark: listed.metadata.resource_version })
     }
 
     async fn open(&self, name: &str, mark: &String) -> Result<reqwest::Response, String> {
@@ -254,13 +269,13 @@ impl Followed for Server {
         Err(fault.into_text())
     }
 
-    fn line(&self, _name: &str, line: &[u8]) -> Result<Said, String> {
+    fn line(&self, name: &str, line: &[u8]) -> Result<Said, String> {
         let not_understood = |fault| format!("the watch says what is not understood: {fault}");
         let Happened { kind, object } = serde_json::from_slice(line).map_err(not_understood)?;
         match kind.as_str() {
             "ADDED" | "MODIFIED" => {
                 let object: Object = serde_json::from_value(object).map_err(not_understood)?;
-                Ok(Said::Now(Some(object.version().0)))
+                Ok(Said::Now(Some(self.found(name, object)?)))
             }
             "DELETED" => Ok(Said::Now(None)),
             "ERROR" => {

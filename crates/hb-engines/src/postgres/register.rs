@@ -1,14 +1,17 @@
 //! The register: a table of cells, changed by compare-and-set in one statement each.
 //!
 //! **Invariants.** A version is made of a counter of the schema and of chance: none comes again, also after a cell was removed. Changes
-//! are told to those who wait by a notification that follows the change; one that is lost costs at most [`RECHECK`], since
-//! cells are read again now and then. Whoever attends to a cell holds a lock on this handle's connection; it is taken again
+//! are told to those who wait by a notification that follows the change and says what stands there, unless that is long; one that is
+//! lost costs at most [`RECHECK`], since cells are read again now and then. Notifications of two changes may come in either order:
+//! one is believed only where its counter is larger than that of what is known. Whoever attends to a cell holds a lock on this handle's connection; it is taken again
 //! when the connection is made again.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hb_core::journal::Hash;
 use hb_store::register::{Cell, CellVersion, Register, RegisterError, Swapped, Woken, check, check_name};
 use tokio::time::{Instant, sleep_until};
@@ -24,6 +27,10 @@ use crate::target::TargetError;
 
 /// How long a cell that is waited for may go unread.
 const RECHECK: Duration = Duration::from_secs(5);
+/// Tells those who wait for a cell what stands there. A notification takes less than 8000 bytes; of more it says nothing, and they read.
+const TELL: &str =
+    "SELECT pg_notify($1, coalesce((SELECT c.version || ' ' || translate(encode(c.bytes, 'base64'), E'\\n', '')
+    FROM @.cells c WHERE c.name = $2 AND octet_length(c.bytes) <= 5000), ''))";
 /// How long somebody who attends waits for those who just look whether anybody does.
 const ATTEND: Duration = Duration::from_millis(500);
 /// The same after it was in vain: a machine that is gone keeps its lock until the server notices, and nobody waits for that.
@@ -47,8 +54,8 @@ struct Watching {
     channel: String,
     /// Connection on which changes are told; none: not yet.
     serial: Option<u64>,
-    /// What was read last, and when; none: it has to be read.
-    known: Option<(Option<CellVersion>, Instant)>,
+    /// What was read or told last, and when; none: it has to be read.
+    known: Option<(Option<Cell>, Instant)>,
     watcher: Watcher,
 }
 
@@ -78,7 +85,7 @@ impl PostgresRegister {
     /// A change, and what tells of it, in one go.
     fn change(&mut self, name: &str, sql: &str, seen: Option<&CellVersion>, bytes: Option<&[u8]>) -> Swapped {
         self.attend_again();
-        let (sql, channel) = (self.sql(sql), self.channel(name));
+        let (sql, tells, channel) = (self.sql(sql), self.sql(TELL), self.channel(name));
         let (seen, deadline) = (seen.map(|version| version.0.as_str()), self.link.deadline());
         let key = Some(self.key(name)).filter(|_| !self.attending.contains_key(name));
         let changed = self.link.ask(deadline, async |client| {
@@ -87,10 +94,10 @@ impl PostgresRegister {
             if let Some(bytes) = &bytes {
                 values.push((bytes, Type::BYTEA));
             }
-            let told = [(&channel as &(dyn ToSql + Sync), Type::TEXT)];
+            let told = [(&channel as &(dyn ToSql + Sync), Type::TEXT), (&name, Type::TEXT)];
             // Not in the transaction of the change: notifying ones are committed one after the other by the whole server,
             // and would be held up by each other's flush.
-            let tell = client.query_typed("SELECT pg_notify($1, '')", &told);
+            let tell = client.query_typed(&tells, &told);
             let (changed, told) = tokio::join!(client.query_typed_one(&sql, &values), tell);
             if let Err(fault) = told {
                 tracing::debug!(%fault, "those who wait for a cell were not told");
@@ -118,13 +125,13 @@ impl PostgresRegister {
 
     fn attend_once(&mut self, name: &str, wait: Duration) -> Result<(), RegisterError> {
         let (key, most) = (self.key(name), i32::try_from(wait.as_millis()).unwrap_or(i32::MAX));
-        let (sql, channel) = (self.sql("SELECT @.attend($1, $2, $3)"), self.channel(name));
+        let (sql, tells, channel) = (self.sql("SELECT @.attend($1, $2, $3)"), self.sql(TELL), self.channel(name));
         let deadline = self.link.deadline();
         let taken: Result<bool, Fault> = self.link.ask(deadline, async |client| {
             let values: [(&(dyn ToSql + Sync), Type); 3] =
                 [(&name, Type::TEXT), (&key, Type::INT8), (&most, Type::INT4)];
-            let told = [(&channel as &(dyn ToSql + Sync), Type::TEXT)];
-            let tell = client.query_typed("SELECT pg_notify($1, '')", &told);
+            let told = [(&channel as &(dyn ToSql + Sync), Type::TEXT), (&name, Type::TEXT)];
+            let tell = client.query_typed(&tells, &told);
             let (taken, told) = tokio::join!(client.query_typed_one(&sql, &values), tell);
             if let Err(fault) = told {
                 tracing::debug!(%fault, "those who wait for a cell were not told");
@@ -172,18 +179,28 @@ impl PostgresRegister {
         Ok(())
     }
 
-    /// The version that stands, read if it is not known.
-    fn version(&mut self, name: &str, trust: Trust) -> Result<Option<CellVersion>, RegisterError> {
+    /// What stands there, read if it is not known.
+    fn stands(&mut self, name: &str, trust: Trust) -> Result<Option<Cell>, RegisterError> {
         let known = self.watching.as_ref().and_then(|watching| watching.known.clone());
-        if let (Trust::Known, Some((version, at))) = (trust, known)
+        if let (Trust::Known, Some((cell, at))) = (trust, known)
             && at.elapsed() < RECHECK
         {
-            return Ok(version);
+            return Ok(cell);
         }
-        let version = self.read(name)?.map(|cell| cell.version);
-        let known = Some((version.clone(), Instant::now()));
+        let cell = self.read(name)?;
+        let known = Some((cell.clone(), Instant::now()));
         self.watching.iter_mut().for_each(|watching| watching.known.clone_from(&known));
-        Ok(version)
+        Ok(cell)
+    }
+
+    /// Whether the cell is certainly not as it was seen. What is known may be older than what was seen: then it is read.
+    fn differs(&mut self, name: &str, seen: Option<&CellVersion>, trust: Trust) -> Result<bool, RegisterError> {
+        let stands = self.stands(name, trust)?;
+        let version = stands.as_ref().map(|cell| &cell.version);
+        if version == seen || later(version, seen) {
+            return Ok(version != seen);
+        }
+        Ok(self.stands(name, Trust::Read)?.as_ref().map(|cell| &cell.version) != seen)
     }
 
     /// Whether whoever attended to the cell is gone, and it stands as it was seen.
@@ -210,11 +227,17 @@ impl PostgresRegister {
         let Some(watching) = &mut self.watching else { return };
         let Some((_, session)) = self.link.session() else { return };
         let mut ours = session.overflow.swap(false, Ordering::AcqRel);
+        let overflow = ours;
         while let Ok(news) = session.news.try_recv() {
-            ours |= news.channel() == watching.channel;
+            if news.channel() == watching.channel {
+                watching.take_in(news.payload());
+                ours = true;
+            }
+        }
+        if overflow {
+            watching.known = None;
         }
         if ours {
-            watching.known = None;
             watching.watcher.poke();
         }
     }
@@ -232,7 +255,7 @@ impl PostgresRegister {
         });
         match heard {
             Heard::News(Some(news)) if news.channel() == watching.channel => {
-                watching.known = None;
+                watching.take_in(news.payload());
                 watching.watcher.poke();
             }
             // The connection has ended: the next look makes another one.
@@ -257,6 +280,39 @@ enum Trust {
     Known,
     /// It is read again.
     Read,
+}
+
+impl Watching {
+    /// Takes in what a notification says; one that says nothing means that it has to be read.
+    fn take_in(&mut self, payload: &str) {
+        let Some(cell) = told(payload) else {
+            self.known = None;
+            return;
+        };
+        let known = self.known.as_ref().and_then(|(known, _)| known.as_ref()).map(|known| &known.version);
+        if known.is_none() || later(Some(&cell.version), known) {
+            self.known = Some((Some(cell), Instant::now()));
+        }
+    }
+}
+
+/// The cell that a notification tells of, if it does.
+fn told(payload: &str) -> Option<Cell> {
+    let (version, bytes) = payload.split_once(' ')?;
+    let version = CellVersion(version.to_owned());
+    counter(&version)?;
+    Some(Cell { bytes: STANDARD.decode(bytes).ok()?, version })
+}
+
+/// The number of a version, which grows from change to change on one server.
+fn counter(version: &CellVersion) -> Option<u64> {
+    version.0.split_once('.')?.0.parse().ok()
+}
+
+/// Whether one version is certainly of a later change than the other.
+fn later(one: Option<&CellVersion>, other: Option<&CellVersion>) -> bool {
+    let number = |version: Option<&CellVersion>| version.and_then(counter);
+    number(one).zip(number(other)).is_some_and(|(one, other)| one > other)
 }
 
 fn failed(fault: Fault) -> RegisterError {
@@ -323,9 +379,7 @@ impl Register for PostgresRegister {
             self.listen(name)?;
             self.attend_again();
             self.take_news();
-            let differs =
-                self.version(name, trust)?.as_ref() != seen && self.version(name, Trust::Read)?.as_ref() != seen;
-            if differs {
+            if self.differs(name, seen, trust)? {
                 return Ok(Woken::Changed);
             }
             if self.is_gone(name, seen)? {
@@ -336,6 +390,14 @@ impl Register for PostgresRegister {
             }
             trust = Trust::Known;
             self.hear(until);
+        }
+    }
+
+    fn told(&mut self, name: &str) -> Result<Option<Cell>, RegisterError> {
+        let known = self.watching.as_ref().filter(|watching| watching.name == name);
+        match known.and_then(|watching| watching.known.clone()) {
+            Some((cell, _)) => Ok(cell),
+            None => self.read(name),
         }
     }
 
@@ -372,5 +434,32 @@ impl Register for PostgresRegister {
             tracing::debug!(%fault, "leaving a cell was not answered");
             self.link.hang_up();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> CellVersion {
+        CellVersion(text.to_owned())
+    }
+
+    #[test]
+    fn notifications_say_what_stands_there_or_nothing() {
+        let cell = Cell { bytes: b"hi".to_vec(), version: version("12.ab") };
+        assert_eq!(told("12.ab aGk="), Some(cell));
+        assert_eq!(told("12.ab "), Some(Cell { bytes: Vec::new(), version: version("12.ab") }), "an empty cell");
+        for nothing in ["", "12.ab", "x.ab aGk=", "12 aGk=", "12.ab !"] {
+            assert_eq!(told(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn only_a_larger_counter_is_certainly_later() {
+        let is_later = |one: &str, other: &str| later(Some(&version(one)), Some(&version(other)));
+        assert!(is_later("10.a", "9.z"));
+        assert!(!is_later("9.z", "10.a") && !is_later("9.a", "9.b") && !is_later("x", "9.b"));
+        assert!(!later(None, Some(&version("1.a"))) && !later(Some(&version("1.a")), None));
     }
 }

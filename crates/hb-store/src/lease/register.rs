@@ -47,6 +47,10 @@ pub const PLACE_STEP_ASKS: Duration = Duration::from_millis(800);
 const TRIES: usize = 32;
 /// For how many TTLs a waiter looks often for the release of a switchover to itself.
 const HURRY_TTLS: u32 = 4;
+/// For how many TTLs one that seeks the lease no more looks as often as if it did.
+const REST_TTLS: u32 = 8;
+/// How often it looks then.
+const REST: Duration = Duration::from_secs(1);
 /// How often a waiter judges in one TTL at least: more than twice as often as it would take itself for one that was paused.
 const BEATS: u32 = 8;
 /// Pause of a waiter that knows that the holder is gone, and holds back.
@@ -89,6 +93,10 @@ pub struct RegisterLease {
     /// The newest look; none before the first.
     seen: Option<Seen>,
     orders: Orders,
+    /// When the cell was looked at last.
+    looked: Duration,
+    /// When the lease was last sought or held.
+    sought: Duration,
     /// The cell was looked at, or waited for, since orders were told last.
     fresh: bool,
     watch: Watch<Sight>,
@@ -133,6 +141,8 @@ impl RegisterLease {
             sessions: 0,
             seen: None,
             orders: Orders::default(),
+            looked: Duration::ZERO,
+            sought: boottime(),
             fresh: false,
             watch: Watch::new(ttl),
             cadence: Cadence::new(ttl),
@@ -146,8 +156,11 @@ impl RegisterLease {
 
     /// Takes in what stands in the cell.
     fn observe(&mut self, cell: Option<Cell>) {
+        self.observe_at(cell, boottime());
+    }
+
+    fn observe_at(&mut self, cell: Option<Cell>, now: Duration) {
         let seen = Seen::of(cell);
-        let now = boottime();
         if let Some(document) = seen.document() {
             self.orders = document.orders.clone();
         }
@@ -155,6 +168,7 @@ impl RegisterLease {
         self.cadence.looked(seen.document().and_then(Document::working), now);
         self.abandoned = None;
         self.fresh = true;
+        self.looked = now;
         self.seen = Some(seen);
     }
 
@@ -223,6 +237,13 @@ impl RegisterLease {
         now.saturating_sub(since) < self.ttl.saturating_mul(HURRY_TTLS)
     }
 
+    /// Whether nothing but orders is looked for, and that has just been done: whoever has not sought the lease for long need not know to
+    /// a part of the TTL how old it is.
+    fn rests(&self, now: Duration) -> bool {
+        let long = now.saturating_sub(self.sought) > self.ttl.saturating_mul(REST_TTLS);
+        long && now.saturating_sub(self.looked) < REST
+    }
+
     /// Says why we hold back, once.
     fn tell(&mut self, why: Option<String>) {
         if let Some(why) = &why
@@ -244,7 +265,7 @@ impl Lease for RegisterLease {
             self.look()?;
         }
         // From here on what changes is noticed.
-        self.fresh = true;
+        (self.fresh, self.sought) = (true, boottime());
         loop {
             if self.letting_go {
                 self.let_go()?;
@@ -283,6 +304,7 @@ impl Lease for RegisterLease {
         }
         self.letting_go = true;
         let done = self.let_go();
+        self.sought = boottime();
         self.register.leave(LEASE_CELL);
         self.mine = None;
         self.watch.forget();
@@ -297,7 +319,7 @@ impl Lease for RegisterLease {
     fn orders(&mut self) -> Result<Orders, LeaseError> {
         // Whoever neither holds nor seeks the lease (a node that never takes over) sees nothing by the way.
         let blind = self.mine.is_none() && !self.fresh;
-        if self.seen.is_none() || blind {
+        if self.seen.is_none() || (blind && !self.rests(boottime())) {
             self.look()?;
         }
         self.fresh = false;

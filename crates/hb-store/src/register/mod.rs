@@ -133,6 +133,15 @@ pub trait Register: Send {
     /// [`RegisterError`] when it cannot be told.
     fn wait(&mut self, name: &str, seen: Option<&CellVersion>, patience: Duration) -> Result<Woken, RegisterError>;
 
+    /// What stands in the cell, at least as new as the change that ended the last [`Register::wait`] for it by
+    /// [`Woken::Changed`]. Engines that told of the change with what it made of the cell are not asked again; the others are.
+    ///
+    /// # Errors
+    /// [`RegisterError`] when it cannot be told.
+    fn told(&mut self, name: &str) -> Result<Option<Cell>, RegisterError> {
+        self.read(name)
+    }
+
     /// Whether the engine tells of changes, or is asked.
     fn hears(&self) -> Hears {
         Hears::Told

@@ -110,13 +110,13 @@ fn servers(config: &Config) -> Vec<&Server> {
     journal.into_iter().chain(lease).collect()
 }
 
-/// How often a standby asks the journal for what is new: a folder costs nothing, a request to a bucket does.
+/// How often a standby asks the journal for what is new: a folder costs nothing, a request to a server does. Whoever takes over reads
+/// the rest first, which is no more than so much.
 #[must_use]
 pub fn follow_every(config: &Config) -> Duration {
     match &config.journal {
         Place::Folder => Duration::from_millis(200),
-        Place::Server(server) if server.kind == Kind::Object => Duration::from_secs(2),
-        Place::Server(_) => Duration::from_millis(500),
+        Place::Server(_) => Duration::from_secs(2),
     }
 }
 

@@ -47,13 +47,15 @@ fn while_waiting(waiter: &mut dyn Register, seen: Option<&CellVersion>, happens:
     std::thread::scope(|scope| {
         let waiting = scope.spawn(move || {
             let woken = wait(waiter, "a", seen, LONG);
-            (woken, version(waiter, "a"))
+            let told = waiter.told("a").unwrap_or_else(|error| panic!("what woke it cannot be told: {error}"));
+            (woken, told, read(waiter, "a"))
         });
         std::thread::sleep(HEAD_START);
         happens();
-        let (woken, now) = waiting.join().expect("the waiter does not panic");
+        let (woken, told, now) = waiting.join().expect("the waiter does not panic");
         assert_eq!(woken, Woken::Changed);
-        assert_ne!(now.as_ref(), seen, "whoever is woken reads what woke it");
+        assert_ne!(now.as_ref().map(|cell| &cell.version), seen, "whoever is woken reads what woke it");
+        assert_eq!(told, now, "what is told of a change is what it made of the cell");
     });
 }
 
@@ -82,6 +84,8 @@ fn play(register: &mut dyn Register, player: u64) {
         } else {
             let woken = wait(register, "ball", Some(&cell.version), LONG);
             assert_eq!(woken, Woken::Changed, "the change of {number} was missed");
+            let told = register.told("ball").unwrap_or_else(|error| panic!("the change cannot be told: {error}"));
+            assert_ne!(told.map(|told| told.version), Some(cell.version), "what is told is newer than what was seen");
         }
     }
 }

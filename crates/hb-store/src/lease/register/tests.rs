@@ -1,8 +1,12 @@
 //! The lease over a register: lost answers, cut connections, meddled cells.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use hb_core::ids::Epoch;
 
 use super::*;
+use crate::register::CellVersion;
 use crate::register::memory::{MemoryRegister, Mishap};
 
 const TTL: Duration = Duration::from_millis(600);
@@ -100,9 +104,9 @@ fn one_that_took_over_and_never_worked_gives_the_lease_back_by_time() {
     let told = a.renew(&holder("a", 3, 2)).unwrap_err().0;
     assert!(told.contains("b (process") && told.contains("no larger epoch than 3"), "{told}");
     assert_eq!(b.holder().unwrap().unwrap().node, "b".into());
-    let begun = Instant::now();
+    let begun = boottime();
     while a.renew(&holder("a", 3, 3)).is_err() {
-        assert!(begun.elapsed() < TTL * 20, "it never came back");
+        assert!(boottime() < begun + TTL * 20, "it never came back");
         std::thread::sleep(TTL / 12);
     }
     b.renew(&holder("b", 2, 1)).unwrap_err();
@@ -157,4 +161,112 @@ fn a_lease_that_is_not_held_cannot_be_renewed_and_is_given_back_in_vain() {
     a.release().unwrap();
     assert_eq!(a.holder(), Ok(None));
     assert_eq!(a.sure_until(), None);
+}
+
+/// A register that counts what it is asked, and tells of changes with what they made of the cell.
+#[derive(Debug)]
+struct Counted {
+    inner: MemoryRegister,
+    hears: Hears,
+    reads: Arc<AtomicU32>,
+}
+
+impl Register for Counted {
+    fn read(&mut self, name: &str) -> Result<Option<Cell>, RegisterError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.inner.read(name)
+    }
+
+    fn swap(&mut self, name: &str, seen: Option<&CellVersion>, bytes: &[u8]) -> Swapped {
+        self.inner.swap(name, seen, bytes)
+    }
+
+    fn remove(&mut self, name: &str, seen: &CellVersion) -> Swapped {
+        self.inner.remove(name, seen)
+    }
+
+    fn list(&mut self, prefix: &str, most: usize) -> Result<Vec<(String, Cell)>, RegisterError> {
+        self.inner.list(prefix, most)
+    }
+
+    fn wait(&mut self, name: &str, seen: Option<&CellVersion>, patience: Duration) -> Result<Woken, RegisterError> {
+        self.inner.wait(name, seen, patience)
+    }
+
+    fn told(&mut self, name: &str) -> Result<Option<Cell>, RegisterError> {
+        self.inner.read(name)
+    }
+
+    fn hears(&self) -> Hears {
+        self.hears
+    }
+}
+
+fn counted(register: &MemoryRegister, hears: Hears) -> (RegisterLease, Arc<AtomicU32>) {
+    let reads = Arc::new(AtomicU32::new(0));
+    let counted = Counted { inner: register.clone(), hears, reads: Arc::clone(&reads) };
+    (RegisterLease::new(Box::new(counted), &"b".into(), TTL, Names::MEMORY), reads)
+}
+
+#[test]
+fn one_that_is_told_of_every_change_asks_for_none() {
+    let register = MemoryRegister::new();
+    let mut a = over(&register, "a");
+    granted(a.acquire(TTL).unwrap());
+    let (mut b, reads) = counted(&register, Hears::Told);
+    for progress in 1..=20 {
+        a.renew(&holder("a", 1, progress)).unwrap();
+        assert_eq!(b.acquire(Duration::from_millis(5)).unwrap(), Waited::Held);
+        b.orders().unwrap();
+    }
+    assert_eq!(b.seen().last().map(|mark| mark.progress), Some(20), "it saw the newest");
+    assert_eq!(reads.load(Ordering::Relaxed), 1, "the first look, and none for a change that was told");
+}
+
+#[test]
+fn what_is_seen_while_nobody_seeks_the_lease_counts_for_whoever_seeks_it_then() {
+    let register = MemoryRegister::new();
+    let (mut a, mut b) = (over(&register, "a"), over(&register, "b"));
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 1)).unwrap();
+    let cell = register.clone().read(LEASE_CELL).unwrap();
+    // As a node that has just handed over looks for orders, and the other one's machine is gone meanwhile.
+    let begun = boottime();
+    for look in 0..=4 {
+        b.observe_at(cell.clone(), begun + TTL / 4 * look);
+    }
+    assert!(matches!(b.judge(begun + TTL), Verdict::Free(_)), "one TTL since it saw the last of it, and not two");
+}
+
+#[test]
+fn one_that_seeks_the_lease_no_more_asks_seldom_what_operators_ask() {
+    let register = MemoryRegister::new();
+    let (mut never, reads) = counted(&register, Hears::Told);
+    never.orders().unwrap();
+    let now = boottime();
+    assert!(!never.rests(now), "it may be about to seek it");
+    never.sought = Duration::ZERO;
+    never.looked = now;
+    assert!(never.rests(now + REST / 2) && !never.rests(now + REST));
+    let before = reads.load(Ordering::Relaxed);
+    never.looked = now + REST * 1000;
+    never.orders().unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), before);
+}
+
+#[test]
+fn one_that_is_named_in_a_switchover_looks_for_the_release_all_the_time_where_it_has_to_ask() {
+    let register = MemoryRegister::new();
+    let mut a = over(&register, "a");
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 1)).unwrap();
+    let (mut b, _) = counted(&register, Hears::Asks);
+    b.look().unwrap();
+    let unhurried = b.cadence.next();
+    let (id, by, reason, at) = ("1".into(), "operator:ada".into(), "kernel".into(), hb_core::time::Stamp::default());
+    let switchover = crate::port::Switchover { id, from: "a".into(), to: Some("b".into()), by, reason, at };
+    a.order(Order::Switchover(switchover)).unwrap();
+    b.look().unwrap();
+    b.pass_asking(Duration::from_millis(1), boottime()).unwrap();
+    assert!(b.cadence.next() <= boottime() + Duration::from_millis(60), "{:?} {unhurried:?}", b.cadence.next());
 }
