@@ -105,7 +105,26 @@ fn look_often(path: &Path, look: impl Fn() -> Result<Option<String>, ViewError>)
             return Ok(());
         }
     }
-    cut.map_or(Ok(()), |what| Err(fault(path, &what, ASIDE)))
+    let Some(what) = cut else { return Ok(()) };
+    // Whoever was killed while it moved its log into the file leaves the length of the whole in the head, and the rest in the log.
+    if !bring_in_log(path).map_err(|error| explain(path, &error))? {
+        return Err(fault(path, &what, ASIDE));
+    }
+    look()?.map_or(Ok(()), |what| Err(fault(path, &what, ASIDE)))
+}
+
+/// Moves what is in the log into the file. Gives whether there was a log.
+fn bring_in_log(path: &Path) -> rusqlite::Result<bool> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if std::fs::metadata(&log).map_or(0, |meta| meta.len()) == 0 {
+        return Ok(false);
+    }
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    Ok(true)
 }
 
 fn open(path: &Path) -> Result<File, ViewError> {

@@ -474,6 +474,32 @@ mod tests {
         assert!(told.contains("locked by another process"), "{told}");
     }
 
+    /// Whoever is killed while the log is moved into the file leaves a head that tells of pages which are only in the log.
+    #[test]
+    fn what_a_kill_amid_moving_the_log_leaves_is_whole() {
+        let made = tempfile::tempdir().unwrap();
+        let path = made.path().join("runs.db");
+        let mut db = RunsDb::open(&path, DbSettings::default()).unwrap();
+        db.connection.query_row("PRAGMA wal_autocheckpoint = 0", [], |_| Ok(())).unwrap();
+        db.catch_up(&mut journal(&cycles(200)), &stream()).unwrap();
+        let log = fs::read(made.path().join("runs.db-wal")).unwrap();
+        db.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").unwrap();
+        let whole = fs::read(&path).unwrap();
+        let runs = db.runs;
+
+        let left = tempfile::tempdir().unwrap();
+        let path = left.path().join("runs.db");
+        let leave = || {
+            fs::write(&path, &whole[..4096]).unwrap();
+            fs::write(left.path().join("runs.db-wal"), &log).unwrap();
+        };
+        leave();
+        assert!(whole.len() > 4096 * 8 && fs::metadata(&path).unwrap().len() == 4096);
+        check(&path).unwrap();
+        leave();
+        assert_eq!(RunsDb::open(&path, DbSettings::default()).unwrap().runs, runs);
+    }
+
     #[test]
     fn two_processes_may_make_the_same_database_at_once() {
         let dir = tempfile::tempdir().unwrap();
