@@ -45,6 +45,33 @@ pub enum JournalError {
     Stopped(String),
 }
 
+/// A record's number and bytes.
+pub type Entry = (Seq, Vec<u8>);
+
+/// What became of a new beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It stands, and is durable.
+    Done,
+    /// Another head stands than was seen, this one: nothing was changed.
+    Moved(Option<Seq>),
+}
+
+/// The floor of a new beginning, see [`Journal::begin`].
+///
+/// # Errors
+/// The records do not go together, or leave nothing out.
+pub fn new_floor(stream: &StreamName, seen: Option<Seq>, first: &[Entry]) -> Result<Seq, JournalError> {
+    let floor = first.first().map(|(seq, _)| *seq);
+    let risen = first.iter().zip(first.iter().skip(1)).all(|((seq, _), (next, _))| seq.next() == *next);
+    match floor.filter(|floor| risen && seen.is_none_or(|seen| *floor > seen.next())) {
+        Some(floor) => Ok(floor),
+        None => Err(JournalError::Unavailable(format!(
+            "{stream}: a new beginning has records without gaps, above the newest one and not right behind it: nothing was changed"
+        ))),
+    }
+}
+
 /// A stream of numbered records, appended by compare-and-set.
 ///
 /// The journal moves bytes; that they are a sound record is checked by its callers (`hb_core::journal`).
@@ -76,13 +103,17 @@ pub trait Journal: Send {
     /// [`JournalError`].
     fn floor(&mut self, stream: &StreamName) -> Result<Seq, JournalError>;
 
-    /// For copies alone: forgets everything below `floor`, and lets the stream go on with that very number although the one
-    /// before it does not stand here. What was copied has been trimmed at its source meanwhile, further than the copy had come.
-    /// The floor is durable before anything goes (J6); a stream that reaches up to it or beyond is left as it is.
+    /// For copies alone: puts `first` in the place of all that stands, and lets the stream go on behind it although the record before
+    /// it does not stand here. What was copied has been trimmed at its source meanwhile, further than the copy had come.
+    ///
+    /// `seen` is the head that the caller has seen: where another one stands by now, nothing is changed ([`Begun::Moved`]). `first` are
+    /// records with rising numbers without gaps, above `seen`; the first one's number becomes the floor, which is durable before
+    /// anything below it goes (J6). Whenever it is cut short, what stood before stands, or `first` does.
     ///
     /// # Errors
     /// [`JournalError`]; a journal that cannot do this says so and changes nothing.
-    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), JournalError> {
+    fn begin(&mut self, stream: &StreamName, seen: Option<Seq>, first: &[Entry]) -> Result<Begun, JournalError> {
+        let floor = new_floor(stream, seen, first)?;
         let what = format!("{stream}: this kind of journal cannot go on at record {floor} above its newest one");
         Err(JournalError::Unavailable(what))
     }
@@ -109,8 +140,8 @@ impl<J: Journal + ?Sized> Journal for Box<J> {
         (**self).floor(stream)
     }
 
-    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), JournalError> {
-        (**self).begin(stream, floor)
+    fn begin(&mut self, stream: &StreamName, seen: Option<Seq>, first: &[Entry]) -> Result<Begun, JournalError> {
+        (**self).begin(stream, seen, first)
     }
 }
 

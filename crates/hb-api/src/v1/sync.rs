@@ -50,8 +50,8 @@ pub enum Asked {
     Records(StreamName, Seq, usize),
     /// Records to append, as a page.
     Append(StreamName, Bytes),
-    /// The stream is to begin at that floor.
-    Begin(StreamName, Seq),
+    /// That page is to take the place of all that stands, where the newest record is that one, or there is none.
+    Begin(StreamName, Option<Seq>, Bytes),
     /// What lies below that floor is to go.
     Trim(StreamName, Seq),
     /// A document.
@@ -282,7 +282,11 @@ async fn append(State(shown): State<Shown>, asks: Asks, request: Request) -> Res
 }
 
 async fn begin(State(shown): State<Shown>, asks: Asks, request: Request) -> Response {
-    shown.answer(request, |_| Ok(Asked::Begin(stream(&asks)?, Seq(number(&asks, "floor")?)))).await
+    let ask = |body| {
+        let seen = asks.contains_key("seen").then(|| number(&asks, "seen").map(Seq)).transpose()?;
+        Ok(Asked::Begin(stream(&asks)?, seen, body))
+    };
+    shown.answer(request, ask).await
 }
 
 async fn trim(State(shown): State<Shown>, asks: Asks, request: Request) -> Response {

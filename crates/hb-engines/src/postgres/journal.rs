@@ -7,9 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hb_core::ids::{Seq, StreamName};
-use hb_store::port::{Appended, Journal, JournalError, Standing};
-use tokio_postgres::Row;
+use hb_store::port::{Appended, Begun, Entry, Journal, JournalError, Standing, new_floor};
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 use super::fault::Fault;
 use super::link::Link;
@@ -233,16 +233,74 @@ impl Journal for PostgresJournal {
         Ok(floor.map_or(Seq(0), number))
     }
 
-    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), JournalError> {
+    fn begin(&mut self, stream: &StreamName, seen: Option<Seq>, first: &[Entry]) -> Result<Begun, JournalError> {
+        let floor = new_floor(stream, seen, first)?;
         self.readable()?;
-        let Ok(at) = i64::try_from(floor.0) else {
+        self.settle(stream)?;
+        let numbers = first.iter().map(|(seq, bytes)| Ok((i64::try_from(seq.0)?, bytes.as_slice())));
+        let Ok(records) = numbers.collect::<Result<Vec<_>, std::num::TryFromIntError>>() else {
             return Err(JournalError::Unavailable(format!("{stream}: {floor} is no number that a record can have")));
         };
-        let (sql, name) = (self.sql("SELECT @.begin_at($1, $2)"), stream.as_str());
-        let begun = self.link.ask_again(async |client| {
-            client.query_typed_one(&sql, &[(&name, Type::TEXT), (&at, Type::INT8)]).await.map(drop)
-        });
+        let sql = Beginning {
+            hold: self.sql("SELECT @.hold($1)"),
+            head: self.sql("SELECT max(seq) FROM @.records WHERE stream = $1"),
+            begin: self.sql("SELECT @.begin_at($1, $2)"),
+            append: self.sql("SELECT ended FROM @.append($1, $2, $3)"),
+        };
+        let deadline = self.link.deadline();
+        // Not again by itself after a broken connection: it may be done.
+        let begun = self.link.ask(deadline, async |client| sql.run(client, stream.as_str(), seen, &records).await);
         begun.map_err(unavailable)
+    }
+}
+
+/// What a new beginning asks, in one transaction.
+struct Beginning {
+    hold: String,
+    head: String,
+    begin: String,
+    append: String,
+}
+
+impl Beginning {
+    async fn run(
+        &self,
+        client: &Client,
+        stream: &str,
+        seen: Option<Seq>,
+        records: &[(i64, &[u8])],
+    ) -> Result<Begun, tokio_postgres::Error> {
+        client.batch_execute("BEGIN").await?;
+        let done = self.within(client, stream, seen, records).await;
+        match done {
+            Ok(Begun::Done) => client.batch_execute("COMMIT").await.map(|()| Begun::Done),
+            other => client.batch_execute("ROLLBACK").await.and(other),
+        }
+    }
+
+    /// The stream is held from the first question on, so nobody appends between them.
+    async fn within(
+        &self,
+        client: &Client,
+        stream: &str,
+        seen: Option<Seq>,
+        records: &[(i64, &[u8])],
+    ) -> Result<Begun, tokio_postgres::Error> {
+        let floor: i64 = client.query_typed_one(&self.hold, &[(&stream, Type::TEXT)]).await?.try_get(0)?;
+        let head: Option<i64> = client.query_typed_one(&self.head, &[(&stream, Type::TEXT)]).await?.try_get(0)?;
+        let head = head.map(number);
+        let Some((first, _)) = records.first().filter(|(first, _)| head == seen && floor <= *first) else {
+            return Ok(Begun::Moved(head));
+        };
+        client.query_typed_one(&self.begin, &[(&stream, Type::TEXT), (first, Type::INT8)]).await?;
+        for (seq, bytes) in records {
+            let values = [(&stream as _, Type::TEXT), (seq as _, Type::INT8), (bytes as _, Type::BYTEA)];
+            let ended: String = client.query_typed_one(&self.append, &values).await?.try_get(0)?;
+            if ended != "done" {
+                return Ok(Begun::Moved(head));
+            }
+        }
+        Ok(Begun::Done)
     }
 }
 

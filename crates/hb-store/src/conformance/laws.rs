@@ -5,7 +5,7 @@ use hb_core::journal::Hash;
 use hb_core::node::fact::Sealed;
 
 use super::{Open, fill, sample};
-use crate::port::{Appended, Journal, JournalError, Standing};
+use crate::port::{Appended, Begun, Journal, JournalError, Standing};
 use crate::reader::{Follower, newest, read_sound};
 
 fn stream(name: &str) -> StreamName {
@@ -82,31 +82,45 @@ pub fn copies_begin_at_a_floor(open: Open<'_>) {
     fill(&mut *journal, &behind, 3);
     let whole = fill(&mut *journal, &ahead, 9);
     assert_eq!(late.head(&behind), Ok(Some(Seq(2))));
-    for name in [&empty, &behind, &ahead] {
-        assert_eq!(journal.begin(name, Seq(7)), Ok(()), "J6: {name}");
-        assert_eq!(journal.begin(name, Seq(5)), Ok(()), "J6: a late one changes nothing: {name}");
+    let first = |name: &StreamName| {
+        let first = sample(name, Seq(7), "a", Hash::of(b"before"));
+        let second = sample(name, Seq(8), "a", first.hash);
+        [(Seq(7), first.bytes), (Seq(8), second.bytes)]
+    };
+    // What was seen does not stand any more, or not yet: nothing is changed.
+    for (name, seen, stands) in
+        [(&empty, Some(Seq(2)), None), (&behind, Some(Seq(1)), Some(Seq(2))), (&behind, None, Some(Seq(2)))]
+    {
+        assert_eq!(journal.begin(name, seen, &first(name)), Ok(Begun::Moved(stands)), "J2: {name}");
+        assert_eq!((journal.floor(name), journal.head(name)), (Ok(Seq(0)), Ok(stands)), "J2: {name}");
+    }
+    assert!(journal.begin(&ahead, Some(Seq(8)), &first(&ahead)).is_err(), "J1: it reaches further already");
+    for (name, seen) in [(&empty, None), (&behind, Some(Seq(2)))] {
+        assert_eq!(journal.begin(name, seen, &first(name)), Ok(Begun::Done), "J6: {name}");
+        let moved = Ok(Begun::Moved(Some(Seq(8))));
+        assert_eq!(late.begin(name, seen, &first(name)), moved, "J2: a late one changes nothing: {name}");
     }
     assert_eq!(journal.floor(&ahead), Ok(Seq(0)), "J6: a stream that reaches up to it is left as it is");
     assert_eq!(read_sound(&mut *late, &ahead, Seq(0), 99).expect("J6"), whole, "J6");
     for name in [&empty, &behind] {
         for handle in [&mut *journal, &mut *late, &mut *open()] {
             assert_eq!(handle.floor(name), Ok(Seq(7)), "J6: {name}");
-            assert_eq!(handle.head(name), Ok(None), "J6: {name}");
-            assert_eq!(handle.read(name, Seq(0), 9), Ok(Vec::new()), "J6: {name}");
+            assert_eq!(handle.head(name), Ok(Some(Seq(8))), "J6: {name}");
+            assert_eq!(handle.read(name, Seq(0), 9), Ok(first(name).to_vec()), "J6: {name}");
             let below = sample(name, Seq(3), "zombie", Hash::ZERO);
             let refused = Appended::Refused(Standing::BelowFloor(Seq(7)));
             assert_eq!(handle.append(name, Seq(3), &below.bytes), refused, "J6: {name}");
-            let gap = sample(name, Seq(8), "a", Hash::ZERO);
-            assert!(matches!(handle.append(name, Seq(8), &gap.bytes), Appended::Failed(_)), "J1: a gap in {name}");
+            let gap = sample(name, Seq(10), "a", Hash::ZERO);
+            assert!(matches!(handle.append(name, Seq(10), &gap.bytes), Appended::Failed(_)), "J1: a gap in {name}");
         }
         let first = sample(name, Seq(7), "a", Hash::of(b"before"));
         let second = sample(name, Seq(8), "a", first.hash);
-        assert_eq!(late.append(name, Seq(7), &first.bytes), Appended::Committed, "J6: {name}");
+        let third = sample(name, Seq(9), "a", second.hash);
         let other = sample(name, Seq(7), "b", Hash::of(b"before"));
         let refused = Appended::Refused(Standing::Taken(first.bytes.clone()));
         assert_eq!(journal.append(name, Seq(7), &other.bytes), refused, "J2: {name}");
-        assert_eq!(journal.append(name, Seq(8), &second.bytes), Appended::Committed, "J1: {name}");
-        assert_eq!(read_sound(&mut *open(), name, Seq(0), 9).expect("J6"), [first, second], "J6: {name}");
+        assert_eq!(late.append(name, Seq(9), &third.bytes), Appended::Committed, "J1: {name}");
+        assert_eq!(read_sound(&mut *open(), name, Seq(0), 9).expect("J6"), [first, second, third], "J6: {name}");
     }
 }
 

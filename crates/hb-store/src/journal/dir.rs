@@ -11,6 +11,7 @@
 //! is removed, and looked up before and after every publishing. After a failed fsync this handle never writes again and
 //! does not claim to know what stands: the kernel may have dropped the bytes and forgotten the error.
 
+mod beside;
 mod moving;
 mod reading;
 mod trimming;
@@ -22,8 +23,9 @@ use hb_core::ids::{Seq, StreamName};
 
 use super::names::{self, FLOOR_SUFFIX, FLOORS, FORMAT_FILE, RECORD_SUFFIX};
 use crate::atomic::{Disk, Fault, Publish, READ_MAX};
-use crate::port::{Appended, Journal, JournalError, Standing};
+use crate::port::{Appended, Begun, Entry, Journal, JournalError, Standing, new_floor};
 
+pub use beside::{Beside, root_beside};
 pub use moving::{move_stream, streams};
 pub use trimming::TRIM_STEP;
 
@@ -90,6 +92,7 @@ impl DirJournal {
             Some(stream) => stream.clone(),
             None => {
                 let dir = self.root.join(names::stream_dir(name));
+                beside::put_back(&self.disk, &self.root, name)?;
                 let mut stream = Stream { dir, head: None, lowest: None, ready: false, doubt: false };
                 self.list(&mut stream)?;
                 stream
@@ -160,8 +163,8 @@ impl DirJournal {
         }
     }
 
-    /// Makes folders and the layout marker, and sweeps leftovers: once per stream and handle.
-    fn prepare(&mut self, stream: &mut Stream) -> Result<(), Fault> {
+    /// Makes the journal's folder and the layout marker.
+    fn mark(&mut self) -> Result<(), Fault> {
         if !self.marked {
             self.disk.create_dirs(&self.root)?;
             let marker = format!("{FORMAT_PREFIX}{LAYOUT}\n");
@@ -170,6 +173,12 @@ impl DirJournal {
                 Publish::NotDone(fault) | Publish::Perhaps(fault) => return Err(fault),
             }
         }
+        Ok(())
+    }
+
+    /// Makes folders and the layout marker, and sweeps leftovers: once per stream and handle.
+    fn prepare(&mut self, stream: &mut Stream) -> Result<(), Fault> {
+        self.mark()?;
         if !stream.ready {
             self.disk.create_dirs(&stream.dir.join(FLOORS))?;
             let mut swept = 0_u64;
@@ -311,11 +320,9 @@ impl Journal for DirJournal {
         self.floor_in(&stream.dir)
     }
 
-    fn begin(&mut self, name: &StreamName, floor: Seq) -> Result<(), JournalError> {
-        let mut stream = self.stream(name)?;
-        let begun = self.begin_at(&mut stream, floor);
-        self.streams.insert(name.clone(), stream);
-        begun
+    fn begin(&mut self, name: &StreamName, seen: Option<Seq>, first: &[Entry]) -> Result<Begun, JournalError> {
+        new_floor(name, seen, first)?;
+        self.begin_anew(name, seen, first)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hb_core::ids::{Seq, StreamName};
 
-use crate::port::{Appended, Journal, JournalError, Standing};
+use crate::port::{Appended, Begun, Entry, Journal, JournalError, Standing, new_floor};
 
 /// What shall become of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,14 +168,16 @@ impl Journal for MemoryJournal {
         Ok(self.readable()?.streams.get(stream).map_or(Seq(0), |found| found.floor))
     }
 
-    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), JournalError> {
+    fn begin(&mut self, stream: &StreamName, seen: Option<Seq>, first: &[Entry]) -> Result<Begun, JournalError> {
+        let floor = new_floor(stream, seen, first)?;
         let mut state = self.readable()?;
         let found = state.streams.entry(stream.clone()).or_default();
-        if found.head().map_or(Seq(0), Seq::next) < floor {
-            found.floor = found.floor.max(floor);
-            found.records.clear();
+        if found.head() != seen || found.floor > floor {
+            return Ok(Begun::Moved(found.head()));
         }
-        Ok(())
+        found.floor = floor;
+        found.records = first.iter().cloned().collect();
+        Ok(Begun::Done)
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use hb_core::ids::{Seq, StreamName};
 use rusqlite::{Connection, OptionalExtension as _, Transaction};
 
-use crate::port::{Appended, Journal, JournalError, Standing};
+use crate::port::{Appended, Begun, Entry, Journal, JournalError, Standing, new_floor};
 use crate::sqlite::{Halt, Handle, OpenError, Schema, as_error, int, natural};
 
 /// Records that one transaction removes at most, so that nobody waits long for it.
@@ -101,14 +101,18 @@ impl Journal for SqliteJournal {
         self.reading(|tx| Rows(tx, stream).floor())
     }
 
-    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), JournalError> {
+    fn begin(&mut self, stream: &StreamName, seen: Option<Seq>, first: &[Entry]) -> Result<Begun, JournalError> {
+        let floor = new_floor(stream, seen, first)?;
         self.handle.readable()?;
         let done = self.handle.transact(|tx| {
             let rows = Rows(tx, stream);
-            if rows.head()?.map_or(Seq(0), Seq::next) < floor {
-                rows.trim(floor, i64::MAX.unsigned_abs())?;
+            let head = rows.head()?;
+            if head != seen || rows.floor()? > floor {
+                return Ok(Begun::Moved(head));
             }
-            Ok(())
+            rows.trim(floor, i64::MAX.unsigned_abs())?;
+            first.iter().try_for_each(|(seq, bytes)| rows.insert(*seq, bytes, IsSnapshot::No))?;
+            Ok(Begun::Done)
         });
         done.map_err(as_error)
     }

@@ -96,13 +96,39 @@ pub fn copy(
     };
     match relation {
         Relation::Even => {}
-        Relation::Behind(next) => copying.run(next, tell)?,
-        Relation::From(floor) => {
-            copying.begin(floor)?;
-            copying.run(floor, tell)?;
-        }
+        Relation::Behind(next) => copying.run(next, Place::Follows, tell)?,
+        Relation::From(floor) => copying.run(floor, Place::Anew, tell)?,
     }
     copying.finish()
+}
+
+/// Brings the whole of a stream beside the history of its own that the target has, which stands untouched: [`Side::swap`] puts
+/// it in its place. What an earlier try brought there is gone on from, where it still belongs to it.
+///
+/// # Errors
+/// [`SyncError`].
+pub fn copy_beside(
+    source: &mut dyn Side,
+    target: &mut dyn Side,
+    stream: &StreamName,
+    tell: &mut dyn FnMut(&Progress<'_>) -> Result<(), SyncError>,
+) -> Result<Copied, SyncError> {
+    match copy(source, &mut *target.beside(stream)?, stream, tell) {
+        Err(SyncError::Diverged(_) | SyncError::Ahead(_) | SyncError::Corrupt(_)) => {
+            target.forget_beside(stream)?;
+            copy(source, &mut *target.beside(stream)?, stream, tell)
+        }
+        copied => copied,
+    }
+}
+
+/// How the next page stands to what the copy has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It follows the newest record.
+    Follows,
+    /// It takes the place of everything: what lies between has gone at the source.
+    Anew,
 }
 
 /// One stream on its way.
@@ -148,16 +174,10 @@ impl Names {
 }
 
 impl Copying<'_> {
-    fn begin(&mut self, floor: Seq) -> Result<(), SyncError> {
-        self.target.begin(self.stream, floor)?;
-        self.done.began_at = Some(floor);
-        self.check = Some(ChainCheck::from(floor));
-        Ok(())
-    }
-
     fn run(
         &mut self,
         mut next: Seq,
+        mut place: Place,
         tell: &mut dyn FnMut(&Progress<'_>) -> Result<(), SyncError>,
     ) -> Result<(), SyncError> {
         loop {
@@ -165,12 +185,22 @@ impl Copying<'_> {
             let Some(first) = page.first().map(|raw| raw.seq) else { return Ok(()) };
             if first != next {
                 // The source has been trimmed meanwhile, further than the copy has come.
-                self.begin(first)?;
+                place = Place::Anew;
+            }
+            if place == Place::Anew {
+                self.check = Some(ChainCheck::from(first));
             }
             let page = self.checked(page)?;
             next = page.last().map_or(next, |raw| raw.seq.next());
             let (records, bytes) = (page.len(), page.iter().map(|raw| raw.bytes.len()).sum::<usize>());
-            self.target.append(self.stream, page)?;
+            match std::mem::replace(&mut place, Place::Follows) {
+                Place::Follows => self.target.append(self.stream, page)?,
+                Place::Anew => {
+                    let seen = self.target.standing(self.stream)?.head.map(|head| head.seq);
+                    self.target.begin(self.stream, seen, page)?;
+                    self.done.began_at = Some(first);
+                }
+            }
             self.done.records = self.done.records.saturating_add(u64::try_from(records).unwrap_or(u64::MAX));
             self.done.bytes = self.done.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
             let at = next.0.checked_sub(1).map(Seq);

@@ -13,8 +13,8 @@ use super::compare::written;
 use super::{Note, PAGE_BYTES, PAGE_RECORDS, Raw, STREAMS_MAX, Side, Standing, SyncError};
 use crate::atomic::Disk;
 use crate::blobs::DirBlobs;
-use crate::journal::dir::DirJournal;
-use crate::port::{Appended, Blobs, Journal, JournalError, Standing as There};
+use crate::journal::dir::{Beside, DirJournal};
+use crate::port::{Appended, Begun, Blobs, Journal, JournalError, Standing as There};
 use crate::reader::decode;
 
 /// Folder of what was set aside, below `output_dir`.
@@ -203,9 +203,26 @@ impl Side for Local {
         Ok(())
     }
 
-    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), SyncError> {
+    fn begin(&mut self, stream: &StreamName, seen: Option<Seq>, page: Vec<Raw>) -> Result<(), SyncError> {
+        let mut check = ChainCheck::from(page.first().map_or(Seq(0), |raw| raw.seq));
+        let mut first = Vec::with_capacity(page.len());
+        for raw in page {
+            let sealed = decode::<IgnoredAny>(stream, raw.seq, raw.bytes)
+                .map_err(|error| SyncError::Corrupt(format!("what was to be copied to {}: {error}", self.name)))?;
+            check.push(&sealed).map_err(|broken| unlinked(&self.name, stream, &broken))?;
+            first.push((raw.seq, sealed.bytes));
+        }
         self.heads.remove(stream);
-        self.journal.begin(stream, floor).map_err(|error| told(&self.name, error))
+        match self.journal.begin(stream, seen, &first).map_err(|error| told(&self.name, error))? {
+            Begun::Done => Ok(()),
+            Begun::Moved(head) => {
+                let (name, stands) = (&self.name, head.map_or("nothing".to_owned(), |head| format!("record {head}")));
+                let what = format!(
+                    "{name}: somebody else writes to {stream}: its newest is {stands} by now; nothing was changed"
+                );
+                Err(SyncError::Refused(format!("{what}; run it again to see what stands there")))
+            }
+        }
     }
 
     fn trim(&mut self, stream: &StreamName, floor: Seq) -> Result<u64, SyncError> {
@@ -251,19 +268,54 @@ impl Side for Local {
         self.place.as_ref().map_or(Ok(()), |place| note.store(&place.disk, &place.output_dir))
     }
 
-    fn set_aside(&mut self, stream: &StreamName) -> Result<String, SyncError> {
-        let Some(Place { disk, output_dir, journal: Some(root), aside }) = self.place.clone() else {
-            return Err(SyncError::Refused(format!(
-                "{}: only a journal in a folder can set its records aside; give the other side a new place instead, or remove \
-                 {stream} there by the means of what keeps it",
-                self.name
-            )));
-        };
+    fn beside(&mut self, _: &StreamName) -> Result<Box<dyn Side>, SyncError> {
+        let at = self.at_hand()?;
+        let (disk, made_in) = (at.disk.clone(), at.beside().made_in());
+        let journal = DirJournal::open_on(disk.clone(), &made_in).map_err(|error| self.told(error))?;
+        let blobs = DirBlobs::open_on(disk, &at.output_dir);
+        Ok(Box::new(Self::new(made_in.display().to_string(), Box::new(journal), Box::new(blobs))))
+    }
+
+    fn forget_beside(&mut self, stream: &StreamName) -> Result<(), SyncError> {
+        self.at_hand()?.beside().forget(stream).map_err(|error| self.told(error))
+    }
+
+    fn swap(&mut self, stream: &StreamName) -> Result<String, SyncError> {
+        let at = self.at_hand()?;
         self.heads.remove(stream);
-        let to = output_dir.join(ASIDE).join(aside).join("journal");
-        let moved = crate::journal::dir::move_stream(&disk, (&root, &to), stream).map_err(|error| self.told(error))?;
-        self.journal = Box::new(DirJournal::open_on(disk, &root).map_err(|error| self.told(error))?);
+        let kept = at.output_dir.join(ASIDE).join(&at.aside).join("journal");
+        let moved = at.beside().swap(stream, &kept).map_err(|error| self.told(error))?;
+        self.journal = Box::new(DirJournal::open_on(at.disk, &at.root).map_err(|error| told(&self.name, error))?);
         Ok(moved.display().to_string())
+    }
+}
+
+/// A journal in a folder, and where that is.
+struct AtHand {
+    disk: Disk,
+    output_dir: PathBuf,
+    root: PathBuf,
+    aside: String,
+}
+
+impl AtHand {
+    fn beside(&self) -> Beside {
+        Beside::of(self.disk.clone(), &self.root)
+    }
+}
+
+impl Local {
+    fn at_hand(&self) -> Result<AtHand, SyncError> {
+        match self.place.clone() {
+            Some(Place { disk, output_dir, journal: Some(root), aside }) => {
+                Ok(AtHand { disk, output_dir, root, aside })
+            }
+            Some(_) | None => Err(SyncError::Refused(format!(
+                "{}: only a journal in a folder can set its records aside; give the other side a new place instead, or remove them there \
+                 by the means of what keeps them",
+                self.name
+            ))),
+        }
     }
 }
 

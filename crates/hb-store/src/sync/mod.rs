@@ -30,7 +30,7 @@ use hb_core::time::Stamp;
 use serde::{Deserialize, Serialize};
 
 pub use compare::{Ahead, Divergence, Relation, Tail, relate};
-pub use copy::{Copied, Progress, copy, of_watch};
+pub use copy::{Copied, Progress, copy, copy_beside, of_watch};
 pub use local::Local;
 pub use note::{NOTE_FILE, NOTE_FORMAT, Note};
 
@@ -134,11 +134,12 @@ pub trait Side: Send {
     /// [`SyncError`]; what comes before the record at fault is kept.
     fn append(&mut self, stream: &StreamName, page: Vec<Raw>) -> Result<(), SyncError>;
 
-    /// See [`crate::port::Journal::begin`].
+    /// Puts a page in the place of all that stands, where its newest record still is the one that was seen. See
+    /// [`crate::port::Journal::begin`].
     ///
     /// # Errors
-    /// [`SyncError`].
-    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), SyncError>;
+    /// [`SyncError::Refused`] where another one stands by now; nothing has been changed then.
+    fn begin(&mut self, stream: &StreamName, seen: Option<Seq>, page: Vec<Raw>) -> Result<(), SyncError>;
 
     /// Lets everything below `floor` go; gives how many records went.
     ///
@@ -176,9 +177,23 @@ pub trait Side: Send {
     /// [`SyncError`].
     fn leave(&mut self, note: &Note) -> Result<(), SyncError>;
 
-    /// Moves a whole stream out of the way, everything kept, so that it can be copied anew; gives where it stands now.
+    /// A side beside this one, to which another history of a stream is copied before it takes the place of this one's. What an earlier
+    /// try has brought there is there.
     ///
     /// # Errors
     /// [`SyncError`]; a side that cannot do it says what can be done.
-    fn set_aside(&mut self, stream: &StreamName) -> Result<String, SyncError>;
+    fn beside(&mut self, stream: &StreamName) -> Result<Box<dyn Side>, SyncError>;
+
+    /// Forgets what was brought beside.
+    ///
+    /// # Errors
+    /// [`SyncError`].
+    fn forget_beside(&mut self, stream: &StreamName) -> Result<(), SyncError>;
+
+    /// Puts what stands beside in the place of a stream, which is set aside whole, everything kept; gives where it stands then. Until
+    /// that is done, the stream stands as it was.
+    ///
+    /// # Errors
+    /// [`SyncError`].
+    fn swap(&mut self, stream: &StreamName) -> Result<String, SyncError>;
 }

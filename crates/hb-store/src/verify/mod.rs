@@ -3,6 +3,7 @@
 //! **Invariants.** Nothing is changed. Every fault names its file, and its record or line where it has one, and what to do
 //! (J4). A node may be at work meanwhile: views are read before the journal, so that the journal is never behind them.
 
+mod learnt;
 mod served;
 mod streams;
 mod supervisor;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use hb_core::ids::{Seq, StreamName};
 use hb_core::journal::{ChainCheck, Hash};
-use hb_core::node::fact::{BaselineEvent, Body, Record, Sealed};
+use hb_core::node::fact::{Record, Sealed};
 
+use super::learnt::Learnt;
 use super::{Finding, Findings, Known, StreamReport, VerifyReport, ViewReport};
 use crate::baselines::Baselines;
 use crate::port::{Journal, JournalError};
@@ -43,10 +44,9 @@ pub(super) fn baselines(documents: &Baselines, known: &BTreeMap<StreamName, Know
 
 struct Reading {
     report: StreamReport,
-    known: Known,
+    learnt: Learnt,
     check: ChainCheck,
     next: Seq,
-    last_cycle: Option<Sealed>,
 }
 
 impl Reading {
@@ -54,8 +54,7 @@ impl Reading {
         let floor = journal.floor(stream)?;
         let findings = Findings::default();
         let report = StreamReport { stream: stream.clone(), records: 0, floor, first: None, head: None, findings };
-        let known = Known { floor, ..Known::default() };
-        Ok(Self { report, known, check: ChainCheck::from(floor), next: floor, last_cycle: None })
+        Ok(Self { report, learnt: Learnt::from(floor), check: ChainCheck::from(floor), next: floor })
     }
 
     fn run(mut self, journal: &mut dyn Journal) -> Result<(StreamReport, Known), JournalError> {
@@ -71,11 +70,8 @@ impl Reading {
                 Err(error) => return Err(error),
             }
         }
-        self.known.head = self.report.head;
-        if let Some(Body::CycleDecided(cycle)) = self.last_cycle.take().map(|sealed| sealed.record.body) {
-            self.known.baselines.extend(cycle.baseline.as_ref().map(|baseline| baseline.hash));
-        }
-        Ok((self.report, self.known))
+        let known = self.learnt.known(self.report.head);
+        Ok((self.report, known))
     }
 
     fn fault(&mut self, seq: Seq, what: &str) {
@@ -122,19 +118,7 @@ impl Reading {
 
     fn sound(&mut self, seq: Seq, sealed: Sealed) {
         self.report.records = self.report.records.saturating_add(1);
-        self.known.hashes.insert(seq, sealed.hash);
-        match &sealed.record.body {
-            Body::CycleDecided(_) => {
-                self.known.newest_cycle = Some(seq);
-                self.last_cycle = Some(sealed);
-            }
-            Body::BaselineEvent(BaselineEvent::Promoted { baseline, .. }) => self.known.baselines = vec![baseline.hash],
-            Body::BaselineEvent(_)
-            | Body::EpochOpened { .. }
-            | Body::AlertDelivered(_)
-            | Body::BaselineAdopted(_)
-            | Body::EpochClosed { .. } => {}
-        }
+        self.learnt.learn(seq, sealed);
     }
 }
 

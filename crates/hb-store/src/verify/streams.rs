@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use hb_core::ids::{Seq, StreamName};
 use hb_core::journal::ChainCheck;
-use hb_core::node::fact::{BaselineEvent, Body, Record, Sealed};
+use hb_core::node::fact::{Record, Sealed};
 
+use super::learnt::Learnt;
 use super::{Finding, Findings, Known, StreamReport, VerifyReport};
 use crate::atomic::{Disk, Fault, is_temp};
 use crate::journal::dir::check_layout;
@@ -69,8 +70,8 @@ pub(super) fn verify(disk: &Disk, root: &Path) -> Result<(VerifyReport, BTreeMap
                 }
                 Err(fault) => return Err(unavailable(fault)),
             }
+            known.insert(stream, reading.learnt.known(reading.report.head));
             report.streams.push(reading.report);
-            known.insert(stream, reading.known);
         }
     }
     Ok((report, known))
@@ -85,17 +86,16 @@ struct Reading<'a> {
     disk: &'a Disk,
     dir: PathBuf,
     report: StreamReport,
-    known: Known,
+    learnt: Learnt,
     /// After damage there is nothing to link to.
     check: Option<ChainCheck>,
-    last_cycle: Option<Sealed>,
 }
 
 impl<'a> Reading<'a> {
     fn new(disk: &'a Disk, dir: PathBuf, stream: StreamName) -> Self {
         let findings = Findings::default();
         let report = StreamReport { stream, records: 0, floor: Seq(0), first: None, head: None, findings };
-        Self { disk, dir, report, known: Known::default(), check: None, last_cycle: None }
+        Self { disk, dir, report, learnt: Learnt::default(), check: None }
     }
 
     fn run(&mut self) -> Result<(), Fault> {
@@ -110,7 +110,7 @@ impl<'a> Reading<'a> {
         }
         // Read after the records: what was trimmed meanwhile lies below it.
         self.report.floor = self.floor()?;
-        self.known.floor = self.report.floor;
+        self.learnt.known.floor = self.report.floor;
         seqs.sort();
         let mut expected = self.report.floor;
         for seq in seqs {
@@ -123,8 +123,6 @@ impl<'a> Reading<'a> {
             expected = seq.next();
             self.record(seq)?;
         }
-        self.known.head = self.report.head;
-        self.remember_baselines();
         Ok(())
     }
 
@@ -198,25 +196,7 @@ impl<'a> Reading<'a> {
         }
         self.check = Some(check);
         self.report.records = self.report.records.saturating_add(1);
-        self.known.hashes.insert(seq, sealed.hash);
-        match &sealed.record.body {
-            Body::CycleDecided(_) => {
-                self.known.newest_cycle = Some(seq);
-                self.last_cycle = Some(sealed);
-            }
-            Body::BaselineEvent(BaselineEvent::Promoted { baseline, .. }) => self.known.baselines = vec![baseline.hash],
-            Body::BaselineEvent(_)
-            | Body::EpochOpened { .. }
-            | Body::AlertDelivered(_)
-            | Body::BaselineAdopted(_)
-            | Body::EpochClosed { .. } => {}
-        }
-    }
-
-    fn remember_baselines(&mut self) {
-        if let Some(Body::CycleDecided(cycle)) = self.last_cycle.take().map(|sealed| sealed.record.body) {
-            self.known.baselines.extend(cycle.baseline.as_ref().map(|baseline| baseline.hash));
-        }
+        self.learnt.learn(seq, sealed);
     }
 
     /// The largest floor; each is an empty file whose name says it.

@@ -13,7 +13,7 @@ use hb_daemon::fleet::{FleetBounds, FleetOffice, FleetParts, Ledger, MemberParts
 use hb_daemon::poster::Desk;
 use hb_daemon::{Bounds, Mode, Parts};
 use hb_store::baselines::Baselines;
-use hb_store::port::{Appended, Journal, JournalError, Lease};
+use hb_store::port::{Appended, Begun, Entry, Journal, JournalError, Lease};
 
 use super::stores;
 use super::views::{NodeViews, SharedDb};
@@ -92,8 +92,8 @@ impl Journal for Borrowed {
         self.of().floor(stream)
     }
 
-    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), JournalError> {
-        self.of().begin(stream, floor)
+    fn begin(&mut self, stream: &StreamName, seen: Option<Seq>, first: &[Entry]) -> Result<Begun, JournalError> {
+        self.of().begin(stream, seen, first)
     }
 }
 

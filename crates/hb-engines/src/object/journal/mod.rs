@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use hb_core::ids::{Seq, StreamName};
 use hb_store::atomic::READ_MAX;
-use hb_store::port::{Appended, Journal, JournalError, Standing};
+use hb_store::port::{Appended, Begun, Entry, Journal, JournalError, Standing, new_floor};
 use object_store::PutMode;
 
 use super::bucket::{Bucket, Put};
@@ -337,8 +337,9 @@ impl Journal for ObjectJournal {
         self.with(name, |journal, stream| journal.trim_to(stream, floor))
     }
 
-    fn begin(&mut self, name: &StreamName, floor: Seq) -> Result<(), JournalError> {
-        self.with(name, |journal, stream| journal.begin_at(stream, floor))
+    fn begin(&mut self, name: &StreamName, seen: Option<Seq>, first: &[Entry]) -> Result<Begun, JournalError> {
+        let floor = new_floor(name, seen, first)?;
+        self.with(name, |journal, stream| journal.begin_at(stream, (seen, floor), first))
     }
 
     fn floor(&mut self, name: &StreamName) -> Result<Seq, JournalError> {

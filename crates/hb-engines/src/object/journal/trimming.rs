@@ -1,7 +1,7 @@
 //! The floor of a stream, and removing what lies below it (J6).
 
 use hb_core::ids::Seq;
-use hb_store::port::JournalError;
+use hb_store::port::{Appended, Begun, Entry, JournalError};
 use object_store::PutMode;
 
 use super::{LIST_MAX, ObjectJournal, Page, Stream};
@@ -59,24 +59,47 @@ impl ObjectJournal {
         self.remove_below(stream, floor.max(standing))
     }
 
-    /// For copies: the stream goes on at `floor`, above its newest record, and forgets what lies below.
-    pub(super) fn begin_at(&mut self, stream: &mut Stream, floor: Seq) -> Result<(), JournalError> {
+    /// For copies: the stream goes on with `first` at `floor`, above its newest record, and forgets what lies below.
+    ///
+    /// A bucket changes one object at a time. So the floor goes first, which is the moment of the change, then the records, and what stood
+    /// before is removed last: cut in between, the stream is empty and what stood before still lies in the bucket, below the
+    /// floor. The next copying goes on from there.
+    pub(super) fn begin_at(
+        &mut self,
+        stream: &mut Stream,
+        (seen, floor): (Option<Seq>, Seq),
+        first: &[Entry],
+    ) -> Result<Begun, JournalError> {
         self.mark().map_err(JournalError::Unavailable)?;
         self.look_at_floor(stream)?;
         self.gallop(stream)?;
-        if floor <= stream.floor || stream.head.map_or(Seq(0), Seq::next) >= floor {
-            return Ok(());
+        if stream.head != seen || stream.floor > floor {
+            return Ok(Begun::Moved(stream.head));
         }
         self.raise(stream, floor)?;
-        // What is left below is looked up: a copy may have holes there.
+        // Whoever appended between the two looks may count on it: then nothing is removed, and a person has to look.
+        let next = seen.map_or(Seq(0), Seq::next);
+        let key = names::record(&stream.dir, next);
+        if next < floor && self.bucket.get(&key).map_err(self.unavailable(&key))?.is_some() {
+            return Ok(Begun::Moved(Some(next)));
+        }
         stream.head = None;
+        for (seq, bytes) in first {
+            match self.append_to(stream, *seq, bytes) {
+                Appended::Committed => {}
+                Appended::Stopped(what) => return Err(JournalError::Stopped(what)),
+                Appended::Failed(what) | Appended::Unknown(what) => return Err(JournalError::Unavailable(what)),
+                Appended::Refused(_) => return Ok(Begun::Moved(Some(*seq))),
+            }
+        }
+        // What is left below is looked up: a copy may have holes there.
         self.list(stream)?;
         while stream.lowest < floor {
             if self.remove_below(stream, floor)? == 0 {
                 break;
             }
         }
-        Ok(())
+        Ok(Begun::Done)
     }
 
     /// Makes the floor durable. It is raised only from what was read, so that it never falls.

@@ -27,26 +27,8 @@ impl DirJournal {
         self.remove_below(stream, floor.max(standing))
     }
 
-    /// See [`crate::port::Journal::begin`].
-    pub(super) fn begin_at(&mut self, stream: &mut Stream, floor: Seq) -> Result<(), JournalError> {
-        self.gallop(stream)?;
-        let next = stream.head.map_or(Seq(0), Seq::next);
-        if next >= floor {
-            return Ok(());
-        }
-        if floor > self.floor_in(&stream.dir)? {
-            self.prepare(stream).map_err(|fault| JournalError::Unavailable(self.note(&fault)))?;
-            self.raise(stream, floor)?;
-        }
-        stream.head = None;
-        // From the smallest that stands: an earlier trim may have been cut short.
-        stream.lowest = None;
-        while self.remove_below(stream, floor)? > 0 {}
-        Ok(())
-    }
-
     /// Publishes a floor, then removes the smaller ones.
-    fn raise(&mut self, stream: &Stream, floor: Seq) -> Result<(), JournalError> {
+    pub(super) fn raise(&mut self, stream: &Stream, floor: Seq) -> Result<(), JournalError> {
         let floors = stream.dir.join(FLOORS);
         // Empty, so that a floor can be raised, and room made, on a disk that is full.
         match self.disk.publish_new(&floors, &names::floor_file(floor), b"") {

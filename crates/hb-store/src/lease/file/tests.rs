@@ -112,3 +112,21 @@ fn h2_nodes_whose_ttl_differs_go_by_the_longer_of_both() {
     hasty.renew(&holder("a", 1, 1)).unwrap();
     assert_eq!(patient.acquire(TTL * 3).unwrap(), Waited::Held);
 }
+
+#[test]
+fn a_pause_that_cannot_be_read_any_more_holds_for_those_who_know_of_it_and_for_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 1)).unwrap();
+    let pause = crate::port::Pause { by: "ada".into(), reason: "disks".into(), at: hb_core::time::Stamp(0) };
+    a.order(Order::Pause(pause)).unwrap();
+    assert!(b.orders().unwrap().pause.is_some());
+    std::fs::write(dir.path().join(ORDERS_FILE), b"garbage").unwrap();
+    drop(a);
+    assert_eq!(b.acquire(TTL * 2).unwrap(), Waited::Held, "it knows of the pause");
+    let mut c = lease(dir.path(), "c");
+    let told = c.orders().unwrap_err().to_string();
+    assert!(told.contains(ORDERS_FILE) && told.contains("put it right"), "{told}");
+    granted(c.acquire(TTL * 2).unwrap());
+}

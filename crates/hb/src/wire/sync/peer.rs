@@ -138,6 +138,14 @@ impl Peer {
             .map_err(|error| SyncError::Refused(format!("{}: its answer cannot be understood: {error}", self.url)))
     }
 
+    fn of_its_own(&self, stream: &StreamName) -> SyncError {
+        SyncError::Refused(format!(
+            "{}: a node sets its own records aside, nobody else does it for it: stop hb there, and there run `hb checkpoint sync \
+             --from` this node `--rebase` ({stream})",
+            self.url
+        ))
+    }
+
     fn document_path(hash: Hash) -> String {
         format!("/documents/{hash}")
     }
@@ -211,8 +219,10 @@ impl Side for Peer {
         self.must(request).map(drop)
     }
 
-    fn begin(&mut self, stream: &StreamName, floor: Seq) -> Result<(), SyncError> {
-        self.must(self.request(Method::POST, "/begin", &[of(stream), ("floor", floor.to_string())])).map(drop)
+    fn begin(&mut self, stream: &StreamName, seen: Option<Seq>, page: Vec<Raw>) -> Result<(), SyncError> {
+        let mut query = vec![of(stream)];
+        query.extend(seen.map(|seen| ("seen", seen.to_string())));
+        self.must(self.request(Method::POST, "/begin", &query).body(frames::encode(&page))).map(drop)
     }
 
     fn trim(&mut self, stream: &StreamName, floor: Seq) -> Result<u64, SyncError> {
@@ -249,12 +259,16 @@ impl Side for Peer {
         self.must(self.request(Method::PUT, "/note", &[]).body(note.to_bytes())).map(drop)
     }
 
-    fn set_aside(&mut self, stream: &StreamName) -> Result<String, SyncError> {
-        Err(SyncError::Refused(format!(
-            "{}: a node sets its own records aside, nobody else does it for it: stop hb there, and there run `hb checkpoint sync \
-             --from` this node `--rebase` ({stream})",
-            self.url
-        )))
+    fn beside(&mut self, stream: &StreamName) -> Result<Box<dyn Side>, SyncError> {
+        Err(self.of_its_own(stream))
+    }
+
+    fn forget_beside(&mut self, stream: &StreamName) -> Result<(), SyncError> {
+        Err(self.of_its_own(stream))
+    }
+
+    fn swap(&mut self, stream: &StreamName) -> Result<String, SyncError> {
+        Err(self.of_its_own(stream))
     }
 }
 

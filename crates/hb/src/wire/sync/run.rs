@@ -12,7 +12,9 @@ use hb_core::time::Stamp;
 use hb_daemon::{Views as _, clock};
 use hb_store::lease::file::FileLease;
 use hb_store::port::{Holder, Lease as _, Waited};
-use hb_store::sync::{Copied, NOTE_FORMAT, Note, Progress, Side, SyncError, Written, copy, of_watch, relate};
+use hb_store::sync::{
+    Copied, NOTE_FORMAT, Note, Progress, Side, SyncError, Written, copy, copy_beside, of_watch, relate,
+};
 
 use super::rebase;
 use super::target::{Target, own};
@@ -94,7 +96,7 @@ pub(super) struct Ends {
 /// What is to be done about streams.
 struct Plan {
     streams: Vec<StreamName>,
-    /// Those of them that are set aside first.
+    /// Those of them whose history at the target is set aside for the other one.
     parted: Vec<StreamName>,
 }
 
@@ -186,20 +188,22 @@ impl Ends {
             Direction::To => config_at(job.config, &dir),
             Direction::From => job.config.clone(),
         });
+        let mut told = |progress: &Progress<'_>| {
+            (pace.tell)(progress);
+            pace.guard.as_mut().map_or(Ok(()), |guard| guard.renew())
+        };
+        // All that takes the place of something is there before anything makes room for it.
+        let mut streams = Vec::new();
+        for stream in &plan.streams {
+            let bring = if plan.parted.contains(stream) { copy_beside } else { copy };
+            streams.push(bring(&mut *self.source, &mut *self.target, stream, &mut told)?);
+        }
         let mut aside = Vec::new();
         for stream in &plan.parted {
-            aside.push(format!("{stream}: {}", self.target.set_aside(stream)?));
+            aside.push(format!("{stream}: {}", self.target.swap(stream)?));
         }
         if let Some(there) = views.as_ref().filter(|_| !plan.parted.is_empty()) {
             aside.extend(rebase::views_aside(there, &self.aside, job.watches, &plan.parted)?);
-        }
-        let mut streams = Vec::new();
-        for stream in &plan.streams {
-            let mut told = |progress: &Progress<'_>| {
-                (pace.tell)(progress);
-                pace.guard.as_mut().map_or(Ok(()), |guard| guard.renew())
-            };
-            streams.push(copy(&mut *self.source, &mut *self.target, stream, &mut told)?);
         }
         let heads = streams.iter().filter_map(|one| Some((one.stream.clone(), one.head.clone()?))).collect();
         self.leave(job.config, heads)?;

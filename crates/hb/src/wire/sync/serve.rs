@@ -11,7 +11,7 @@ use hb_api::v1::sync::{Asked, Copies, Given, Refusal, SyncApi, Why};
 use hb_core::node::view::Role;
 use hb_daemon::clock;
 use hb_daemon::shared::Shared;
-use hb_store::sync::{Local, Note, Side, SyncError, frames};
+use hb_store::sync::{Local, Note, Raw, Side, SyncError, frames};
 use serde_json::json;
 
 use super::rebase;
@@ -100,14 +100,11 @@ fn answer(side: &mut Local, config: &Config, role: Role, asked: Asked) -> Result
         }
         Asked::Records(stream, from, most) => Given::Bytes(frames::encode(&side.read(&stream, from, most)?)),
         Asked::Append(stream, body) => {
-            let page = frames::decode(&body)
-                .map_err(|what| SyncError::Corrupt(format!("what was sent is no page of records: {what}")))?;
-            drop(body);
-            side.append(&stream, page)?;
+            side.append(&stream, page(&body)?)?;
             Given::Done
         }
-        Asked::Begin(stream, floor) => {
-            side.begin(&stream, floor)?;
+        Asked::Begin(stream, seen, body) => {
+            side.begin(&stream, seen, page(&body)?)?;
             Given::Done
         }
         Asked::Trim(stream, floor) => Given::Json(json!({"removed": side.trim(&stream, floor)?})),
@@ -130,6 +127,10 @@ fn answer(side: &mut Local, config: &Config, role: Role, asked: Asked) -> Result
             Given::Done
         }
     })
+}
+
+fn page(body: &[u8]) -> Result<Vec<Raw>, SyncError> {
+    frames::decode(body).map_err(|what| SyncError::Corrupt(format!("what was sent is no page of records: {what}")))
 }
 
 fn copied(stream: &str) -> bool {
