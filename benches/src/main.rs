@@ -65,7 +65,7 @@ struct Found {
 
 type Measure = fn(&Bench) -> Result<Found, String>;
 
-const ALL: [(&str, Measure); 20] = [
+const ALL: [(&str, Measure); 21] = [
     ("ingest", ingest::measure),
     ("compare", compare::measure),
     ("takeover-file", failover::file),
@@ -74,6 +74,7 @@ const ALL: [(&str, Measure); 20] = [
     ("takeover-object", failover::object),
     ("takeover-kubernetes", failover::kubernetes),
     ("takeover-address", failover::address),
+    ("takeover-fleet", failover::many::measure),
     ("startup", startup::measure),
     ("series", memory::series),
     ("idle", memory::idle),

@@ -59,3 +59,8 @@ fn takeovers_are_measured_and_lose_nothing() {
         "takeover-address",
     ]);
 }
+
+#[test]
+fn many_watches_on_three_nodes_are_measured_and_lose_nothing() {
+    small(&["takeover-fleet"]);
+}

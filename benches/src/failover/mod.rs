@@ -10,13 +10,16 @@
 //! | What does a machine of its own mean here? | `host.rs` |
 //! | What does a standby cost that has nothing to do? | `idle.rs`, its requests `gate.rs` |
 //! | How soon are others? | `peers.rs` |
+//! | And with a thousand watches on three nodes? | `many.rs`, whose journals `shelf.rs` reads |
 
 mod engines;
 mod faults;
 mod gate;
 mod host;
 mod idle;
+pub(crate) mod many;
 mod peers;
+mod shelf;
 mod site;
 mod witness;
 

@@ -2,7 +2,8 @@
 //!
 //! A node shows that it lives in one cell, however many watches it works for. A claim is good while the session that it names shows
 //! life. Claims stand in [`SHARDS`] cells, by a hash of the watch's name: a node that takes over hundreds of watches of a dead one
-//! changes each of those cells once, instead of one cell for each watch, and one list shows everything.
+//! changes each of those cells once, instead of one cell for each watch, and one list shows everything. In a cell watches stand below
+//! the session that claims them, which is named once.
 //!
 //! Bounds (B1): [`SHARDS`] cells of claims of at most `CELL_MAX` bytes, which is room for about 20,000 watches; [`SESSIONS_MAX`] nodes.
 
@@ -15,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// Cells of claims.
-pub const SHARDS: u32 = 32;
+pub const SHARDS: u32 = 8;
 /// Most nodes.
 pub const SESSIONS_MAX: usize = 256;
 /// Everything of a fleet stands below.
@@ -45,7 +46,7 @@ impl Session {
 }
 
 /// Who works for a watch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Claim {
     pub(super) node: NodeName,
     pub(super) session: String,
@@ -55,15 +56,42 @@ pub(super) struct Claim {
 }
 
 /// A cell of claims.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "ShardForm", into = "ShardForm")]
 pub(super) struct Shard {
-    pub(super) format: u32,
     pub(super) claims: BTreeMap<WatchName, Claim>,
 }
 
-impl Default for Shard {
-    fn default() -> Self {
-        Self { format: FORMAT, claims: BTreeMap::new() }
+/// How it is written: each claim once, with its watches.
+#[derive(Serialize, Deserialize)]
+struct ShardForm {
+    format: u32,
+    claimed: Vec<Claimed>,
+}
+
+/// Watches of one claim.
+#[derive(Serialize, Deserialize)]
+struct Claimed {
+    #[serde(flatten)]
+    claim: Claim,
+    watches: Vec<WatchName>,
+}
+
+impl From<Shard> for ShardForm {
+    fn from(shard: Shard) -> Self {
+        let mut claimed: BTreeMap<Claim, Vec<WatchName>> = BTreeMap::new();
+        for (watch, claim) in shard.claims {
+            claimed.entry(claim).or_default().push(watch);
+        }
+        let claimed = claimed.into_iter().map(|(claim, watches)| Claimed { claim, watches }).collect();
+        Self { format: FORMAT, claimed }
+    }
+}
+
+impl From<ShardForm> for Shard {
+    fn from(form: ShardForm) -> Self {
+        let one = |Claimed { claim, watches }| watches.into_iter().map(move |watch| (watch, Claim::clone(&claim)));
+        Self { claims: form.claimed.into_iter().flat_map(one).collect() }
     }
 }
 
@@ -148,5 +176,18 @@ mod tests {
         }
         assert_eq!(shards.len(), SHARDS as usize);
         assert!(shards.values().all(|shard| bytes(shard).len() < CELL_MAX), "B1: there is room for 20,000");
+        assert!(shards.values().all(|shard| read::<Shard>(&bytes(shard)).as_ref() == Some(shard)));
+    }
+
+    #[test]
+    fn a_cell_names_each_session_once_and_tells_who_handed_a_watch_over() {
+        let taken = Claim { node: "a".into(), session: "1-1".into(), from: None };
+        let given = Claim { from: Some("b".into()), ..taken.clone() };
+        let claims = [("x", &taken), ("y", &given), ("z", &taken)].map(|(watch, claim)| (watch.into(), claim.clone()));
+        let shard = Shard { claims: claims.into() };
+        let written = String::from_utf8(bytes(&shard)).unwrap();
+        let wanted = r#"{"format":1,"claimed":[{"node":"a","session":"1-1","watches":["x","z"]},{"node":"a","session":"1-1","from":"b","watches":["y"]}]}"#;
+        assert_eq!(written, wanted);
+        assert_eq!(read::<Shard>(written.as_bytes()), Some(shard));
     }
 }

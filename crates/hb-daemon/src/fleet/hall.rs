@@ -1,7 +1,8 @@
 //! Where the warden, the loops' leases and the fleet meet: what this node holds, and what is asked of it.
 //!
 //! **Invariants.** Only the warden says what is held, and until when its session is good. A lease of one watch only tells the hall that
-//! its loop makes progress, and that it has let go.
+//! its loop makes progress, and that it has let go. Each lease waits at a door of its own: a change of one watch's claim wakes nobody
+//! else, so that hundreds of loops that wait cost nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,8 @@ pub(super) struct State {
     pub(super) released: BTreeMap<WatchName, Option<NodeName>>,
     /// Watches of others for which this node is next in line.
     pub(super) next: BTreeSet<WatchName>,
+    /// Watches that will be this node's when whoever shows no sign of life, or is to leave, has gone.
+    pub(super) soon: BTreeSet<WatchName>,
     /// Who works for which watch, as last seen.
     pub(super) holders: BTreeMap<WatchName, NodeName>,
     /// Until when this node's session is good in everybody's eyes.
@@ -49,8 +52,10 @@ pub(super) struct State {
     pub(super) rounds: u64,
     /// When the last round was over.
     pub(super) round_at: Moment,
-    /// Grows with every change.
+    /// Grows with every change that somebody waits for.
     pub(super) changes: u64,
+    /// Where the leases of watches wait.
+    doors: BTreeMap<WatchName, Arc<Condvar>>,
     /// Nothing more is taken.
     pub(super) stopping: bool,
     pub(super) quit: bool,
@@ -94,6 +99,7 @@ impl Hall {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes what the warden and the tender wait for.
     pub(super) fn change(&self, change: impl FnOnce(&mut State)) {
         {
             let mut state = self.look();
@@ -101,6 +107,37 @@ impl Hall {
             state.changes = state.changes.wrapping_add(1);
         }
         self.changed.notify_all();
+    }
+
+    /// Changes what nobody waits for.
+    pub(super) fn note(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.look());
+    }
+
+    /// Opens a watch's door: its claim is this node's, or may be.
+    pub(super) fn knock(&self, watch: &WatchName) {
+        let door = self.look().doors.get(watch).cloned();
+        if let Some(door) = door {
+            door.notify_all();
+        }
+    }
+
+    /// Opens all of them.
+    pub(super) fn knock_all(&self) {
+        let doors: Vec<Arc<Condvar>> = self.look().doors.values().cloned().collect();
+        doors.iter().for_each(|door| door.notify_all());
+    }
+
+    /// Until when this node's session is good by now. Those that hold a claim go on where it had run out.
+    pub(super) fn good_until(&self, until: Moment) {
+        let had_run_out = {
+            let mut state = self.look();
+            let before = std::mem::replace(&mut state.good_until, until);
+            before <= clock::moment()
+        };
+        if had_run_out {
+            self.knock_all();
+        }
     }
 
     /// Takes a wish that goes to the register with the next round.
@@ -135,8 +172,28 @@ impl Hall {
 /// The lease of one watch: its claim.
 #[derive(Debug)]
 pub(super) struct ClaimLease {
-    pub(super) hall: Arc<Hall>,
-    pub(super) watch: WatchName,
+    hall: Arc<Hall>,
+    watch: WatchName,
+    door: Arc<Condvar>,
+}
+
+impl ClaimLease {
+    pub(super) fn new(hall: &Arc<Hall>, watch: &WatchName) -> Self {
+        let door = Arc::<Condvar>::default();
+        hall.note(|state| drop(state.doors.insert(watch.clone(), Arc::clone(&door))));
+        Self { hall: Arc::clone(hall), watch: watch.clone(), door }
+    }
+}
+
+impl Drop for ClaimLease {
+    fn drop(&mut self) {
+        // The next one of that watch may stand there already.
+        self.hall.note(|state| {
+            if state.doors.get(&self.watch).is_some_and(|door| Arc::ptr_eq(door, &self.door)) {
+                state.doors.remove(&self.watch);
+            }
+        });
+    }
 }
 
 impl Lease for ClaimLease {
@@ -146,7 +203,9 @@ impl Lease for ClaimLease {
             let held = state.held.contains_key(&self.watch) && !state.released.contains_key(&self.watch);
             held && clock::moment() < state.good_until
         };
-        let mut state = self.hall.wait_while(patience, |state| !free(state) && !state.quit);
+        let waits = |state: &mut State| !free(state) && !state.quit;
+        let waited = self.door.wait_timeout_while(self.hall.look(), patience, waits);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         if !free(&state) {
             return Ok(Waited::Held);
         }
@@ -214,7 +273,7 @@ mod tests {
     #[test]
     fn h1_what_was_held_is_not_granted_again_once_the_session_may_have_run_out() {
         let hall = Arc::new(Hall::default());
-        let mut lease = ClaimLease { hall: Arc::clone(&hall), watch: "w".into() };
+        let mut lease = ClaimLease::new(&hall, &"w".into());
         let hour = Duration::from_secs(3_600);
         hall.change(|state| {
             let held = Held { why: "it was nobody's".into(), progress: Instant::now(), moving: None };
@@ -224,5 +283,29 @@ mod tests {
         assert_eq!(lease.acquire(Duration::ZERO), Ok(Waited::Held));
         hall.change(|state| state.good_until = clock::moment().plus_ns(ns(hour)));
         assert!(matches!(lease.acquire(hour), Ok(Waited::Granted { .. })));
+    }
+
+    #[test]
+    fn a_lease_wakes_when_its_claim_is_taken_and_when_the_session_is_good_again() {
+        let hall = Arc::new(Hall::default());
+        let hour = Duration::from_secs(3_600);
+        let waiting = |watch: &'static str| {
+            let mut lease = ClaimLease::new(&hall, &watch.into());
+            std::thread::spawn(move || lease.acquire(hour))
+        };
+        let held = || Held { why: "it was nobody's".into(), progress: Instant::now(), moving: None };
+        let first = waiting("w");
+        hall.good_until(clock::moment().plus_ns(ns(hour)));
+        hall.note(|state| drop(state.held.insert("w".into(), held())));
+        hall.knock(&"w".into());
+        assert!(matches!(first.join(), Ok(Ok(Waited::Granted { .. }))));
+        hall.note(|state| {
+            state.held.insert("v".into(), held());
+            state.good_until = Moment(0);
+        });
+        let second = waiting("v");
+        hall.good_until(clock::moment().plus_ns(ns(hour)));
+        assert!(matches!(second.join(), Ok(Ok(Waited::Granted { .. }))));
+        assert!(hall.look().doors.is_empty(), "whoever has gone waits no more");
     }
 }

@@ -13,6 +13,7 @@ mod gathered;
 mod hall;
 mod member;
 mod office;
+mod sight;
 mod tender;
 mod warden;
 
@@ -215,6 +216,7 @@ impl Fleet {
             thread::sleep(Duration::from_millis(2));
         }
         self.hall.change(|state| state.quit = true);
+        self.hall.knock_all();
         for thread in [self.keeper.take(), self.warden.take()].into_iter().flatten() {
             if thread.join().is_err() {
                 tracing::error!("a thread of the fleet panicked; please report it");

@@ -1,5 +1,7 @@
 //! Starts loops for what this node holds or is next in line for, and ends them for what it is not.
 //!
+//! Those of a node that is missed are made ready before it is dead: then all of them are waited for at once.
+//!
 //! Bounds (B1): [`HANDS`] loops are started at a time; one that ended with an error rests for [`REST`].
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +19,7 @@ use crate::inbox::Control;
 use crate::turn::{Ended, Running, start as start_loop};
 
 /// How often loops are looked after while nothing changes.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(500);
 /// How long a watch rests whose loop ended with an error.
 const REST: Duration = Duration::from_secs(10);
 /// Loops that are started at a time: most of it is waiting for a disk or a server.
@@ -57,7 +59,7 @@ impl Tender {
                 }
                 known = state.changes;
                 let held: BTreeSet<WatchName> = state.held.keys().cloned().collect();
-                let warm = state.next.iter().take(self.warm_max).cloned();
+                let warm = state.next.iter().take(self.warm_max).chain(&state.soon).cloned();
                 (held.iter().cloned().chain(warm).collect::<BTreeSet<WatchName>>(), held)
             };
             self.past.beat();
@@ -131,7 +133,7 @@ impl Tender {
         if self.hall.look().stopping {
             return Ok(());
         }
-        let lease = Box::new(ClaimLease { hall: Arc::clone(&self.hall), watch: watch.clone() });
+        let lease = Box::new(ClaimLease::new(&self.hall, watch));
         let mut parts = (self.make)(watch, lease)?;
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).get(watch).cloned();
         if let (Some(settings), Some(part)) = (newest, parts.watches.first_mut()) {

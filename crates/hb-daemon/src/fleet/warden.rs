@@ -1,11 +1,11 @@
 //! Shows this node's session, looks at the others', and takes, gives and keeps claims by the plan.
 //!
-//! **Invariants.** A claim is taken by compare-and-set on what was just read. Claims of a session are good for others until it has stood
-//! still for a TTL on their own clocks, counted from when they first saw it so; this node counts its own as good for less, from before it
-//! asked. Whatever goes wrong here, the journal fences (H1).
+//! **Invariants.** A claim is taken by compare-and-set on what was just read; where somebody else was quicker at the cell, the same
+//! claims are put into what stands there now, but for those that are not any more as they were when the plan was made. Who lives is
+//! judged by [`super::sight`]. Whatever goes wrong here, the journal fences (H1).
 //!
 //! Bounds (B1): two requests for each round, [`ROUNDS_PER_TTL`] rounds in a TTL ([`ROUNDS_PER_TTL_MOVING`] while operators let watches
-//! move), and one for each cell of claims that changes; at most
+//! move), and one for each cell of claims that changes, at most [`TRIES`] where others change it too; at most
 //! [`MOVES_MAX`] watches of a node are on the move at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,24 +14,22 @@ use std::time::{Duration, Instant};
 
 use hb_core::ids::{NodeName, WatchName};
 use hb_core::lease::placement::{Mood, Plan, Scene, Seat, plan};
-use hb_core::time::Moment;
 use hb_store::port::Switchover;
-use hb_store::register::{Cell, CellVersion, Register, Swapped};
+use hb_store::register::{Register, Swapped};
 
 use super::claims::{
-    Claim, PREFIX, SESSIONS_MAX, SHARDS, Session, Shard, WISHES, Wishes, bytes, claim_cell, read, session_cell,
+    Claim, PREFIX, SESSIONS_MAX, SHARDS, Session, Shard, WISHES, Wishes, bytes, claim_cell, session_cell,
 };
 use super::hall::{Hall, Held};
+use super::sight::{ROUNDS_PER_TTL, Seen, Sight, good_for};
 use crate::clock::{self, ns};
 
 /// Most watches of a node that are on the move at a time.
 const MOVES_MAX: usize = 64;
-/// Rounds in a TTL.
-const ROUNDS_PER_TTL: u32 = 3;
-/// The same while watches are on the move.
+/// Rounds in a TTL while watches are on the move.
 const ROUNDS_PER_TTL_MOVING: u32 = 20;
-/// Rounds for the sake of a session that is about to run out are at least so far apart.
-const DEATH_MIN: Duration = Duration::from_millis(10);
+/// Tries at one cell in a round.
+const TRIES: u32 = 16;
 /// How long a watch whose loop hung or ended with an error is not claimed again by the same node.
 const SICK_FOR: Duration = Duration::from_secs(30);
 
@@ -42,44 +40,29 @@ pub(super) struct Warden {
     watches: BTreeSet<WatchName>,
     me: Session,
     ttl: Duration,
-    /// Every session's cell as it was first seen so.
-    sights: BTreeMap<String, (CellVersion, Moment)>,
+    sight: Sight,
+    /// When this node's session was last shown.
+    shown_at: Instant,
     /// Nothing is claimed before: nodes that start together share out.
     claim_after: Instant,
     sick: BTreeMap<WatchName, Instant>,
+    /// When somebody was last missed, or about to leave.
+    missed_at: Option<Instant>,
     moves: u64,
     /// Operators let watches move.
     moving: bool,
 }
 
-/// What a round has read.
-struct Seen {
-    sessions: BTreeMap<NodeName, Session>,
-    /// Those that show life.
-    living: BTreeSet<NodeName>,
-    cells: BTreeMap<String, Cell>,
-    shards: BTreeMap<String, Shard>,
-    wishes: Wishes,
-}
-
-impl Seen {
-    fn claims(&self) -> impl Iterator<Item = (&WatchName, &Claim)> {
-        self.shards.values().flat_map(|shard| &shard.claims)
-    }
-
-    /// Whether all watches of that node are to move.
-    fn leaves(&self, node: &NodeName) -> bool {
-        self.wishes.leave.as_ref().is_some_and(|leave| leave.from == *node)
-    }
-
-    fn good(&self, claim: &Claim) -> bool {
-        let session = self.sessions.get(&claim.node).is_some_and(|session| session.session == claim.session);
-        session && self.living.contains(&claim.node)
-    }
-}
-
 /// A change of one claim.
-type Changes = BTreeMap<String, Vec<(WatchName, Option<Claim>)>>;
+struct Change {
+    watch: WatchName,
+    claim: Option<Claim>,
+    /// Why it was free.
+    why: String,
+}
+
+/// Changes of claims, by cell.
+type Changes = BTreeMap<String, Vec<Change>>;
 
 impl Warden {
     pub(super) fn new(
@@ -95,9 +78,11 @@ impl Warden {
             watches,
             me,
             ttl,
-            sights: BTreeMap::new(),
+            sight: Sight::new(ttl),
+            shown_at: Instant::now(),
             claim_after: Instant::now() + ttl,
             sick: BTreeMap::new(),
+            missed_at: None,
             moves: 0,
             moving: false,
         }
@@ -111,13 +96,14 @@ impl Warden {
             if let Err(why) = &done {
                 tracing::warn!("the register of claims cannot be used: {why}");
             }
-            self.hall.change(|state| {
+            self.hall.note(|state| {
                 state.trouble = done.err();
                 state.rounds = state.rounds.saturating_add(1);
                 state.round_at = clock::moment();
             });
             let rounds = if self.moving { ROUNDS_PER_TTL_MOVING } else { ROUNDS_PER_TTL };
-            let left = (self.ttl / rounds).saturating_sub(begun.elapsed()).min(self.next_death());
+            let left = (self.ttl / rounds).saturating_sub(begun.elapsed());
+            let left = left.min(self.sight.next_change(clock::moment()));
             let state =
                 self.hall.wait_while(left, |state| state.released.is_empty() && state.asked.is_empty() && !state.quit);
             if state.quit {
@@ -128,14 +114,6 @@ impl Warden {
         if let Err(why) = left {
             tracing::warn!("this node's session could not be taken down: {why}; others take over once it has run out");
         }
-    }
-
-    /// When the next session will have stood still for a TTL, if it is not shown before: its watches are claimed then, not a round later.
-    fn next_death(&self) -> Duration {
-        let now = clock::moment();
-        let left = |still: u64| Duration::from_nanos(ns(self.ttl).saturating_sub(still));
-        let ages = self.sights.values().map(|(_, since)| now.since_ns(*since)).filter(|still| *still < ns(self.ttl));
-        ages.map(left).min().map_or(self.ttl, |least| least.max(DEATH_MIN))
     }
 
     fn leave(&mut self) -> Result<(), String> {
@@ -157,7 +135,7 @@ impl Warden {
         self.claim(&mut seen, &plan)?;
         self.know(&seen);
         self.move_away(&seen, &plan);
-        self.hall.change(|state| (state.next, state.unplaced) = (plan.next, plan.unplaced));
+        self.foresee(&seen, plan);
         self.moving = seen.wishes.moves();
         self.settle_leave(&seen)?;
         self.settle_rebalance(&seen)
@@ -167,33 +145,8 @@ impl Warden {
 
     fn look(&mut self) -> Result<Seen, String> {
         let most = SESSIONS_MAX.saturating_add(usize::try_from(SHARDS).unwrap_or(usize::MAX)).saturating_add(1);
-        let cells: BTreeMap<String, Cell> =
-            self.register.list(PREFIX, most).map_err(|error| error.0)?.into_iter().collect();
-        let now = clock::moment();
-        self.sights.retain(|name, _| cells.contains_key(name));
-        let mut seen = Seen {
-            sessions: BTreeMap::new(),
-            living: BTreeSet::new(),
-            shards: BTreeMap::new(),
-            wishes: cells.get(WISHES).and_then(|cell| read(&cell.bytes)).unwrap_or_default(),
-            cells: BTreeMap::new(),
-        };
-        for (name, cell) in &cells {
-            if let Some(session) = read::<Session>(&cell.bytes).filter(|session| session_cell(&session.node) == *name) {
-                let sight = self.sights.entry(name.clone()).or_insert_with(|| (cell.version.clone(), now));
-                if sight.0 != cell.version {
-                    *sight = (cell.version.clone(), now);
-                }
-                if now.since_ns(sight.1) < ns(self.ttl) {
-                    seen.living.insert(session.node.clone());
-                }
-                seen.sessions.insert(session.node.clone(), session);
-            } else if let Some(shard) = read::<Shard>(&cell.bytes) {
-                seen.shards.insert(name.clone(), shard);
-            }
-        }
-        seen.cells = cells;
-        Ok(seen)
+        let cells = self.register.list(PREFIX, most).map_err(|error| error.0)?;
+        Ok(self.sight.take_in(cells, clock::moment()))
     }
 
     /// Shows this node's session, unless another living process goes by its name.
@@ -204,19 +157,19 @@ impl Warden {
         {
             return Err(format!("another process goes by the name {}: give this node a name of its own", other.node));
         }
-        let version = seen.cells.get(&name).map(|cell| cell.version.clone());
         self.me.progress = self.me.progress.saturating_add(1);
         if self.hall.look().stopping {
             self.me.priority = 0;
         }
-        let asked = clock::moment();
-        match self.register.swap(&name, version.as_ref(), &bytes(&self.me)) {
+        let (asked, begun) = (clock::moment(), Instant::now());
+        match self.register.swap(&name, seen.versions.get(&name), &bytes(&self.me)) {
             Swapped::Done(version) => {
-                self.sights.insert(name, (version, asked));
+                self.sight.shown(&name, version.clone(), asked);
+                self.shown_at = begun;
+                seen.versions.insert(name, version);
                 seen.sessions.insert(self.me.node.clone(), self.me.clone());
                 seen.living.insert(self.me.node.clone());
-                let good_until = asked.plus_ns(ns(self.ttl - self.ttl / 8));
-                self.hall.change(|state| state.good_until = good_until);
+                self.hall.good_until(asked.plus_ns(ns(good_for(self.ttl))));
                 Ok(())
             }
             Swapped::Lost(_) => Err("this node's session was changed by somebody else".into()),
@@ -224,7 +177,12 @@ impl Warden {
         }
     }
 
-    /// Tells the hall what is this node's by now.
+    /// A round that takes long for the sake of many claims does not cost the session that they name.
+    fn keep_shown(&mut self, seen: &mut Seen) -> Result<(), String> {
+        if self.shown_at.elapsed() < self.ttl / ROUNDS_PER_TTL { Ok(()) } else { self.show(seen) }
+    }
+
+    /// Tells the hall what is this node's by now, if that has changed.
     fn know(&mut self, seen: &Seen) {
         let mine: BTreeMap<&WatchName, &Claim> = seen
             .claims()
@@ -232,38 +190,79 @@ impl Warden {
                 claim.node == self.me.node && claim.session == self.me.session && self.watches.contains(*watch)
             })
             .collect();
+        let good = seen.claims().filter(|(_, claim)| seen.good(claim));
+        let holders: BTreeMap<WatchName, NodeName> =
+            good.map(|(watch, claim)| (watch.clone(), claim.node.clone())).collect();
+        let (fresh, same) = {
+            let state = self.hall.look();
+            let fresh: Vec<(&WatchName, &Claim)> =
+                mine.iter().filter(|(watch, _)| !state.held.contains_key(**watch)).map(|(w, c)| (*w, *c)).collect();
+            let same = fresh.is_empty()
+                && (state.held.len(), state.released.keys().all(|watch| mine.contains_key(watch)))
+                    == (mine.len(), true)
+                && (&state.holders, &state.pause, &state.leave) == (&holders, &seen.wishes.pause, &seen.wishes.leave);
+            (fresh, same)
+        };
+        if same {
+            return;
+        }
         self.hall.change(|state| {
             state.held.retain(|watch, _| mine.contains_key(watch));
             state.released.retain(|watch, _| mine.contains_key(watch));
-            for (watch, claim) in &mine {
-                if !state.held.contains_key(*watch) {
-                    let why = claim
-                        .from
-                        .as_ref()
-                        .map_or_else(|| "it was nobody's".to_owned(), |from| format!("{from} handed it over"));
-                    let held = Held { why, progress: Instant::now(), moving: None };
-                    state.held.insert((*watch).clone(), held);
-                }
+            for (watch, claim) in &fresh {
+                let from = claim.from.as_ref();
+                let why = from.map_or_else(|| "it was nobody's".to_owned(), |from| format!("{from} handed it over"));
+                state.held.insert((*watch).clone(), Held { why, progress: Instant::now(), moving: None });
             }
-            let good = seen.claims().filter(|(_, claim)| seen.good(claim));
-            state.holders = good.map(|(watch, claim)| (watch.clone(), claim.node.clone())).collect();
+            state.holders = holders;
             state.pause.clone_from(&seen.wishes.pause);
             state.leave.clone_from(&seen.wishes.leave);
         });
+        fresh.iter().for_each(|(watch, _)| self.hall.knock(watch));
+    }
+
+    /// Tells the hall what may be this node's next. While somebody is missed, that is everything which would be claimed if it had gone: the
+    /// loops are made ready meanwhile, and not when all of them are waited for.
+    fn foresee(&mut self, seen: &Seen, plan: Plan) {
+        let going = seen.going();
+        let mut soon = BTreeSet::new();
+        if !going.is_empty() && seen.wishes.pause.is_none() && !going.contains(&self.me.node) {
+            self.missed_at = Some(Instant::now());
+            soon.extend(self.plan_without(&self.me.node, seen, Mood::Keep, &going).claim);
+        } else if self.missed_at.is_some_and(|at| at.elapsed() < self.ttl) {
+            // Who is missed now and then does not let loops be started and ended all the time.
+            soon.clone_from(&self.hall.look().soon);
+        }
+        let (next, unplaced) = (plan.next, plan.unplaced);
+        let same = {
+            let state = self.hall.look();
+            (&state.next, &state.soon, state.unplaced) == (&next, &soon, unplaced)
+        };
+        if !same {
+            self.hall.change(|state| (state.next, state.soon, state.unplaced) = (next, soon, unplaced));
+        }
     }
 
     // ------------------------------------------------------------------ claims
 
     fn plan_of(&self, node: &NodeName, seen: &Seen, mood: Mood) -> Plan {
-        let living = seen.sessions.values().filter(|session| seen.living.contains(&session.node));
-        let seats: Vec<Seat> = living
+        self.plan_without(node, seen, mood, &BTreeSet::new())
+    }
+
+    /// What that node should do if those had gone.
+    fn plan_without(&self, node: &NodeName, seen: &Seen, mood: Mood, gone: &BTreeSet<NodeName>) -> Plan {
+        let lives = |node: &NodeName| seen.living.contains(node) && !gone.contains(node);
+        let seats: Vec<Seat> = seen
+            .sessions
+            .values()
+            .filter(|session| lives(&session.node))
             .map(|session| Seat {
                 node: session.node.clone(),
                 watches_max: session.watches_max,
                 priority: if seen.leaves(&session.node) { 0 } else { session.priority },
             })
             .collect();
-        let good = seen.claims().filter(|(_, claim)| seen.good(claim));
+        let good = seen.claims().filter(|(_, claim)| seen.good(claim) && lives(&claim.node));
         let claims = good.map(|(watch, claim)| (watch.clone(), claim.node.clone())).collect();
         plan(node, &Scene { seats: &seats, watches: &self.watches, claims: &claims, mood })
     }
@@ -295,7 +294,6 @@ impl Warden {
         let was = |watch: &WatchName| seen.shards.get(&claim_cell(watch)).and_then(|shard| shard.claims.get(watch));
         let early = Instant::now() < self.claim_after;
         let mut changes = Changes::new();
-        let mut whys = Vec::new();
         for watch in plan.claim.iter().filter(|watch| !self.sick.contains_key(*watch)) {
             let before = was(watch);
             let paused = seen.wishes.pause.is_some() && before.is_some_and(|claim| claim.node != self.me.node);
@@ -303,20 +301,11 @@ impl Warden {
                 continue;
             }
             let why = before.map_or_else(|| "it was nobody's".to_owned(), |claim| self.why_free(claim, seen));
-            whys.push((watch.clone(), why));
             let claim = Claim { node: self.me.node.clone(), session: self.me.session.clone(), from: None };
-            changes.entry(claim_cell(watch)).or_default().push((watch.clone(), Some(claim)));
+            let change = Change { watch: watch.clone(), claim: Some(claim), why };
+            changes.entry(claim_cell(watch)).or_default().push(change);
         }
-        self.swap(seen, changes)?;
-        self.know(seen);
-        self.hall.change(|state| {
-            for (watch, why) in whys {
-                if let Some(held) = state.held.get_mut(&watch) {
-                    held.why = why;
-                }
-            }
-        });
-        Ok(())
+        self.swap(seen, changes)
     }
 
     fn why_free(&self, claim: &Claim, seen: &Seen) -> String {
@@ -356,7 +345,7 @@ impl Warden {
                 session: next.session.clone(),
                 from: Some(self.me.node.clone()),
             });
-            changes.entry(claim_cell(&watch)).or_default().push((watch, claim));
+            changes.entry(claim_cell(&watch)).or_default().push(Change { watch, claim, why: String::new() });
         }
         self.swap(seen, changes)?;
         self.know(seen);
@@ -369,28 +358,71 @@ impl Warden {
         others.map(|node| (node.clone(), self.plan_of(node, seen, Mood::Keep).next)).collect()
     }
 
-    /// Changes cells of claims, each by one compare-and-set; one that somebody else was quicker at waits for the next round.
+    /// Changes cells of claims, each by one compare-and-set. Living nodes begin with different ones, so that those who share out what a
+    /// dead one had seldom meet.
     fn swap(&mut self, seen: &mut Seen, changes: Changes) -> Result<(), String> {
-        for (name, changes) in changes {
-            let mut shard = seen.shards.get(&name).cloned().unwrap_or_default();
-            for (watch, claim) in changes {
-                match claim {
-                    Some(claim) => shard.claims.insert(watch, claim),
-                    None => shard.claims.remove(&watch),
-                };
-            }
-            let version = seen.cells.get(&name).map(|cell| cell.version.clone());
-            let document = bytes(&shard);
-            match self.register.swap(&name, version.as_ref(), &document) {
-                Swapped::Done(version) => {
-                    seen.cells.insert(name.clone(), Cell { bytes: document, version });
-                    seen.shards.insert(name, shard);
-                }
-                Swapped::Lost(_) => {}
-                Swapped::Unknown(why) | Swapped::Failed(why) => return Err(why),
-            }
+        let mut changes: Vec<(String, Vec<Change>)> = changes.into_iter().collect();
+        let place = seen.living.iter().position(|node| *node == self.me.node).unwrap_or(0);
+        let cells = changes.len();
+        let begin = cells.saturating_mul(place).checked_div(seen.living.len()).unwrap_or(0);
+        changes.rotate_left(begin.min(cells));
+        for (name, wanted) in changes {
+            self.keep_shown(seen)?;
+            self.swap_cell(seen, &name, &wanted)?;
         }
         Ok(())
+    }
+
+    fn swap_cell(&mut self, seen: &mut Seen, name: &str, wanted: &[Change]) -> Result<(), String> {
+        let planned = seen.shards.get(name).cloned().unwrap_or_default();
+        for _ in 0..TRIES {
+            let now = seen.shards.get(name).cloned().unwrap_or_default();
+            // What somebody else has changed since belongs to the next plan.
+            let as_planned = |change: &&Change| now.claims.get(&change.watch) == planned.claims.get(&change.watch);
+            let wanted: Vec<&Change> = wanted.iter().filter(as_planned).collect();
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            let mut shard = Shard::clone(&now);
+            for Change { watch, claim, .. } in &wanted {
+                match claim {
+                    Some(claim) => shard.claims.insert(watch.clone(), claim.clone()),
+                    None => shard.claims.remove(watch),
+                };
+            }
+            match self.register.swap(name, seen.versions.get(name), &bytes(&shard)) {
+                Swapped::Done(version) => {
+                    seen.versions.insert(name.to_owned(), version);
+                    seen.shards.insert(name.to_owned(), Arc::new(shard));
+                    self.taken(&wanted);
+                    return Ok(());
+                }
+                Swapped::Lost(cell) => seen.put(name, cell),
+                Swapped::Unknown(why) => {
+                    tracing::debug!("cell {name} is read back: {why}");
+                    seen.put(name, self.register.read(name).map_err(|error| error.0)?);
+                }
+                Swapped::Failed(why) => return Err(why),
+            }
+        }
+        // Others change it all the time: the next round tries again.
+        Ok(())
+    }
+
+    /// Claims of a cell are this node's: its loops go on at once, while the other cells are still being changed.
+    fn taken(&self, done: &[&Change]) {
+        let mine = |change: &&&Change| change.claim.as_ref().is_some_and(|claim| claim.node == self.me.node);
+        let mine: Vec<&&Change> = done.iter().filter(mine).collect();
+        if mine.is_empty() {
+            return;
+        }
+        self.hall.change(|state| {
+            for Change { watch, why, .. } in &mine {
+                let held = Held { why: why.clone(), progress: Instant::now(), moving: None };
+                state.held.insert(watch.clone(), held);
+            }
+        });
+        mine.iter().for_each(|change| self.hall.knock(&change.watch));
     }
 
     /// Asks loops to hand over what the plan gives up.
@@ -436,11 +468,9 @@ impl Warden {
     }
 
     fn wish(&mut self, seen: &mut Seen, wishes: Wishes) -> Result<bool, String> {
-        let version = seen.cells.get(WISHES).map(|cell| cell.version.clone());
-        let document = bytes(&wishes);
-        match self.register.swap(WISHES, version.as_ref(), &document) {
+        match self.register.swap(WISHES, seen.versions.get(WISHES), &bytes(&wishes)) {
             Swapped::Done(version) => {
-                seen.cells.insert(WISHES.into(), Cell { bytes: document, version });
+                seen.versions.insert(WISHES.into(), version);
                 seen.wishes = wishes;
                 Ok(true)
             }

@@ -13,7 +13,7 @@ use hb_store::register::{Cell, CellVersion, Register, RegisterError, Swapped, Wo
 
 use super::stage::{Stage, cycles, settings, until};
 
-const TTL: Duration = Duration::from_millis(900);
+const TTL: Duration = Duration::from_millis(1_600);
 
 /// A way to the register that can be cut.
 #[derive(Debug, Clone)]

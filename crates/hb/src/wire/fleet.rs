@@ -22,11 +22,14 @@ use crate::config::Config;
 use crate::config::checked::{LeaseBackend, LeaseScope, Place, WatchConfig};
 use crate::exit::Exit;
 
-/// Most watches of others for which a node holds a loop ready, warm: four threads each. Others are started when they become its own.
-const WARM_MAX: usize = 64;
+/// Most watches of others for which a node holds a loop ready all the time, for moves that come without notice: four threads each. Those of a
+/// node that is missed, or about to leave, are made ready then.
+const WARM_MAX: usize = 8;
 
-/// How long a feeder rests that has found nothing.
-const SOURCE_REST: Duration = Duration::from_millis(200);
+/// How long a feeder rests that has found nothing: this part of a cycle, …
+const SOURCE_RESTS: u64 = 10;
+/// … within these bounds.
+const SOURCE_REST: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
 /// Connections to the journal's server that all watches share.
 const JOURNALS: usize = 8;
 
@@ -201,6 +204,13 @@ fn parts(config: &Config, lease: Box<dyn Lease>, common: &Common) -> Result<Part
         documents: Box::new(super::Kept(baselines)),
         views: Box::new(views),
         mode: Mode::Serve,
-        bounds: Bounds { source_rest: SOURCE_REST, ..super::bounds(config) },
+        bounds: Bounds { source_rest: source_rest(config), ..super::bounds(config) },
     })
+}
+
+/// Of hundreds of sources most have nothing new most of the time: looking at all of them more often would be most of what a node does.
+fn source_rest(config: &Config) -> Duration {
+    let [least, most] = SOURCE_REST;
+    let cycles = config.watches.iter().filter_map(|watch| u64::try_from(watch.settings.interval_ns).ok());
+    cycles.min().map_or(least, |cycle| Duration::from_nanos(cycle / SOURCE_RESTS).clamp(least, most))
 }
