@@ -28,8 +28,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const TOLD: Duration = Duration::from_secs(30);
 
 pub(crate) const USAGE: &str = "\
-cargo xtask torture [--pair NAME|all] [--faults N | --minutes M] [--seed S] [--nodes 2|3] [--lanes K]
-                    [--folder DIR] [--binaries DIR] [--keep-going] [--json]
+cargo xtask torture [--pair NAME|all] [--faults N | --minutes M] [--seed S] [--nodes 2|3] [--ttl SECONDS]
+                    [--lanes K] [--folder DIR] [--binaries DIR] [--keep-going] [--json]
 
   --pair        dir+file, postgres+postgres, object+object, postgres+etcd, dir+etcd, object+kubernetes,
                 supervisor, or all (default)
@@ -37,6 +37,7 @@ cargo xtask torture [--pair NAME|all] [--faults N | --minutes M] [--seed S] [--n
   --minutes     instead: so long in all
   --seed        what is drawn; told at the end, and another one each time
   --nodes       how many work together; else mostly two, three in each third round
+  --ttl         of the lease (1); a machine that is busy with other things needs more
   --lanes       rounds side by side (three for each processor: most of the time they wait)
   --folder      where rounds work (the folder of temporary files)
   --binaries    a folder with `hb` and the test binary `failover`, of an earlier run; else they are built
@@ -173,13 +174,20 @@ struct Plans {
     endless: Option<(Vec<String>, usize)>,
     seed: u64,
     nodes: Option<usize>,
+    ttl: usize,
 }
 
 impl Plans {
     fn plan(&self, pair: &str, number: usize, faults: usize) -> Plan {
         let nodes = self.nodes.unwrap_or(if number % 3 == 2 { 3 } else { 2 });
         // The first round has the seed that was asked for, so that one that failed can be repeated alone.
-        Plan { pair: pair.to_owned(), nodes, faults, seed: self.seed.wrapping_add(number as u64 * 7_919) }
+        Plan {
+            pair: pair.to_owned(),
+            nodes,
+            ttl: self.ttl,
+            faults,
+            seed: self.seed.wrapping_add(number as u64 * 7_919),
+        }
     }
 
     fn next(&mut self) -> Option<Plan> {
@@ -197,7 +205,8 @@ impl Plans {
 }
 
 fn plans(asked: &Asked) -> Plans {
-    let mut plans = Plans { listed: VecDeque::new(), endless: None, seed: asked.seed, nodes: asked.nodes };
+    let mut plans =
+        Plans { listed: VecDeque::new(), endless: None, seed: asked.seed, nodes: asked.nodes, ttl: asked.ttl };
     match asked.goal {
         Goal::Minutes(_) => plans.endless = Some((asked.pairs.clone(), 0)),
         Goal::Faults(goal) => {

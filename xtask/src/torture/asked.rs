@@ -38,6 +38,8 @@ pub(crate) struct Asked {
     pub(crate) goal: Goal,
     pub(crate) seed: u64,
     pub(crate) nodes: Option<usize>,
+    /// Of the lease, in seconds.
+    pub(crate) ttl: usize,
     pub(crate) lanes: usize,
     pub(crate) folder: Option<PathBuf>,
     /// Where `hb` and `failover` are; else they are built.
@@ -64,6 +66,7 @@ impl Asked {
             goal: Goal::Faults(100),
             seed: SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_secs()),
             nodes: None,
+            ttl: 1,
             lanes: std::thread::available_parallelism().map_or(2, usize::from) * 3,
             folder: None,
             binaries: None,
@@ -79,6 +82,7 @@ impl Asked {
                 "--minutes" => asked.goal = Goal::Minutes(number(word, value()?)?),
                 "--seed" => asked.seed = number(word, value()?)?,
                 "--nodes" => asked.nodes = Some(number(word, value()?)?).filter(|nodes| (2..=3).contains(nodes)),
+                "--ttl" => asked.ttl = number::<usize>(word, value()?)?.max(1),
                 "--lanes" => asked.lanes = number::<usize>(word, value()?)?.max(1),
                 "--folder" => asked.folder = Some(PathBuf::from(value()?)),
                 "--binaries" => asked.binaries = Some(PathBuf::from(value()?)),

@@ -21,6 +21,7 @@ const INIT: &str = r#"mount -t tmpfs tmpfs /dev/shm && "$@"; exit $?"#;
 pub(crate) struct Plan {
     pub(crate) pair: String,
     pub(crate) nodes: usize,
+    pub(crate) ttl: usize,
     pub(crate) faults: usize,
     pub(crate) seed: u64,
 }
@@ -28,8 +29,10 @@ pub(crate) struct Plan {
 impl Plan {
     /// What to type to have it again.
     pub(crate) fn command(&self) -> String {
-        let Self { pair, nodes, faults, seed } = self;
-        format!("cargo xtask torture --pair {pair} --nodes {nodes} --faults {faults} --seed {seed} --lanes 1")
+        let Self { pair, nodes, ttl, faults, seed } = self;
+        format!(
+            "cargo xtask torture --pair {pair} --nodes {nodes} --ttl {ttl} --faults {faults} --seed {seed} --lanes 1"
+        )
     }
 }
 
@@ -80,6 +83,7 @@ impl Round {
             .env("HB_TORTURE_BINARY", &bench.hb)
             .env("HB_TORTURE_PAIR", &plan.pair)
             .env("HB_TORTURE_NODES", plan.nodes.to_string())
+            .env("HB_TORTURE_TTL", plan.ttl.to_string())
             .env("HB_TORTURE_FAULTS", plan.faults.to_string())
             .env("HB_TEST_SEED", plan.seed.to_string())
             .stdin(Stdio::piped())

@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     Stop,
     /// SIGSTOP of the active node for less than anybody notices, or a little more.
     Nap,
+    /// The machine of the active node is suspended by itself, or paused from outside, when all its clocks stand still too.
+    Suspend,
     /// The cable of the active node is pulled.
     Unplug,
     /// What the active node sends to the journal's store is lost, or what comes back.
@@ -60,12 +62,13 @@ use Fault::*;
 
 /// Those that can happen on one host.
 pub(crate) const ON_ONE_HOST: &[Fault] =
-    &[Kill, Stop, Nap, KillStandby, KillAll, KillHeir, JumpClock, DriftClock, FillStore, StopAndJump];
+    &[Kill, Stop, Suspend, Nap, KillStandby, KillAll, KillHeir, JumpClock, DriftClock, FillStore, StopAndJump];
 
 /// Those of hosts and a folder that they share.
 pub(crate) const WITH_A_LEASE: &[Fault] = &[
     Kill,
     Stop,
+    Suspend,
     Nap,
     KillStandby,
     KillAll,
@@ -88,6 +91,7 @@ pub(crate) const WITH_A_LEASE: &[Fault] = &[
 pub(crate) const ON_MANY_HOSTS: &[Fault] = &[
     Kill,
     Stop,
+    Suspend,
     Nap,
     Unplug,
     CutJournal,
@@ -142,6 +146,10 @@ impl Fault {
                 site.signal(active, Signal::SIGCONT);
                 None
             }
+            Suspend => {
+                let slept = if random.one_in(2) { Slept::ByItself } else { Slept::FromOutside };
+                Some(suspend(site, active, while_, slept))
+            }
             Unplug => Some(unplug(site, active)),
             CutJournal | CutLease => {
                 cut(self, site, active, random, while_);
@@ -185,6 +193,42 @@ fn stop(site: &mut Site, active: usize, longer: Duration, then: impl FnOnce(&mut
     took
 }
 
+/// What a machine that sleeps knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slept {
+    /// It did so by itself: its clocks have gone on.
+    ByItself,
+    /// It was paused as a virtual machine is: its clocks have stood still, and its wall clock is set right a moment later.
+    FromOutside,
+}
+
+/// Lets a machine sleep until another node has taken over and for a while longer.
+pub(crate) fn suspend(site: &mut Site, active: usize, longer: Duration, slept: Slept) -> Duration {
+    let (since, at) = (Instant::now(), clock::wall());
+    site.timeline.note(format!("it sleeps: {slept:?}"));
+    // On one host for all the cable is everybody's.
+    let alone = site.members.iter().filter(|member| member.host.name == site.members[active].host.name).count() == 1;
+    if alone {
+        site.members[active].host.unplug();
+    }
+    site.signal(active, Signal::SIGSTOP);
+    let (_, took) = site.taken_over(active, since, at);
+    site.look_on(longer);
+    if slept == Slept::FromOutside {
+        let seconds = since.elapsed().as_secs() as i64;
+        site.members[active].wall.iter_mut().for_each(|wall| wall.stood_still(seconds));
+    }
+    if alone {
+        site.members[active].host.plug();
+    }
+    site.signal(active, Signal::SIGCONT);
+    if slept == Slept::FromOutside {
+        site.look_on(Duration::from_millis(300));
+        set(site, active, 0);
+    }
+    took
+}
+
 fn unplug(site: &mut Site, active: usize) -> Duration {
     let (since, at) = (Instant::now(), clock::wall());
     site.disturb();
@@ -214,7 +258,7 @@ fn jump(random: &mut Random) -> i64 {
 }
 
 /// Sets a wall clock.
-fn set(site: &mut Site, place: usize, seconds: i64) {
+pub(crate) fn set(site: &mut Site, place: usize, seconds: i64) {
     let name = site.members[place].name;
     site.timeline.note(format!("the wall clock of {name} is {seconds} s ahead now"));
     site.members[place].wall.iter_mut().for_each(|wall| wall.set(seconds));

@@ -191,8 +191,8 @@ impl History {
         for heard in &self.heard {
             told.entry(&heard.key).or_default().push(heard.at);
         }
-        let opened = |made: i64, last: i64| {
-            let later = self.facts.iter().filter(move |fact| fact.at > made && fact.at - self.slack <= last);
+        let opened = |made: u64, last: i64| {
+            let later = self.facts.iter().filter(move |fact| fact.seq > made && fact.at - self.slack <= last);
             later.filter(|fact| fact.what == What::Opened).count()
         };
         for fact in &self.facts {
@@ -200,7 +200,7 @@ impl History {
             let Some(times) = told.get(key.as_str()) else { continue };
             let (first, last) = (times[0], times[times.len() - 1]);
             let lost = self.disturbed.iter().filter(|at| (first - REASON..=last).contains(*at)).count();
-            let reasons = opened(fact.at, last) + lost;
+            let reasons = opened(fact.seq, last) + lost;
             if times.len() > 1 + reasons {
                 breaches
                     .add("W6", format!("{key} was told {} times, with {reasons} reasons to do so again", times.len()));

@@ -19,11 +19,13 @@
     reason = "a test that cannot go on says so by panicking, and prints its figures"
 )]
 
+mod clocks;
 mod door;
 #[expect(dead_code, reason = "the tests of the engine use the rest of it")]
 #[path = "../../../hb-engines/tests/etcd/server.rs"]
 mod etcd;
 mod faults;
+mod full;
 mod haproxy;
 mod history;
 mod ill_stores;

@@ -107,8 +107,6 @@ pub(crate) struct Site {
     pub(crate) members: Vec<Member>,
     pub(crate) stores: Stores,
     pub(crate) records: Vec<Sealed>,
-    /// When each of them was seen.
-    arrived: Vec<Stamp>,
     /// When something happened by which the answer to an alert could be lost.
     pub(crate) disturbed: Vec<Stamp>,
     pub(crate) timeline: Timeline,
@@ -166,7 +164,6 @@ impl Site {
             members,
             stores,
             records: Vec::new(),
-            arrived: Vec::new(),
             disturbed: Vec::new(),
             timeline: Timeline::new(format!("{test}, {}", pair.name())),
             restarts: 0,
@@ -287,7 +284,6 @@ impl Site {
         }
         let count = more.len();
         self.records.extend(more);
-        self.arrived.resize(self.records.len(), clock::wall());
         count
     }
 
@@ -300,13 +296,13 @@ impl Site {
 
     /// Waits, while nodes are tended, until `look` gives something.
     pub(crate) fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let end = Instant::now() + BOUND;
+        let mut patience = Patience::default();
         loop {
             self.poll();
             if let Some(found) = look(self) {
                 return found;
             }
-            if Instant::now() >= end {
+            if patience.is_over() {
                 let logs: Vec<String> = self.stores.all.iter().map(crate::stores::Store::log).collect();
                 panic!("waited {BOUND:?} for nothing: {what}\n{}", logs.concat());
             }
@@ -324,21 +320,19 @@ impl Site {
 
     /// Who has decided a cycle later than this, among those that are wanted.
     pub(crate) fn decider(&self, since: Stamp, wanted: impl Fn(usize) -> bool) -> Option<usize> {
-        let times = self.arrived.iter().rev();
-        let later =
-            self.records.iter().rev().zip(times).take_while(|(sealed, seen)| self.written(sealed, **seen) > since);
+        let later = self.records.iter().rev().take_while(|sealed| self.written(sealed).1 > since);
         let mut deciders = later
-            .map(|(sealed, _)| sealed)
             .filter(|sealed| journal::decided(sealed).is_some())
             .filter_map(|sealed| self.members.iter().position(|member| member.name == sealed.record.node.as_str()));
         deciders.find(|place| wanted(*place))
     }
 
-    /// When a record was written, by the clock of the test.
-    fn written(&self, sealed: &Sealed, seen: Stamp) -> Stamp {
+    /// When a record was written at the earliest and at the latest, by the clock of the test.
+    fn written(&self, sealed: &Sealed) -> (Stamp, Stamp) {
         let by = self.members.iter().find(|member| member.name == sealed.record.node.as_str());
-        let wall = by.and_then(|member| member.wall.as_ref());
-        wall.map_or(sealed.record.at, |wall| Stamp(wall.true_time(sealed.record.at.0, seen.0)))
+        let (wall, at) = (by.and_then(|member| member.wall.as_ref()), sealed.record.at);
+        let times = wall.map(|wall| wall.true_time(at.0));
+        times.map_or((at, at), |(first, last)| (Stamp(first), Stamp(last)))
     }
 
     /// Whether wall clocks can be set here.
@@ -406,6 +400,8 @@ impl Site {
 
     /// Ends all, decides what is left, and judges the whole of it.
     pub(crate) fn finish(mut self) -> Judged {
+        // Whoever decides the rest goes by the right time.
+        self.members.iter_mut().filter_map(|member| member.wall.as_mut()).for_each(|wall| wall.set(0));
         self.warm();
         self.tape.finish();
         for place in 0..self.members.len() {
@@ -468,11 +464,7 @@ impl Site {
             said.as_object_mut().unwrap().remove("report_path");
             Heard { key: told.key.replace("%2F", "/"), at: told.at.0, said: said.to_string() }
         });
-        let written = |sealed: &Sealed| {
-            let place = self.records.iter().position(|seen| seen.record.seq == sealed.record.seq);
-            place.map_or(sealed.record.at, |place| self.written(sealed, self.arrived[place]))
-        };
-        let facts = records.iter().map(|sealed| Fact { at: written(sealed).0, ..Fact::from(sealed) }).collect();
+        let facts = records.iter().map(|sealed| Fact { at: self.written(sealed).0.0, ..Fact::from(sealed) }).collect();
         let history = History {
             facts,
             seen: self.seen.clone(),
@@ -508,6 +500,30 @@ fn keep(of: &Command, mut to: Command) -> Command {
     }
     of.get_current_dir().map(|folder| to.current_dir(folder));
     to
+}
+
+/// How long something has been waited for, as far as the machine let anybody work: on one that is too busy by far nodes need as much longer as the
+/// test itself does for a look.
+#[derive(Debug)]
+struct Patience {
+    waited: Duration,
+    last: Instant,
+    began: Instant,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { waited: Duration::ZERO, last: Instant::now(), began: Instant::now() }
+    }
+}
+
+impl Patience {
+    /// Whether the bound is reached.
+    fn is_over(&mut self) -> bool {
+        self.waited += self.last.elapsed().min(LOOK * 4);
+        self.last = Instant::now();
+        self.waited >= BOUND || self.began.elapsed() >= BOUND * 10
+    }
 }
 
 /// With the key of the bucket.

@@ -83,7 +83,8 @@ fn round() {
     }
     let pair = Pair::ALL.into_iter().find(|pair| pair.name() == name).unwrap_or_else(|| panic!("no pair {name}"));
     let nodes = setting("HB_TORTURE_NODES", 2);
-    let plan = Plan { nodes, clocks: Clocks::Own, room: Room::Small, ..Plan::default() };
+    let lease: &'static str = Box::leak(format!("ttl_sec: {}", setting("HB_TORTURE_TTL", 1)).into_boxed_str());
+    let plan = Plan { nodes, lease, clocks: Clocks::Own, room: Room::Small, ..Plan::default() };
     bear("round", pair, &plan, goal, &mut teller);
 }
 

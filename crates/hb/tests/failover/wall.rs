@@ -1,7 +1,7 @@
 //! The wall clock of one node, which a test sets: back, forth, and a little at a time.
 //!
-//! **Invariants.** Clocks that cannot be set (`CLOCK_BOOTTIME`, `CLOCK_MONOTONIC`) are left alone: only what a person or NTP could do to a
-//! machine is done. What the test itself reads is never touched.
+//! **Invariants.** Only what a person, NTP or a hypervisor could do to a machine is done: the clock since boot is never set, but stands still
+//! while the machine is paused from outside. What the test itself reads is never touched.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use hb_core::time::Stamp;
+use hb_daemon::clock;
+
 /// What is loaded into the node.
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/failover/wall.c");
 
-/// Clocks are set to whole steps of these; what they are between is how records can be told apart. See [`Wall::true_time`].
+/// How long a setting may take to be in force everywhere, with what a drift amounts to, in nanoseconds.
+const SLACK: i64 = 500_000_000;
 const SECOND: i64 = 1_000_000_000;
 
 /// One wall clock.
@@ -22,8 +26,10 @@ pub(crate) struct Wall {
     library: PathBuf,
     /// What it is set to, in nanoseconds ahead of the right time.
     now: i64,
-    /// All that it was set to.
-    ahead: Vec<i64>,
+    /// For how long it stood still in all, in nanoseconds.
+    still: i64,
+    /// All that it was set to, and when.
+    settings: Vec<(Stamp, i64)>,
 }
 
 impl Wall {
@@ -32,22 +38,27 @@ impl Wall {
         let library = library().as_ref().map_err(|why| println!("NOT RUN clocks that jump: {why}")).ok()?;
         let path = folder.join(format!("wall.{name}"));
         let file = File::options().create(true).truncate(true).write(true).open(&path).unwrap();
-        file.write_all_at(&[0; 8], 0).unwrap();
-        Some(Self { file, path, library: library.clone(), now: 0, ahead: vec![0] })
+        file.write_all_at(&[0; 16], 0).unwrap();
+        Some(Self { file, path, library: library.clone(), now: 0, still: 0, settings: vec![(clock::wall(), 0)] })
     }
 
     /// From now on it is so many seconds ahead, or behind.
     pub(crate) fn set(&mut self, seconds: i64) {
         self.now = seconds * SECOND;
         self.put(self.now);
-        if !self.ahead.contains(&self.now) {
-            self.ahead.push(self.now);
-        }
+        self.settings.push((clock::wall(), self.now));
     }
 
     /// It is so many milliseconds further ahead than what it was set to, as a clock is that drifts.
     pub(crate) fn drift(&self, milliseconds: i64) {
         self.put(self.now + milliseconds * (SECOND / 1_000));
+    }
+
+    /// All its clocks stood still for so many seconds. The wall clock is as it was then until it is set.
+    pub(crate) fn stood_still(&mut self, seconds: i64) {
+        self.still += seconds * SECOND;
+        self.file.write_all_at(&(-self.still).to_ne_bytes(), 8).unwrap();
+        self.set(self.now / SECOND - seconds);
     }
 
     fn put(&self, nanoseconds: i64) {
@@ -59,10 +70,19 @@ impl Wall {
         command.env("LD_PRELOAD", &self.library).env("TEST_WALL_CLOCK", &self.path);
     }
 
-    /// When a node wrote a record, by the clock of the test: that of the clock's settings which comes nearest to when the record was seen.
-    pub(crate) fn true_time(&self, written: i64, seen: i64) -> i64 {
-        let all = self.ahead.iter().map(|ahead| written - ahead);
-        all.min_by_key(|at| at.abs_diff(seen)).unwrap_or(written)
+    /// When a node wrote something, by the clock of the test: by those settings that were in force at that time. A clock that was set back has
+    /// shown some times twice: the first and the last that it can be.
+    pub(crate) fn true_time(&self, written: i64) -> (i64, i64) {
+        let ends = self.settings.iter().skip(1).map(|(at, _)| at.0).chain([i64::MAX]);
+        let fits: Vec<i64> = self
+            .settings
+            .iter()
+            .zip(ends)
+            .map(|((since, ahead), end)| (since.0 - SLACK..=end.saturating_add(SLACK), written - ahead))
+            .filter_map(|(in_force, at)| in_force.contains(&at).then_some(at))
+            .collect();
+        let bounds = fits.iter().min().zip(fits.iter().max());
+        bounds.map_or((written, written), |(first, last)| (*first, *last))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::pair::BOUND;
 use crate::room::{Room, Small};
 use crate::support::node::Node;
 use crate::support::random::Random;
-use crate::support::within;
+use crate::support::{setting, within};
 use crate::timeline::Timeline;
 use crate::wall::Wall;
 
@@ -28,7 +28,7 @@ pub(crate) const MEMBERS: [&str; 3] = ["m1", "m2", "m3"];
 /// Those that hb restarts by itself.
 pub(crate) const STAYING: [&str; 4] = ["s1", "s2", "s3", "s4"];
 /// How long the other one may need to take over before it is looked whether it can at all.
-const TRIED: Duration = Duration::from_secs(10);
+const TRIED: Duration = Duration::from_secs(15);
 /// Size of the file system of the database, in MB.
 const DATABASE: u32 = 96;
 
@@ -59,11 +59,12 @@ fn configuration(round: u64) -> String {
         })
         .collect();
     format!(
-        "lease: {{ttl_sec: 1}}\n\
+        "lease: {{ttl_sec: {}}}\n\
          supervisors:\n  main: {{config: {{alert_correlation_window: 1, mass_window: 0, max_interventions_per_hour: 100000, \
          policy_evaluation_interval: 1}}}}\n\
          agents:\n{agents}  turns: {{process: {{command: [PROGRAM, sleep, 6000], env: {{ROUND: {round}}}}}, {often}}}\n\
-         teams:\n  t: {{members: [m1, m2, m3]}}\npolicies:\n{policies}"
+         teams:\n  t: {{members: [m1, m2, m3]}}\npolicies:\n{policies}",
+        setting("HB_TORTURE_TTL", 1)
     )
 }
 
