@@ -52,33 +52,98 @@ pub fn join(config: &mut Config) -> Result<Option<Poster>, Failure> {
         Err(BoardError::BadName(what)) => return Err(Failure::new(Exit::Config, what)),
         Err(error) => tracing::warn!("the board of nodes cannot be used yet: {error}"),
     }
-    if let Ok(roster) = board.roster() {
-        strangers(&roster, &deployment).for_each(|what| tracing::warn!("{what}"));
+    if let Err(refused) = alone(&mut board, &deployment) {
+        if let Err(error) = board.leave() {
+            tracing::warn!("this node's card stays on the board until it has stood still: {error}");
+        }
+        return Err(refused);
     }
     let poster = Poster::start(board, config.node.clone(), account);
     poster.map(Some).map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))
 }
 
+/// How a card begins that says by their hashes which watches a node has.
+const OF_WATCHES: &str = "watches:";
+/// Of how many watches a card says so: those with the smallest hashes, so that two nodes with many in common name the same ones (B1).
+const SAID_MAX: usize = 30;
+
 /// Which watches a configuration has, in few letters; empty where it has none.
 fn deployment(config: &Config) -> String {
-    let mut names: Vec<&str> = config.watches.iter().map(|watch| watch.settings.name.as_str()).collect();
-    names.sort_unstable();
-    if names.is_empty() { String::new() } else { Hash::of(names.join("\n").as_bytes()).short() }
+    of_names(config.watches.iter().map(|watch| watch.settings.name.as_str()))
+}
+
+fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut hashes: Vec<String> = names.map(|name| Hash::of(name.as_bytes()).short()).collect();
+    hashes.sort_unstable();
+    hashes.truncate(SAID_MAX);
+    if hashes.is_empty() { String::new() } else { format!("{OF_WATCHES}{}", hashes.join(".")) }
+}
+
+/// How the watches of another node stand to those of this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kinship {
+    /// The same, or it cannot be told.
+    Same,
+    /// Some are the same: one configuration that is just being changed.
+    Changed,
+    /// None is.
+    Strange,
+}
+
+fn kinship(ours: &str, theirs: &str) -> Kinship {
+    if ours.is_empty() || theirs.is_empty() || ours == theirs {
+        return Kinship::Same;
+    }
+    let (Some(ours), Some(theirs)) = (ours.strip_prefix(OF_WATCHES), theirs.strip_prefix(OF_WATCHES)) else {
+        // A card of another version of this program says it otherwise.
+        return Kinship::Changed;
+    };
+    if ours.split('.').any(|one| theirs.split('.').any(|other| one == other)) {
+        Kinship::Changed
+    } else {
+        Kinship::Strange
+    }
+}
+
+/// Whether nodes live here that do not belong to this one. Nodes of other hosts are looked at twice before that is said of them.
+fn alone(board: &mut Board, deployment: &str) -> Result<(), Failure> {
+    // What cannot be read now is told by the poster: nobody is kept from working by the board.
+    let Ok(mut roster) = board.roster() else { return Ok(()) };
+    if strangers(&roster, deployment).any(|entry| entry.life == Life::Unclear) {
+        std::thread::sleep(SECOND_LOOK);
+        let Ok(again) = board.roster() else { return Ok(()) };
+        roster = again;
+    }
+    if let Some(entry) = strangers(&roster, deployment).find(|entry| entry.life == Life::Alive) {
+        let (node, host) = (&entry.card.node, &entry.card.process.host);
+        let what =
+            format!("node {node} of host {host} shares this lease and watches nothing of what this configuration does");
+        return Err(Failure::new(Exit::Refused, what).help(
+            "whichever of the two is active would decide its own watches alone: two configurations need two places (another `output_dir`, \
+             schema, prefix or name). Where this is the new form of the same one, stop or reload the nodes with the old one first",
+        ));
+    }
+    for entry in others(&roster, deployment, Kinship::Changed) {
+        tracing::warn!(
+            "node {} of host {} shares this lease and does not have the same watches: whichever is active decides its own alone. While a \
+             configuration is being changed, give all nodes the new one",
+            entry.card.node,
+            entry.card.process.host
+        );
+    }
+    Ok(())
+}
+
+fn others<'a>(roster: &'a Roster, deployment: &'a str, kin: Kinship) -> impl Iterator<Item = &'a Entry> {
+    let of = move |entry: &&Entry| {
+        !entry.own && entry.life != Life::Gone && kinship(deployment, &entry.card.account.deployment) == kin
+    };
+    roster.nodes.iter().filter(of)
 }
 
 /// Nodes that share this register and watch something else: one of the two would never be decided.
-fn strangers<'a>(roster: &'a Roster, deployment: &'a str) -> impl Iterator<Item = String> + 'a {
-    let other = move |entry: &&Entry| {
-        let theirs = &entry.card.account.deployment;
-        !entry.own && entry.life != Life::Gone && !theirs.is_empty() && !deployment.is_empty() && theirs != deployment
-    };
-    roster.nodes.iter().filter(other).map(|entry| {
-        format!(
-            "node {} of host {} shares this lease and has other watches: whichever is active decides its own alone. Two configurations need \
-             two places (another `output_dir`, schema, prefix or name); while one is being changed, give all nodes the new one",
-            entry.card.node, entry.card.process.host
-        )
-    })
+fn strangers<'a>(roster: &'a Roster, deployment: &'a str) -> impl Iterator<Item = &'a Entry> {
+    others(roster, deployment, Kinship::Strange)
 }
 
 /// A board to read, which makes nothing where nothing is; none where no node was ever started.
@@ -256,18 +321,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nodes_of_another_deployment_are_told() {
-        let register = MemoryRegister::new();
-        let told = |deployment: &str| Account { deployment: deployment.into(), ..Account::new("1", clock::wall()) };
-        let mut other = Board::new(Box::new(register.clone()));
-        other.join(&"a".into(), &told("theirs")).unwrap();
-        let mut own = Board::new(Box::new(register));
-        own.join(&"b".into(), &told("ours")).unwrap();
-        let roster = own.roster().unwrap();
-        let named: Vec<String> = strangers(&roster, "ours").collect();
-        assert_eq!(named.len(), 1, "{named:?}");
-        assert!(named[0].contains("node a"));
-        assert_eq!(strangers(&roster, "theirs").count(), 0, "its own card is no stranger's");
-        assert_eq!(strangers(&roster, "").count(), 0, "a node without watches");
+    fn nodes_with_other_watches_are_refused_and_those_of_a_changed_configuration_are_not() {
+        let of = |names: &[&str]| of_names(names.iter().copied());
+        let told = |names: &[&str]| Account { deployment: of(names), ..Account::new("1", clock::wall()) };
+        let start = |theirs: &[&str], ours: &[&str]| {
+            let register = MemoryRegister::new();
+            let mut other = Board::new(Box::new(register.clone()));
+            other.join(&"a".into(), &told(theirs)).unwrap();
+            let mut own = Board::new(Box::new(register));
+            own.join(&"b".into(), &told(ours)).unwrap();
+            alone(&mut own, &of(ours))
+        };
+        let refused = start(&["press", "oven"], &["lathe"]).unwrap_err();
+        assert!(
+            refused.what.contains("node a") && refused.what.contains("watches nothing of what"),
+            "{}",
+            refused.what
+        );
+        for (theirs, ours) in [
+            (&["press"][..], &["press"][..]),
+            (&["press"], &["press", "oven"]),
+            (&["press", "oven"], &["oven", "lathe"]),
+            (&[], &["lathe"]),
+            (&["press"], &[]),
+        ] {
+            assert!(start(theirs, ours).is_ok(), "{theirs:?} and {ours:?}");
+        }
+        assert_eq!(kinship(&of(&["lathe"]), "0123456789ab"), Kinship::Changed, "a card of an older version");
+        let many: Vec<String> = (0..1_000).map(|number| format!("watch{number}")).collect();
+        let said = |range: std::ops::Range<usize>| of_names(many[range].iter().map(String::as_str));
+        assert!(said(0..1_000).len() < 500, "as much as a card holds");
+        assert_eq!(kinship(&said(0..1_000), &said(100..1_000)), Kinship::Changed);
     }
 }

@@ -81,19 +81,28 @@ fn sentence(takeover: &Takeover) -> String {
 }
 
 fn orders(orders: &Orders, out: &mut Out) -> Result<(), Failure> {
+    let now = hb_daemon::clock::wall();
     if let Some(pause) = &orders.pause {
         let painted = out.painted("paused", Paint::Warn);
         out.line(format_args!(
-            "{painted} by {} since {}: {}; nobody takes over until `hb resume`",
-            pause.by, pause.at, pause.reason
+            "{painted} by {} for {} now, since {}: {}; nobody takes over until `hb resume`",
+            pause.by,
+            span(pause.age(now).as_secs_f64()),
+            pause.at,
+            pause.reason
         ))?;
     }
     if let Some(asked) = &orders.switchover {
         let painted = out.painted("switchover", Paint::Warn);
         let to = asked.to.as_ref().map_or("whoever stands first in line", |to| to.as_str());
+        let how = if asked.lapsed(now) { "has lapsed, the next active node gives it up" } else { "under way" };
         out.line(format_args!(
-            "{painted} from {} to {to} under way, asked by {} at {}: {}",
-            asked.from, asked.by, asked.at, asked.reason
+            "{painted} from {} to {to} {how}, asked by {} {} ago at {}: {}",
+            asked.from,
+            asked.by,
+            span(asked.age(now).as_secs_f64()),
+            asked.at,
+            asked.reason
         ))?;
     }
     Ok(())

@@ -36,6 +36,15 @@ pub(super) struct Peer {
     listed: Option<Vec<StreamName>>,
 }
 
+/// Whether a token may be sent without encryption to another host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plain {
+    /// It is not sent.
+    Refused,
+    /// Somebody has said that the network can be trusted.
+    Allowed,
+}
+
 /// Who it is.
 #[derive(Debug, Deserialize)]
 struct About {
@@ -50,7 +59,12 @@ struct Problem {
 
 impl Peer {
     /// A client of the node at `url`; nothing is asked yet.
-    pub(super) fn open(url: &str, token_file: Option<&Path>, ca_file: Option<&Path>) -> Result<Self, SyncError> {
+    pub(super) fn open(
+        url: &str,
+        token_file: Option<&Path>,
+        ca_file: Option<&Path>,
+        plain: Plain,
+    ) -> Result<Self, SyncError> {
         let roots = match (url.starts_with("https://"), ca_file) {
             (false, _) => Roots::None,
             (true, None) => Roots::System,
@@ -68,6 +82,12 @@ impl Peer {
             .build()
             .map_err(|error| refused(error.to_string()))?;
         let token = token_file.map(token).transpose().map_err(SyncError::Refused)?;
+        if token.is_some() && plain == Plain::Refused && in_clear(url) {
+            return Err(SyncError::Refused(format!(
+                "{url}: a token that may write every decision would cross the network for all to read; use https:// (a TLS proxy, or a tunnel \
+                 that ends at 127.0.0.1), or say `?plain=allow` behind the address where the network itself is trusted"
+            )));
+        }
         Ok(Self { url: url.to_owned(), token, client, listed: None })
     }
 
@@ -148,6 +168,17 @@ impl Peer {
 
     fn document_path(hash: Hash) -> String {
         format!("/documents/{hash}")
+    }
+}
+
+/// Whether what is sent there can be read on the way.
+fn in_clear(url: &str) -> bool {
+    let Some(host) = url.strip_prefix("http://") else { return false };
+    let named = host.parse::<std::net::SocketAddr>().map(|address| address.ip());
+    let bare = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    match named.or(bare) {
+        Ok(address) => !address.is_loopback(),
+        Err(_) => host.split(':').next() != Some("localhost"),
     }
 }
 
@@ -291,6 +322,26 @@ mod tests {
     }
 
     #[test]
+    fn a_token_does_not_cross_a_network_in_clear_unless_that_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "0123456789abcdef\n").unwrap();
+        for url in
+            ["http://b.example:9090", "http://10.0.0.7:9090", "http://[fd00::7]:9090", "http://127.0.0.1.example:1"]
+        {
+            let Err(SyncError::Refused(told)) = Peer::open(url, Some(&path), None, Plain::Refused) else {
+                panic!("{url}")
+            };
+            assert!(told.contains("https://") && told.contains("plain=allow") && !told.contains("0123"), "{told}");
+            assert!(Peer::open(url, Some(&path), None, Plain::Allowed).is_ok(), "{url}");
+            assert!(Peer::open(url, None, None, Plain::Refused).is_ok(), "{url}: nothing secret is sent");
+        }
+        for url in ["http://127.0.0.1:9090", "http://[::1]:9090", "http://localhost:9090", "http://127.0.0.1"] {
+            assert!(Peer::open(url, Some(&path), None, Plain::Refused).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
     fn names_of_streams_travel_as_they_are() {
         let mut text = String::new();
         encode("watch/a b&c=d/ü", &mut text);
@@ -302,8 +353,11 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let told = Peer::open(&url, None, None).unwrap().standing(&"watch/a".into());
+        let told = Peer::open(&url, None, None, Plain::Refused).unwrap().standing(&"watch/a".into());
         assert!(matches!(told, Err(SyncError::Unavailable(what)) if what.starts_with(&url)));
-        assert!(Peer::open("https://x", None, Some(Path::new("nowhere.pem"))).is_err(), "certificates are checked");
+        assert!(
+            Peer::open("https://x", None, Some(Path::new("nowhere.pem")), Plain::Refused).is_err(),
+            "certificates are checked"
+        );
     }
 }

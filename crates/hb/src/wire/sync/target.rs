@@ -7,7 +7,7 @@ use hb_engines::target::Kind;
 use hb_store::port::{Blobs, Journal};
 use hb_store::sync::{Local, Side, SyncError};
 
-use super::peer::Peer;
+use super::peer::{Peer, Plain};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::config::checked::{Place, Server};
@@ -26,6 +26,8 @@ pub enum Target {
         token_file: Option<PathBuf>,
         /// PEM file with the certificates to believe; the system's where there is none.
         ca_file: Option<PathBuf>,
+        /// Whether the token may be sent over `http://` to another host.
+        plain: Plain,
     },
     /// A database or bucket.
     Server(Server),
@@ -49,7 +51,7 @@ impl fmt::Display for Target {
 }
 
 impl Target {
-    /// Reads an address: a path, `http[s]://HOST:PORT?token_file=FILE&ca_file=FILE`, or that of a database or bucket.
+    /// Reads an address: a path, `http[s]://HOST:PORT?token_file=FILE&ca_file=FILE&plain=allow`, or that of a database or bucket.
     ///
     /// # Errors
     /// What is wrong with it; never a secret.
@@ -76,7 +78,9 @@ impl Target {
     /// It is none.
     pub fn with_token_file(self, path: &Path) -> Result<Self, String> {
         match self {
-            Self::Peer { url, ca_file, .. } => Ok(Self::Peer { url, token_file: Some(path.to_path_buf()), ca_file }),
+            Self::Peer { url, ca_file, plain, .. } => {
+                Ok(Self::Peer { url, token_file: Some(path.to_path_buf()), ca_file, plain })
+            }
             Self::Folder(_) | Self::Server(_) => Err(format!("{self} takes no token: --token-file is for nodes")),
         }
     }
@@ -97,8 +101,8 @@ impl Target {
     pub fn open(&self, config: &Config, aside: &str) -> Result<Box<dyn Side>, SyncError> {
         match self {
             Self::Folder(path) => Ok(Box::new(Local::folder(path, aside)?)),
-            Self::Peer { url, token_file, ca_file } => {
-                Ok(Box::new(Peer::open(url, token_file.as_deref(), ca_file.as_deref())?))
+            Self::Peer { url, token_file, ca_file, plain } => {
+                Ok(Box::new(Peer::open(url, token_file.as_deref(), ca_file.as_deref(), *plain)?))
             }
             Self::Server(server) => {
                 let (journal, blobs) = on_server(config, server)?;
@@ -140,18 +144,20 @@ fn peer(typed: &str) -> Result<Target, String> {
     if rest.is_empty() || !rest.chars().all(fine) {
         return Err("a node is http://HOST:PORT or https://HOST:PORT, with nothing behind it".into());
     }
-    let (mut token_file, mut ca_file) = (None, None);
+    let (mut token_file, mut ca_file, mut plain) = (None, None, Plain::Refused);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("token_file", path)) => token_file = Some(PathBuf::from(path)),
             Some(("ca_file", path)) => ca_file = Some(PathBuf::from(path)),
+            Some(("plain", "allow")) => plain = Plain::Allowed,
+            Some(("plain", _)) => return Err("`plain` can only be `allow`".into()),
             Some((key, _)) => {
-                return Err(format!("`{}` is nothing of a node: token_file, ca_file", key.escape_debug()));
+                return Err(format!("`{}` is nothing of a node: token_file, ca_file, plain", key.escape_debug()));
             }
-            None => return Err("behind `?` stand token_file=FILE and ca_file=FILE, joined by &".into()),
+            None => return Err("behind `?` stand token_file=FILE, ca_file=FILE and plain=allow, joined by &".into()),
         }
     }
-    Ok(Target::Peer { url, token_file, ca_file })
+    Ok(Target::Peer { url, token_file, ca_file, plain })
 }
 
 #[cfg(test)]
@@ -167,6 +173,7 @@ mod tests {
             url: "https://b:9090".into(),
             token_file: Some("/etc/hb/token".into()),
             ca_file: Some("ca.pem".into()),
+            plain: Plain::Refused,
         };
         assert_eq!((peer.to_string(), peer), ("https://b:9090".to_owned(), wanted));
         let database = Target::parse("postgres://hb:secret@db/hb").unwrap();
@@ -179,6 +186,7 @@ mod tests {
             ("http://a/b", "HOST:PORT"),
             ("http://u:secret@a:1", "no password"),
             ("http://a:1?token=secret", "token_file"),
+            ("http://a:1?plain=yes", "allow"),
         ] {
             let told = Target::parse(typed).unwrap_err();
             assert!(told.contains(what) && !told.contains("secret"), "{typed}: {told}");
