@@ -1,5 +1,7 @@
 //! Measures what SPECIFICATION.md promises, on the binary as users run it: `cargo xtask bench [NAME …] [--small]`.
 //!
+//! `--rounds N` asks for another number of rounds of each fault of a takeover, `--part NAME` for some of its parts alone (`kill-1`,
+//! `kill-3`, `gone-1`, `gone-3`, `planned`, `idle`, `peers`).
 //! Each measurement prints one JSON line for programs and one line for people. With `--small` everything is tried with little data
 //! and nothing is asserted about time: that is how the tests see to it that measurements do not rot.
 
@@ -31,6 +33,10 @@ struct Bench {
     child: PathBuf,
     /// How much of it.
     size: Size,
+    /// Rounds of each fault, where somebody wants other than the usual number.
+    rounds: Option<u32>,
+    /// Parts of a measurement to which it is restricted; all of them where none is named.
+    parts: Vec<String>,
     /// Where generated workloads are kept between runs.
     data: PathBuf,
 }
@@ -51,6 +57,18 @@ impl Size {
             Self::Small => small,
             Self::Full => full,
         }
+    }
+}
+
+impl Bench {
+    /// How many rounds of a fault.
+    fn rounds(&self, small: u32, full: u32) -> u32 {
+        self.rounds.unwrap_or_else(|| self.size.pick(small, full))
+    }
+
+    /// Whether a part of a measurement is wanted.
+    fn wants(&self, part: &str) -> bool {
+        self.parts.is_empty() || self.parts.iter().any(|named| named == part)
     }
 }
 
@@ -100,14 +118,25 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Vec<String>) -> Result<(), String> {
-    let mut bench =
-        Bench { hb: beside("hb")?, child: beside("hb-bench-child")?, size: Size::Full, data: beside("bench-data")? };
+    let mut bench = Bench {
+        hb: beside("hb")?,
+        child: beside("hb-bench-child")?,
+        size: Size::Full,
+        rounds: None,
+        parts: Vec::new(),
+        data: beside("bench-data")?,
+    };
     let mut names = Vec::new();
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--hb" => bench.hb = arguments.next().ok_or("--hb takes the path of a program")?.into(),
             "--small" => bench.size = Size::Small,
+            "--rounds" => {
+                let rounds = arguments.next().and_then(|rounds| rounds.parse().ok());
+                bench.rounds = Some(rounds.ok_or("--rounds takes a number")?);
+            }
+            "--part" => bench.parts.push(arguments.next().ok_or("--part takes the name of a part of a measurement")?),
             "supervise" => names.extend(["restart", "mass", "adopt", "crowd", "fleet", "evaluate"].map(str::to_owned)),
             "takeover" => names.extend(failover::NAMES.map(str::to_owned)),
             "memory" => names.extend(["series".to_owned(), "idle".to_owned()]),

@@ -48,7 +48,7 @@ pub(crate) fn kills(bench: &Bench, engine: &dyn Engine, ttl: f64) -> Result<Take
     let mut site = Site::new(bench, engine, Manner { ttl, interval: SHORT }, None)?;
     let mut nodes = site.pair()?;
     let mut found = Takeovers::default();
-    for round in 0..bench.size.pick(2, 50) {
+    for round in 0..bench.rounds(2, 50) {
         let active = site.ready(&mut nodes)?;
         pause(&mut site, round, ttl)?;
         let [victim, other] = both(&mut nodes, active);
@@ -72,7 +72,7 @@ pub(crate) fn gone(bench: &Bench, engine: &dyn Engine, host: &Host, ttl: f64) ->
     let mut site = Site::new(bench, engine, Manner { ttl, interval: SHORT }, Some(host))?;
     let mut nodes = site.pair()?;
     let mut found = Takeovers::default();
-    for round in 0..bench.size.pick(1, 10) {
+    for round in 0..bench.rounds(1, 10) {
         while site.ready(&mut nodes)? != 0 {
             hand_over(&mut site, "a")?;
         }
@@ -103,7 +103,7 @@ pub(crate) fn planned(bench: &Bench, engine: &dyn Engine) -> Result<Handovers, S
     let mut found = Handovers::default();
     site.ready(&mut nodes)?;
     let begun = site.witness.seen.len();
-    for _ in 0..bench.size.pick(2, 20) {
+    for _ in 0..bench.rounds(2, 20) {
         let active = site.ready(&mut nodes)?;
         let [from, to] = both(&mut nodes, active);
         let (from, to) = (from.name, to.name);

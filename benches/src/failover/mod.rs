@@ -145,21 +145,29 @@ fn measure(bench: &Bench, kind: Kind) -> Result<Found, String> {
         if *ttl < TTLS[0] && !kind.waits_for_ttl() {
             continue;
         }
-        kills(bench, &*engine, *ttl, &mut sheet)?;
+        if bench.wants(&format!("kill-{ttl}")) {
+            kills(bench, &*engine, *ttl, &mut sheet)?;
+        }
     }
     if kind.by_network() {
         match &host {
             Ok(host) => {
-                for ttl in ttls {
+                for ttl in ttls.iter().filter(|ttl| bench.wants(&format!("gone-{ttl}"))) {
                     gone(bench, &*engine, host, *ttl, &mut sheet)?;
                 }
             }
             Err(why) => sheet.missing("machine gone", why),
         }
     }
-    planned(bench, &*engine, &mut sheet)?;
-    idle::measure(bench, &*engine, &mut sheet)?;
-    compare(bench, &*engine, &mut sheet);
+    if bench.wants("planned") {
+        planned(bench, &*engine, &mut sheet)?;
+    }
+    if bench.wants("idle") {
+        idle::measure(bench, &*engine, &mut sheet)?;
+    }
+    if bench.wants("peers") {
+        compare(bench, &*engine, &mut sheet);
+    }
     Ok(found(kind.title(), sheet, before))
 }
 
