@@ -37,5 +37,6 @@ mod postgres;
 mod ready;
 mod roster;
 mod service_manager;
+mod steps;
 mod supervise;
 mod support;
