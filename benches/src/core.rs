@@ -20,7 +20,7 @@ pub(crate) fn false_alarms(bench: &Bench) -> Result<Found, String> {
 
 /// How many evaluations of policies are logged durably, and how long whoever raised the alert waits for them.
 pub(crate) fn evaluate(bench: &Bench) -> Result<Found, String> {
-    quote(bench, "evaluation_speed", bench.size.pick(&["2", "20", "2", "5"], &[]))
+    quote(bench, "evaluation_speed", bench.size.pick(&["2", "20", "2", "5", "1"], &[]))
 }
 
 fn quote(bench: &Bench, example: &str, arguments: &[&str]) -> Result<Found, String> {

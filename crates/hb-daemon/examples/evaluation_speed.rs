@@ -1,10 +1,14 @@
 //! How many evaluations of policies a supervisor logs durably, and how long one that asked waits for it.
 //!
-//! `cargo run --release -p hb-daemon --example evaluation_speed [SUPERVISORS [AGENTS [POLICIES [AT_ONCE]]]]`
+//! `cargo run --release -p hb-daemon --example evaluation_speed [SUPERVISORS [AGENTS [POLICIES [AT_ONCE [ROUNDS]]]]]`
 //!
 //! The whole loop with its database on disk, without hands. Alerts are raised about agents, so many at once that each waits for its
 //! answer while others come; every alert opens a group or makes one worse, and each policy on duty is evaluated for it. The answer comes when
 //! alert, evaluations and all that followed are durable.
+//!
+//! First in bursts with a rest after each: of every alert from when it is raised until its answer, and of every burst from when its first
+//! alert is raised until the last answer. An agent's alerts become worse four times, after that a round begins anew on an empty database;
+//! policies match from the third time on. Then without a rest.
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::collections::BTreeSet;
@@ -18,11 +22,11 @@ use hb_core::ids::{AgentId, Seq, StreamName, WatchName};
 use hb_core::journal::Head;
 use hb_core::supervise::Presence;
 use hb_core::supervise::alert::{Notification, Severity};
-use hb_core::supervise::input::{Command, Decision, Declared, Person, Role};
+use hb_core::supervise::input::{Command, Decision, Declared, OnStop, Person, Role};
 use hb_core::supervise::policy::document::PolicyDocument;
 use hb_core::supervise::state::Sealed;
 use hb_core::supervise::step::Effect;
-use hb_daemon::supervise::{Bounds, Follow, Hand, Keeper, Office, SupervisorParts, start};
+use hb_daemon::supervise::{Bounds, Follow, Hand, Keeper, Office, Running, SupervisorParts, start};
 use hb_store::lease::external::ExternalLease;
 use hb_store::port::{Appended, JournalError};
 use hb_store::supervisor::SupervisorDb;
@@ -30,57 +34,97 @@ use serde_json::json;
 
 type Fault = Box<dyn Error + Send + Sync>;
 
-/// Each is worse than the one before, so each is evaluated; the first is for the bursts.
-const FLOOD: [Severity; 3] = [Severity::Warning, Severity::Error, Severity::Critical];
+/// Each is worse than the one before, so each is evaluated.
+const WORSE: [Severity; 4] = [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
+/// How many of these match no policy.
+const UNMATCHED: usize = 2;
 /// Pause between two bursts.
 const PAUSE: Duration = Duration::from_millis(100);
 /// After which the picture, from which counts are taken, has certainly been drawn again.
 const DRAWN: Duration = Duration::from_millis(700);
-/// Most bursts.
-const BURSTS: usize = 50;
+
+/// What is measured.
+struct Plan {
+    supervisors: usize,
+    agents: usize,
+    policies: usize,
+    at_once: usize,
+    rounds: usize,
+}
+
+/// Of bursts: how long each alert waited, and how long each burst took, in milliseconds.
+#[derive(Default)]
+struct Waits {
+    alerts: Vec<f64>,
+    bursts: Vec<f64>,
+    commits: u64,
+    evaluations: u64,
+}
 
 fn main() -> Result<(), Fault> {
     let numbers: Vec<usize> = std::env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
     let number = |at: usize, default: usize| numbers.get(at).copied().unwrap_or(default);
-    let (supervisors, agents, policies, at_once) = (number(0, 50), number(1, 5_000), number(2, 10), number(3, 100));
-    let folder = tempfile::tempdir()?;
-    let running = start(SupervisorParts {
-        node: "bench".into(),
-        stream: StreamName::supervisor("main"),
-        keeper: Box::new(Kept(SupervisorDb::open(&folder.path().join("supervisor.db"))?)),
-        lease: Box::new(ExternalLease::default()),
-        hand: Box::new(|_| Ok(Box::new(Nobody))),
-        sinks: BTreeSet::new(),
-        declared: declared(supervisors, agents, policies)?,
-        decisions: Box::new(NoDecisions),
-        bounds: Bounds::default(),
-    })?;
-    let office = running.office.clone();
-    while office.picture().get().presence != Presence::Running || office.picture().get().agents.all < agents {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let before = office.picture().get();
-    let begun = Instant::now();
-    let mut burst = bursts(&office, agents, at_once)?;
-    std::thread::sleep(DRAWN);
+    let plan = Plan {
+        supervisors: number(0, 50),
+        agents: number(1, 5_000),
+        policies: number(2, 10),
+        at_once: number(3, 100).max(1),
+        rounds: number(4, 2),
+    };
+    let Plan { supervisors, agents, policies, .. } = plan;
     println!("{agents} agents in {supervisors} supervisors, {policies} policies on duty for each");
-    let between = office.picture().get();
-    tell(&format!("{at_once} alerts at once, {} times", burst.len() / at_once.max(1)), &mut burst, begun);
-    println!("  {} evaluations", between.evaluations - before.evaluations);
-    let (before, begun) = (between, Instant::now());
+    let (mut unmatched, mut matched) = (Waits::default(), Waits::default());
+    for _ in 0..plan.rounds {
+        round(&plan, &mut unmatched, &mut matched)?;
+    }
+    tell_bursts("no policy matches", &plan, &mut unmatched);
+    tell_bursts("policies match", &plan, &mut matched);
+    flood(&plan)
+}
+
+/// Bursts over all agents, one after the other, four times worse.
+fn round(plan: &Plan, unmatched: &mut Waits, matched: &mut Waits) -> Result<(), Fault> {
+    let folder = tempfile::tempdir()?;
+    let running = begin(plan, folder.path())?;
+    let office = running.office.clone();
+    for (worse, severity) in WORSE.into_iter().enumerate() {
+        let waits = if worse < UNMATCHED { &mut *unmatched } else { &mut *matched };
+        let before = office.picture().get();
+        for burst in 0..plan.agents / plan.at_once {
+            std::thread::sleep(PAUSE);
+            let some = (burst * plan.at_once..(burst + 1) * plan.at_once).collect();
+            let begun = Instant::now();
+            waits.alerts.extend(alerts(&office, some, severity, plan.at_once)?);
+            waits.bursts.push(begun.elapsed().as_secs_f64() * 1e3);
+        }
+        std::thread::sleep(DRAWN);
+        let after = office.picture().get();
+        waits.commits += after.commits - before.commits;
+        waits.evaluations += after.evaluations - before.evaluations;
+    }
+    end(running);
+    Ok(())
+}
+
+/// Alerts about all agents, four times worse, with always so many under way.
+fn flood(plan: &Plan) -> Result<(), Fault> {
+    let folder = tempfile::tempdir()?;
+    let running = begin(plan, folder.path())?;
+    let office = running.office.clone();
+    let (before, begun) = (office.picture().get(), Instant::now());
     let mut waits = Vec::new();
-    for severity in FLOOD {
-        waits.extend(alerts(&office, (0..agents).collect(), severity, at_once)?);
+    for severity in WORSE {
+        waits.extend(alerts(&office, (0..plan.agents).collect(), severity, plan.at_once)?);
     }
     let took = begun.elapsed().as_secs_f64();
     std::thread::sleep(DRAWN);
     let after = office.picture().get();
-    office.stop(hb_core::supervise::input::OnStop::Leave, "measured");
-    drop(running.join());
+    end(running);
     let evaluations = after.evaluations - before.evaluations;
-    tell(&format!("a flood, always {at_once} under way"), &mut waits, begun);
+    println!("a flood, always {} under way: {} alerts in {took:.2} s", plan.at_once, waits.len());
+    println!("  each alert {}", spread(&mut waits));
     println!(
-        "  {evaluations} evaluations in {took:.2} s: {:.0}/s durable, in {} commits",
+        "  {evaluations} evaluations: {:.0}/s durable, in {} commits",
         count(evaluations) / took,
         after.commits - before.commits
     );
@@ -88,15 +132,29 @@ fn main() -> Result<(), Fault> {
     Ok(())
 }
 
-/// So many alerts at once, and then a rest; each about another agent.
-fn bursts(office: &Office, agents: usize, at_once: usize) -> Result<Vec<f64>, Fault> {
-    let mut waits = Vec::new();
-    for burst in 0..(agents / at_once.max(1)).min(BURSTS) {
-        std::thread::sleep(PAUSE);
-        let some = (burst * at_once..(burst + 1) * at_once).collect();
-        waits.extend(alerts(office, some, Severity::Info, at_once)?);
+/// A supervisor that knows all of its agents.
+fn begin(plan: &Plan, folder: &Path) -> Result<Running, Fault> {
+    let running = start(SupervisorParts {
+        node: "bench".into(),
+        stream: StreamName::supervisor("main"),
+        keeper: Box::new(Kept(SupervisorDb::open(&folder.join("supervisor.db"))?)),
+        lease: Box::new(ExternalLease::default()),
+        hand: Box::new(|_| Ok(Box::new(Nobody))),
+        sinks: BTreeSet::new(),
+        declared: declared(plan.supervisors, plan.agents, plan.policies)?,
+        decisions: Box::new(NoDecisions),
+        bounds: Bounds::default(),
+    })?;
+    let picture = running.office.picture();
+    while picture.get().presence != Presence::Running || picture.get().agents.all < plan.agents {
+        std::thread::sleep(Duration::from_millis(5));
     }
-    Ok(waits)
+    Ok(running)
+}
+
+fn end(running: Running) {
+    running.office.stop(OnStop::Leave, "measured");
+    drop(running.join());
 }
 
 /// Raises an alert about each of these agents, at most so many under way; gives how long each waited, in milliseconds.
@@ -126,17 +184,22 @@ fn alerts(office: &Office, agents: Vec<usize>, severity: Severity, at_once: usiz
     Ok(waits)
 }
 
-fn tell(what: &str, waits: &mut [f64], begun: Instant) {
+fn tell_bursts(what: &str, plan: &Plan, waits: &mut Waits) {
+    let (alerts, bursts) = (waits.alerts.len(), waits.bursts.len());
+    println!("{} alerts at once, {what}: {alerts} in {bursts} bursts, {} commits", plan.at_once, waits.commits);
+    println!("  {} evaluations", waits.evaluations);
+    println!("  each alert {}", spread(&mut waits.alerts));
+    println!("  each burst {}", spread(&mut waits.bursts));
+}
+
+fn spread(waits: &mut [f64]) -> String {
     waits.sort_by(f64::total_cmp);
-    let at = |share: usize| waits.get((waits.len() * share / 100).min(waits.len().saturating_sub(1))).copied();
-    println!(
-        "{what}: {} alerts in {:.2} s, each durable with its evaluations after {:.2} ms (median), {:.2} ms (p99), {:.2} ms (worst)",
-        waits.len(),
-        begun.elapsed().as_secs_f64(),
-        at(50).unwrap_or(f64::NAN),
-        at(99).unwrap_or(f64::NAN),
-        at(100).unwrap_or(f64::NAN)
-    );
+    let at = |share: usize| {
+        let at = (waits.len() * share / 100).min(waits.len().saturating_sub(1));
+        waits.get(at).copied().unwrap_or(f64::NAN)
+    };
+    let (median, p99, worst) = (at(50), at(99), at(100));
+    format!("durable with its evaluations after {median:.2} ms (median), {p99:.2} ms (p99), {worst:.2} ms (worst)")
 }
 
 fn name(agent: usize) -> AgentId {

@@ -103,7 +103,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         all.push(json!({
             "name": super::call::IDEMPOTENCY_KEY, "in": "header", "required": false,
             "schema": {"type": "string", "minLength": 1, "maxLength": REQUEST_KEY_MAX, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-            "description": "A name for this request: sent again under the same name it is not carried out again, and answered as before.",
+            "description": "A name for this request: sent again under the same name it is not carried out again, and answered as before, about the thing as it is by then.",
         }));
     }
     if route.verb == Verb::Get && matches!(route.gives, Gives::Json(_)) {

@@ -31,10 +31,14 @@ use crate::turn::Ended;
 
 /// How long nobody wants anything until what need not be done at once is done.
 const REST: Duration = Duration::from_millis(20);
+/// How long until memory is given back: whoever comes soon after would have to ask for it again, page by page.
+const QUIET: Duration = Duration::from_millis(500);
 /// Most messages that share one record.
 const TURN_MAX: usize = 2_048;
 /// How often the picture is drawn anew.
 const PICTURE_EVERY: Duration = Duration::from_millis(50);
+/// The same while others wait for the loop: drawing looks at every agent.
+const PICTURE_EVERY_BUSY: Duration = Duration::from_millis(250);
 
 /// A supervisor at work.
 #[derive(Debug)]
@@ -95,6 +99,7 @@ pub fn start(parts: SupervisorParts) -> io::Result<Running> {
         renew_at: Moment(0),
         turns: 0,
         granted_at: None,
+        heard_at: Instant::now(),
         drawn_at: None,
         drawn: None,
         undrawn: false,
@@ -135,6 +140,8 @@ struct Crank {
     renew_at: Moment,
     turns: u64,
     granted_at: Option<Instant>,
+    /// When somebody wanted something last.
+    heard_at: Instant,
     drawn_at: Option<Instant>,
     /// What it was doing then.
     drawn: Option<Presence>,
@@ -280,10 +287,10 @@ impl Crank {
             return Some(ended);
         }
         let mut looks = Vec::new();
-        let (patience, rests) = self.patience();
         let mut rest = false;
-        match self.inbox.recv_timeout(patience) {
+        match self.inbox.recv_timeout(self.patience()) {
             Ok(first) => {
+                self.heard_at = Instant::now();
                 self.take(first, &mut looks);
                 // What comes meanwhile shares the record: a burst is durable with one write rather than two.
                 for _ in 1..TURN_MAX {
@@ -291,7 +298,7 @@ impl Crank {
                     self.take(message, &mut looks);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => rest = rests && patience >= REST,
+            Err(RecvTimeoutError::Timeout) => rest = self.until_rest() == Some(Duration::ZERO),
             Err(RecvTimeoutError::Disconnected) => return Some(Ended::Drained),
         }
         if let Some((agents, reason)) = self.office.hear_stop() {
@@ -302,23 +309,35 @@ impl Crank {
     }
 
     /// How long to wait for a message: until the next thing is due, and no longer, so that nothing is done while nothing happens. A renewal of the lease
-    /// is due four times per TTL, which shows progress too. And whether there is something to be done at rest.
-    fn patience(&self) -> (Duration, bool) {
+    /// is due four times per TTL, which shows progress too.
+    fn patience(&self) -> Duration {
         let now = clock::moment();
         let until = |at: Moment| Duration::from_nanos(at.since_ns(now));
         let due = self.supervision.wake_at().map_or(self.renew_at, |at| at.min(self.renew_at));
         let drawn_at = self.drawn_at.filter(|_| self.undrawn);
         let to_draw = drawn_at.map_or(Duration::MAX, |at| PICTURE_EVERY.saturating_sub(at.elapsed()));
-        let patience = until(due).min(to_draw);
-        let rests = self.keeping.wants_rest();
-        (if rests { patience.min(REST) } else { patience }, rests)
+        until(due).min(to_draw).min(self.until_rest().unwrap_or(Duration::MAX))
+    }
+
+    /// How long nobody may want anything any more until there is something to be done at rest; nothing when there is not.
+    fn until_rest(&self) -> Option<Duration> {
+        let rest = if self.keeping.wants_snapshot_at_rest() {
+            REST
+        } else if self.keeping.wants_give_back() {
+            QUIET
+        } else {
+            return None;
+        };
+        Some(rest.saturating_sub(self.heard_at.elapsed()))
     }
 
     /// Nobody wants anything at the moment: what others would have to wait for is done now.
     fn rest(&mut self) -> Option<Ended> {
-        let ended = if self.keeping.wants_snapshot_at_rest() { self.write_snapshot() } else { None };
+        if self.keeping.wants_snapshot_at_rest() {
+            return self.write_snapshot();
+        }
         self.keeping.give_back();
-        ended
+        None
     }
 
     fn take(&mut self, message: Message, looks: &mut Vec<Look>) {
@@ -391,8 +410,6 @@ impl Crank {
                 | Effect::Forget(_)) => hand.act(effect),
             }
         }
-        // Agents do not wait for whoever reads the log.
-        step.record.iter().for_each(|record| log(record));
         for (ticket, reply) in step.replies {
             if let Some(answered) = self.tickets.remove(&ticket) {
                 answered(reply);
@@ -401,6 +418,8 @@ impl Crank {
         for look in looks {
             look(&self.supervision);
         }
+        // Neither agents nor people wait for whoever reads the log.
+        step.record.iter().for_each(|record| log(record));
         self.picture.events(self.supervision.state().counters.event);
         // Only a record that holds agents can change whom a watch speaks for; the first of a reign finds all of them.
         let first = step.record.as_ref().is_some_and(|one| matches!(one.record.body, Body::EpochOpened { .. }));
@@ -508,7 +527,8 @@ impl Crank {
         let presence = self.supervision.presence();
         let turned = self.drawn.is_none_or(|drawn| discriminant(&drawn) != discriminant(&presence));
         self.undrawn |= self.drawn != Some(presence);
-        let due = self.drawn_at.is_none_or(|at| at.elapsed() >= PICTURE_EVERY);
+        let every = if self.inbox.is_empty() { PICTURE_EVERY } else { PICTURE_EVERY_BUSY };
+        let due = self.drawn_at.is_none_or(|at| at.elapsed() >= every);
         if turned || (self.undrawn && due) {
             self.draw();
         }

@@ -104,17 +104,15 @@ impl Keeping {
         self.since > (self.bounds.snapshot_bytes / 4).max(self.snapshot)
     }
 
-    /// Whether there is something to be done as soon as nobody waits for anything.
-    pub(super) fn wants_rest(&self) -> bool {
-        self.kept_back >= GIVE_BACK || self.wants_snapshot_at_rest()
+    /// Whether reading and writing may have used much memory meanwhile.
+    pub(super) fn wants_give_back(&self) -> bool {
+        self.kept_back >= GIVE_BACK
     }
 
-    /// Gives back the memory that reading and writing have used meanwhile, when it may be much.
+    /// Gives back what is not used of it.
     pub(super) fn give_back(&mut self) {
-        if self.kept_back >= GIVE_BACK {
-            self.kept_back = 0;
-            hb_sys::memory::give_back();
-        }
+        self.kept_back = 0;
+        hb_sys::memory::give_back();
     }
 
     /// A snapshot stands: what lies well before it may go.

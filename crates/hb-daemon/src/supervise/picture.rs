@@ -1,7 +1,7 @@
 //! What onlookers see without asking the loop: what it is doing, and what is wrong.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use hb_core::ids::Epoch;
@@ -139,6 +139,8 @@ impl Picture {
 #[derive(Debug)]
 pub struct Pictured {
     picture: Mutex<Picture>,
+    /// Told when the process does something else, or somebody is to look whether it is still to wait for that.
+    turned: Condvar,
     progress: AtomicU64,
     event: AtomicU64,
     bound: Duration,
@@ -148,6 +150,7 @@ impl Pictured {
     pub(super) fn new(bound: Duration) -> Self {
         Self {
             picture: Mutex::new(Picture::default()),
+            turned: Condvar::new(),
             progress: AtomicU64::new(clock::moment().0),
             event: AtomicU64::new(0),
             bound,
@@ -164,6 +167,21 @@ impl Pictured {
     #[must_use]
     pub fn presence(&self) -> Presence {
         self.picture.lock().unwrap_or_else(PoisonError::into_inner).presence
+    }
+
+    /// Waits until it does something else than `seen`, or for so long. `still` says whether to go on waiting; whoever changes what it looks at calls
+    /// [`Self::look_up`] afterwards.
+    pub fn wait_turned(&self, seen: Presence, most: Duration, still: impl Fn() -> bool) {
+        let picture = self.picture.lock().unwrap_or_else(PoisonError::into_inner);
+        // How the wait ended is what the caller looks at next.
+        drop(self.turned.wait_timeout_while(picture, most, |picture| picture.presence == seen && still()));
+    }
+
+    /// Has everybody who waits ask whether to go on.
+    pub fn look_up(&self) {
+        // Whoever has asked already waits by now, whoever has not asks after this.
+        drop(self.picture.lock());
+        self.turned.notify_all();
     }
 
     /// The number that the next event will have: whoever follows events looks when it has grown.
@@ -193,6 +211,12 @@ impl Pictured {
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Picture)) {
-        change(&mut self.picture.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut picture = self.picture.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = picture.presence;
+        change(&mut picture);
+        if picture.presence != before {
+            drop(picture);
+            self.turned.notify_all();
+        }
     }
 }

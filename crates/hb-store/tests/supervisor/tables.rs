@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hb_core::supervise::alert::Severity;
 use hb_core::supervise::intervention::InterventionStatus;
 use hb_core::supervise::state::Changes;
 use hb_core::supervise::tree::SupervisorStatus;
@@ -50,6 +51,46 @@ fn s1_health_metrics_hold_what_the_documents_ask_for_and_do_not_erase_failure_re
     assert!(found["last_policy_evaluation"].as_str().unwrap().starts_with("2023-11-14T22:14:38"), "{found}");
     let beat: String = ask(&place.path(), "SELECT last_heartbeat FROM supervisors WHERE id = 'root'");
     assert_eq!(beat, "2023-11-14T22:14:37.000000000Z");
+}
+
+/// All that rows of groups and supervisors say, in order.
+fn told(path: &Path) -> (String, String) {
+    let groups =
+        "SELECT group_concat(id || number || supervisor_id || severity || alert_count || alert_ids || affected_agents
+        || correlation_summary || last_alert_at || evaluated || coalesce(resolved_at, 'open'), ' ')
+        FROM (SELECT * FROM supervisor_alert_groups ORDER BY number)";
+    let supervisors =
+        "SELECT group_concat(id || name || status || config || updated_at || coalesce(last_heartbeat, 'silent')
+        || health_metrics, ' ') FROM (SELECT * FROM supervisors ORDER BY id)";
+    (ask(path, groups), ask(path, supervisors))
+}
+
+#[test]
+fn s1_rows_of_which_only_a_part_is_written_again_are_as_if_made_from_the_records() {
+    let place = Place::new();
+    let mut chain = place.filled();
+    let mut db = place.open();
+    let (mut one, mut root) = (group(70, None), supervisor("root", None));
+    commit(&mut db, &[chain.change(groups([one.clone()])), chain.change(supervisors([root.clone()]))]);
+    (one.alert_count, one.last_alert_at, one.severity) = (9, at(900), Severity::Critical);
+    (root.last_heartbeat, root.last_policy_evaluation) = (Some(at(901)), Some(at(902)));
+    commit(&mut db, &[chain.change(Changes { groups: groups([one.clone()]).groups, ..supervisors([root.clone()]) })]);
+    let row = "SELECT alert_count || severity || last_alert_at FROM supervisor_alert_groups WHERE number = 70";
+    assert_eq!(ask::<String>(&place.path(), row), "9CRITICAL2023-11-14T22:28:20.000000000Z");
+    assert_eq!(metrics(&place.path(), "root")["last_policy_evaluation"], "2023-11-14T22:28:22.000000000Z");
+    let open = "SELECT count(*) FROM supervisor_alert_groups WHERE resolved_at IS NULL AND number = 70";
+    assert_eq!(ask::<i64>(&place.path(), open), 1);
+    // More than figures, and then figures again.
+    root.config.max_concurrent_interventions = 7;
+    commit(&mut db, &[chain.change(supervisors([root.clone()]))]);
+    root.last_heartbeat = Some(at(903));
+    one.resolved_at = Some(at(904));
+    commit(&mut db, &[chain.change(Changes { groups: groups([one]).groups, ..supervisors([root]) })]);
+    assert_eq!(ask::<i64>(&place.path(), open), 0);
+    let written = told(&place.path());
+    assert!(written.1.contains(r#""max_concurrent_interventions":7"#), "{}", written.1);
+    db.rebuild_tables().unwrap();
+    assert_eq!(told(&place.path()), written);
 }
 
 #[test]

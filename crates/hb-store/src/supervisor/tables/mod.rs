@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hb_core::ids::{Actor, PolicyName, SupervisorId};
 use hb_core::journal::Hash;
-use hb_core::supervise::policy::Assignment;
 use hb_core::supervise::state::{Body, Changes, Record};
+use hb_core::supervise::tree::Supervisor;
 use rusqlite::{Connection, Result, params};
 use serde::Serialize;
 
@@ -27,10 +27,8 @@ pub(crate) use acts::number_of;
 pub(crate) struct Tables {
     /// Versions of a policy that stand, with who agreed to each.
     versions: BTreeMap<PolicyName, Vec<(u32, Option<Actor>)>>,
-    /// Policies on duty that stand.
-    assignments: BTreeMap<SupervisorId, Vec<Assignment>>,
-    /// Place and name of a supervisor that stand.
-    names: BTreeMap<SupervisorId, (Option<SupervisorId>, String)>,
+    /// Supervisors that stand, with their policies on duty.
+    supervisors: BTreeMap<SupervisorId, Supervisor>,
     /// What is open of a supervisor.
     open: BTreeMap<SupervisorId, tree::Open>,
 }
@@ -72,7 +70,7 @@ impl Tables {
     pub(crate) fn apply_history(&mut self, tx: &Connection, record: &Record) -> Result<()> {
         let changes = record.body.changes();
         acts::interventions(tx, &changes.interventions)?;
-        acts::groups(tx, &changes.groups)?;
+        self.write_groups(tx, &changes.groups)?;
         self.note_open(changes);
         log::events(tx, record.body.events())?;
         log::evaluations(tx, record.body.evaluations())
@@ -83,7 +81,7 @@ impl Tables {
         self.write_policies(tx, &changes.policies)?;
         tree::teams(tx, &changes.teams)?;
         acts::interventions(tx, &changes.interventions)?;
-        acts::groups(tx, &changes.groups)?;
+        self.write_groups(tx, &changes.groups)?;
         self.note_open(changes);
         acts::notifications(tx, &changes.notifications)?;
         acts::cursors(tx, &changes.cursors)?;

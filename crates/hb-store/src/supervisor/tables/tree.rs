@@ -61,6 +61,11 @@ impl Open {
         Ok(open)
     }
 
+    /// Whether a group stands there as open.
+    pub(super) fn holds(&self, group: &GroupId) -> bool {
+        self.groups.contains(group)
+    }
+
     fn note_intervention(&mut self, one: &Intervention) {
         self.pending.remove(&one.id);
         self.active.remove(&one.id);
@@ -149,7 +154,7 @@ impl Tables {
         // Names are unique, and two may have changed places: what moves goes first.
         for (id, supervisor) in changed {
             let stands = supervisor.as_ref().is_some_and(|new| {
-                self.names.get(id).is_some_and(|(parent, name)| *parent == new.parent && *name == new.name)
+                self.supervisors.get(id).is_some_and(|old| old.parent == new.parent && old.name == new.name)
             });
             if !stands {
                 tx.prepare_cached("DELETE FROM supervisors WHERE id = ?1")?.execute([id.as_str()])?;
@@ -159,53 +164,103 @@ impl Tables {
             match supervisor {
                 Some(supervisor) => {
                     let counts = self.counts(tx, id)?;
-                    upsert(tx, supervisor, &counts)?;
-                    self.names.insert(id.clone(), (supervisor.parent.clone(), supervisor.name.clone()));
-                    self.assign(tx, supervisor)?;
+                    let stands = self.supervisors.get(id);
+                    let only_figures = stands.is_some_and(|stands| differs_in_figures(stands, supervisor));
+                    if !(only_figures && write_figures(tx, supervisor, &counts)?) {
+                        upsert(tx, supervisor, &counts)?;
+                    }
+                    if stands.is_none_or(|stands| stands.policies != supervisor.policies) {
+                        assign(tx, supervisor)?;
+                    }
+                    self.supervisors.insert(id.clone(), supervisor.clone());
                 }
                 None => {
                     tx.prepare_cached("DELETE FROM supervisor_policy_assignments WHERE supervisor_id = ?1")?
                         .execute([id.as_str()])?;
-                    self.names.remove(id);
                     self.open.remove(id);
-                    self.assignments.remove(id);
+                    self.supervisors.remove(id);
                 }
             }
         }
         Ok(())
     }
+}
 
-    fn assign(&mut self, tx: &Connection, supervisor: &Supervisor) -> Result<()> {
-        if self.assignments.get(&supervisor.id) == Some(&supervisor.policies) {
-            return Ok(());
-        }
-        let id = supervisor.id.as_str();
-        tx.prepare_cached("DELETE FROM supervisor_policy_assignments WHERE supervisor_id = ?1")?.execute([id])?;
-        // Of two about one policy the newer one counts.
-        let mut insert = tx.prepare_cached(
-            "INSERT OR REPLACE INTO supervisor_policy_assignments
-             (supervisor_id, policy_id, priority, enabled_at, disabled_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
-        for one in &supervisor.policies {
-            let (enabled, disabled) = (utc(one.enabled_at), one.disabled_at.map(utc));
-            insert.execute(params![id, one.policy.as_str(), one.priority, enabled, disabled])?;
-        }
-        self.assignments.insert(supervisor.id.clone(), supervisor.policies.clone());
-        Ok(())
+fn assign(tx: &Connection, supervisor: &Supervisor) -> Result<()> {
+    let id = supervisor.id.as_str();
+    tx.prepare_cached("DELETE FROM supervisor_policy_assignments WHERE supervisor_id = ?1")?.execute([id])?;
+    // Of two about one policy the newer one counts.
+    let mut insert = tx.prepare_cached(
+        "INSERT OR REPLACE INTO supervisor_policy_assignments
+         (supervisor_id, policy_id, priority, enabled_at, disabled_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for one in &supervisor.policies {
+        let (enabled, disabled) = (utc(one.enabled_at), one.disabled_at.map(utc));
+        insert.execute(params![id, one.policy.as_str(), one.priority, enabled, disabled])?;
+    }
+    Ok(())
+}
+
+/// Whether nothing has changed but what every beat and every evaluation changes.
+fn differs_in_figures(stands: &Supervisor, new: &Supervisor) -> bool {
+    let Supervisor {
+        id,
+        name,
+        description,
+        origin,
+        parent,
+        level,
+        wanted,
+        status,
+        config,
+        config_version,
+        policies: _,
+        failure_reason,
+        created_at,
+        updated_at,
+        last_heartbeat: _,
+        last_policy_evaluation: _,
+        begun: _,
+    } = stands;
+    *id == new.id
+        && *name == new.name
+        && *description == new.description
+        && *origin == new.origin
+        && *parent == new.parent
+        && *level == new.level
+        && *wanted == new.wanted
+        && *status == new.status
+        && *config == new.config
+        && *config_version == new.config_version
+        && *failure_reason == new.failure_reason
+        && *created_at == new.created_at
+        && *updated_at == new.updated_at
+}
+
+/// Writes these: no index stands on them. Gives whether the supervisor was there.
+fn write_figures(tx: &Connection, supervisor: &Supervisor, counts: &Counts) -> Result<bool> {
+    tx.prepare_cached("UPDATE supervisors SET last_heartbeat = ?2, health_metrics = ?3 WHERE id = ?1")?
+        .execute(params![
+            supervisor.id.as_str(),
+            supervisor.last_heartbeat.map(utc),
+            json(&metrics(supervisor, counts)),
+        ])
+        .map(|rows| rows > 0)
+}
+
+fn metrics<'a>(supervisor: &'a Supervisor, counts: &Counts) -> HealthMetrics<'a> {
+    HealthMetrics {
+        status: supervisor.status.as_str(),
+        running: supervisor.status == SupervisorStatus::Active,
+        active_interventions: counts.active,
+        last_policy_evaluation: supervisor.last_policy_evaluation.map(utc),
+        pending_interventions: counts.pending,
+        open_alert_groups: counts.groups,
+        interventions_last_hour: count(supervisor.begun.len()),
     }
 }
 
 fn upsert(tx: &Connection, supervisor: &Supervisor, counts: &Counts) -> Result<()> {
-    let Counts { active, pending, groups } = *counts;
-    let metrics = HealthMetrics {
-        status: supervisor.status.as_str(),
-        running: supervisor.status == SupervisorStatus::Active,
-        active_interventions: active,
-        last_policy_evaluation: supervisor.last_policy_evaluation.map(utc),
-        pending_interventions: pending,
-        open_alert_groups: groups,
-        interventions_last_hour: count(supervisor.begun.len()),
-    };
     tx.prepare_cached(
         "INSERT INTO supervisors (id, name, description, status, wanted, config, config_version, parent_id,
          hierarchy_level, origin, failure_reason, created_at, updated_at, last_heartbeat, health_metrics)
@@ -233,7 +288,7 @@ fn upsert(tx: &Connection, supervisor: &Supervisor, counts: &Counts) -> Result<(
         utc(supervisor.created_at),
         utc(supervisor.updated_at),
         supervisor.last_heartbeat.map(utc),
-        json(&metrics),
+        json(&metrics(supervisor, counts)),
     ])
     .map(|_| ())
 }
