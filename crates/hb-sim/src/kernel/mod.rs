@@ -12,13 +12,14 @@ mod world;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::rc::Rc;
 
 use hb_core::time::Stamp;
 use hb_runtime::world::{End, Key, Task};
 
 use crate::chance::Chance;
 use crate::fiber::Fiber;
-pub(crate) use clock::Clocks;
+pub(crate) use clock::{Clocks, DRIFT_MAX};
 pub(crate) use schedule::{Paused, catch_panics};
 pub(crate) use trace::Trace;
 
@@ -103,8 +104,12 @@ pub(crate) struct Kernel {
     nonces: Cell<u64>,
     steps: Cell<u64>,
     panics: RefCell<Vec<Panicked>>,
+    when_dead: RefCell<Option<Mourner>>,
     pub(crate) trace: Trace,
 }
+
+/// Told when a process has died: of which machine, and which.
+type Mourner = Rc<dyn Fn(usize, u64)>;
 
 impl Kernel {
     /// A world in which nothing has happened yet.
@@ -123,6 +128,7 @@ impl Kernel {
             nonces: Cell::new(0),
             steps: Cell::new(0),
             panics: RefCell::default(),
+            when_dead: RefCell::default(),
             trace,
         }
     }
@@ -171,6 +177,19 @@ impl Kernel {
     /// What panicked.
     pub(crate) fn panics(&self) -> Vec<Panicked> {
         self.panics.borrow().clone()
+    }
+
+    /// Whom to tell when a process has died.
+    pub(crate) fn when_dead(&self, told: Mourner) {
+        self.when_dead.replace(Some(told));
+    }
+
+    /// Nothing that was to happen happens any more.
+    pub(crate) fn forget_events(&self) {
+        self.timers.take();
+        let events = self.events.take();
+        drop(events);
+        self.when_dead.take();
     }
 
     /// Lets something happen in the world in so many nanoseconds.

@@ -214,7 +214,9 @@ impl Kernel {
     /// Ends the process of a machine where it stands: nothing of it runs any more.
     pub(crate) fn kill(&self, machine: usize) {
         let mut tasks = Vec::new();
+        let mut died = None;
         self.change_machine(machine, |one, _| {
+            died = one.alive.then_some(one.life);
             one.alive = false;
             one.main = None;
             one.paused = false;
@@ -230,6 +232,10 @@ impl Kernel {
             SIMULATES.set(before);
             self.current.set(None);
             self.end(task, None);
+        }
+        let told = self.when_dead.borrow().clone();
+        if let (Some(life), Some(told)) = (died, told) {
+            told(machine, life);
         }
     }
 

@@ -1,0 +1,65 @@
+//! The checkers, one for each promise, that run beside the world and know what really happened.
+//!
+//! **Invariants.** They see what the stores did, not what nodes were told, and change nothing. Each is far simpler than what it checks.
+
+mod alerts;
+mod cycles;
+mod lease;
+mod streams;
+mod views;
+
+use hb_core::ids::{Seq, StreamName};
+
+pub(crate) use lease::Hangs;
+
+use crate::plan::Plan;
+use crate::ports::line::Line;
+use crate::promise::Promise;
+use crate::stage::Stage;
+
+/// What a checker found: nothing, or which promise is broken and how.
+pub(crate) type Found = Result<(), (Promise, String)>;
+
+/// What the checkers know.
+pub(crate) struct Ledger {
+    pub(crate) streams: streams::Streams,
+    pub(crate) alerts: alerts::Alerts,
+    pub(crate) views: views::Screens,
+    pub(crate) lease: lease::LeaseWatch,
+    pub(crate) cycles: Vec<cycles::Cycles>,
+}
+
+impl Ledger {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            streams: streams::Streams::default(),
+            alerts: alerts::Alerts::default(),
+            views: views::Screens::default(),
+            lease: lease::LeaseWatch::new(plan),
+            cycles: (0..plan.watches).map(|watch| cycles::Cycles::new(plan, watch)).collect(),
+        }
+    }
+
+    /// The store has taken a record, for the first time or again.
+    pub(crate) fn appended(&mut self, stage: &Stage, by: Line, stream: &StreamName, seq: Seq, bytes: &[u8]) -> Found {
+        let Some(sealed) = self.streams.appended(by, stream, seq, bytes)? else { return Ok(()) };
+        stage.reached(sealed.record.body.kind());
+        stage.say(|| {
+            format!(
+                "record {seq} of {stream}: {} by n{} in epoch {}",
+                sealed.record.body.kind(),
+                by.machine,
+                sealed.record.epoch
+            )
+        });
+        self.alerts.recorded(&sealed)?;
+        for (watch, cycles) in self.cycles.iter_mut().enumerate() {
+            if cycles.stream == *stream
+                && let Some(tape) = stage.tapes.get(watch)
+            {
+                cycles.recorded(&sealed, tape, &stage.documents.borrow())?;
+            }
+        }
+        Ok(())
+    }
+}
