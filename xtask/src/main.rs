@@ -8,6 +8,8 @@ mod bench;
 mod ci;
 mod cli;
 mod docs;
+mod fuzz;
+mod mutants;
 mod servers;
 mod tidy;
 mod torture;
@@ -24,6 +26,8 @@ cargo xtask CHORE
   tidy            rules that a program can check cheaply, in under two seconds
   docs            write the generated documents again; --check only compares
   torture […]     real nodes on real stores under drawn faults; --help says more
+  fuzz [TARGET …] bytes of all kinds into everything that reads them; --executions N, --minutes M
+  mutants         small changes of hb-core: which of them does no test see? --shard K/N
   bench [NAME …]  build release and measure; --small for a smoke test; no name: all
 ";
 
@@ -38,6 +42,8 @@ fn main() -> ExitCode {
         ["docs"] => docs::write(&root()),
         ["docs", "--check"] => docs::check(&root()),
         ["torture", rest @ ..] => torture::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(&root(), rest),
+        ["mutants", rest @ ..] => mutants::run(&root(), rest),
         ["bench", rest @ ..] => bench::run(&root(), rest),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -23,7 +23,7 @@ pub fn run(data: &[u8]) {
         }
         return;
     }
-    let variable = |name: &str| (name == "HOME").then(|| "/home/a".to_owned());
+    let variable = |name: &str| (name == "HOME").then(|| "/srv/a".to_owned());
     let machine = Machine { variable: &variable, host: "h" };
     let source = Source { name: "supervisord.conf", here: "/etc", text };
     drop(supervisord::includes(&source, &machine));

@@ -3,7 +3,7 @@
 use super::{File, Findings};
 
 /// Our own crates that each may depend on. Tests and examples obey the same.
-const CRATES: [(&str, &[&str]); 14] = [
+const CRATES: [(&str, &[&str]); 17] = [
     ("hb-sys", &[]),
     ("hb-core", &[]),
     ("hb-tls", &[]),
@@ -31,6 +31,9 @@ const CRATES: [(&str, &[&str]); 14] = [
         ],
     ),
     ("hb-benches", &[]),
+    ("hb-fuzz", &["hb", "hb-core", "hb-sources", "hb-store", "hb-actuators", "hb-engines", "hb-api"]),
+    ("libfuzzer", &["hb-fuzz"]),
+    ("mutation", &[]),
     ("xtask", &[]),
 ];
 
@@ -59,7 +62,11 @@ pub(super) fn check(files: &[File], findings: &mut Findings) {
 
 fn crates(file: &File, findings: &mut Findings) {
     let folder = file.path.trim_end_matches("/Cargo.toml").rsplit('/').next().unwrap_or_default();
-    let package = if folder == "benches" { "hb-benches" } else { folder };
+    let package = match folder {
+        "benches" => "hb-benches",
+        "fuzz" => "hb-fuzz",
+        other => other,
+    };
     let Some((_, allowed)) = CRATES.iter().find(|(name, _)| *name == package) else {
         if file.path != "Cargo.toml" {
             findings.push(format!("{}: a crate that xtask/src/tidy/imports.rs does not know", file.path));

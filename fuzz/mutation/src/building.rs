@@ -1,0 +1,212 @@
+//! A copy of the crate with all mutants in it, built. Mutants that the compiler refuses are taken out, round by round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+
+use crate::list::Mutant;
+use crate::schema::{self, Ids};
+
+/// Most rounds of taking out what the compiler refuses.
+const ROUNDS_MAX: usize = 40;
+
+/// What was built.
+pub struct Built {
+    /// Each program of tests.
+    pub programs: Vec<PathBuf>,
+    /// Numbers by which mutants are switched on.
+    pub ids: Ids,
+    /// Mutants that are not in it, and why.
+    pub left_out: BTreeMap<usize, String>,
+}
+
+/// Copies the crate and builds it with these mutants.
+///
+/// # Errors
+/// The copy cannot be made, or cannot be built for another reason than its mutants.
+pub fn build(root: &Path, scratch: &Path, mutants: &[Mutant]) -> Result<Built, String> {
+    let mut left_out: BTreeMap<usize, String> = BTreeMap::new();
+    for round in 1..=ROUNDS_MAX {
+        copy(root, scratch)?;
+        let (ids, lines) = instrument(scratch, mutants, &mut left_out)?;
+        match compile(scratch)? {
+            Compiled::Programs(programs) => return Ok(Built { programs, ids, left_out }),
+            Compiled::Faults(faults) => {
+                let before = left_out.len();
+                for (file, line, message) in &faults {
+                    blame(&lines, (file, *line), message, &mut left_out);
+                }
+                eprintln!("round {round}: {} faults, {} mutants taken out", faults.len(), left_out.len() - before);
+                if left_out.len() == before {
+                    let shown: Vec<String> =
+                        faults.iter().take(5).map(|(file, line, message)| format!("{file}:{line}: {message}")).collect();
+                    return Err(format!("the copy cannot be built:\n{}", shown.join("\n")));
+                }
+            }
+        }
+    }
+    Err(format!("still mutants that cannot be built after {ROUNDS_MAX} rounds"))
+}
+
+/// Mutants by the line of the changed file on which they stand, in characters of the line.
+type Lines = BTreeMap<(String, usize), Vec<usize>>;
+
+fn blame(lines: &Lines, (file, line): (&str, usize), message: &str, left_out: &mut BTreeMap<usize, String>) {
+    // What has no mutant on its own line belongs to the one above.
+    let at = lines.range((file.to_owned(), 0)..=(file.to_owned(), line)).next_back();
+    for number in at.into_iter().flat_map(|(_, numbers)| numbers) {
+        left_out.entry(*number).or_insert_with(|| format!("not in this build: {message}"));
+    }
+}
+
+fn copy(root: &Path, scratch: &Path) -> Result<(), String> {
+    let told = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let source = root.join("crates/hb-core");
+    let target = scratch.join("crates/hb-core");
+    if target.exists() {
+        fs::remove_dir_all(&target).map_err(|error| told(&target, error))?;
+    }
+    copy_folder(&source, &target)?;
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).map_err(|error| told(root, error))?;
+    let manifest: String = manifest
+        .lines()
+        .filter(|line| !(line.contains("path = \"crates/") && !line.starts_with("hb-core")))
+        .filter(|line| !line.starts_with("default-members") && !line.starts_with("exclude"))
+        .map(|line| if line.starts_with("members = ") { "members = [\"crates/hb-core\"]" } else { line })
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    // Faster tests; what overflows still panics.
+    let manifest = manifest + "\n[profile.dev.package.hb-core]\nopt-level = 1\n";
+    fs::write(scratch.join("Cargo.toml"), manifest).map_err(|error| told(scratch, error))?;
+    let lock = scratch.join("Cargo.lock");
+    if !lock.exists() {
+        fs::copy(root.join("Cargo.lock"), &lock).map_err(|error| told(&lock, error))?;
+    }
+    Ok(())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
+    let told = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    fs::create_dir_all(to).map_err(|error| told(to, error))?;
+    for entry in fs::read_dir(from).map_err(|error| told(from, error))? {
+        let entry = entry.map_err(|error| told(from, error))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy_folder(&path, &target)?;
+        } else {
+            fs::copy(&path, &target).map_err(|error| told(&path, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the mutants that are still wanted into the copy.
+fn instrument(scratch: &Path, mutants: &[Mutant], left_out: &mut BTreeMap<usize, String>) -> Result<(Ids, Lines), String> {
+    let (mut next, mut ids, mut lines) = (1, Ids::new(), Lines::new());
+    let files: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
+    for file in files {
+        let path = scratch.join(file);
+        let text = fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
+        let wanted: Vec<(usize, &Mutant)> = mutants
+            .iter()
+            .enumerate()
+            .filter(|(number, mutant)| mutant.file == file && !left_out.contains_key(number))
+            .collect();
+        let made = schema::make(&text, &wanted, &mut next, &mut ids).map_err(|error| format!("{file}: {error}"))?;
+        left_out.extend(made.left_out.into_iter().map(|(number, why)| (number, why.to_owned())));
+        let numbers: BTreeMap<u32, Vec<usize>> = wanted.iter().fold(BTreeMap::new(), |mut all, (number, _)| {
+            if let Some((_, first)) = ids.get(number) {
+                all.entry(*first).or_insert_with(Vec::new).push(*number);
+            }
+            all
+        });
+        let of_id: BTreeMap<u32, usize> = ids.iter().map(|(number, (id, _))| (*id, *number)).collect();
+        for (line, text) in (1..).zip(made.text.lines()) {
+            // A line that is one mutant's own.
+            let own = text.split_once(" => ").and_then(|(id, _)| of_id.get(&id.parse::<u32>().ok()?));
+            if let Some(number) = own.filter(|_| text.ends_with(',')) {
+                lines.entry((file.to_owned(), line)).or_default().push(*number);
+                continue;
+            }
+            for call in text.split("crate::hbm(").skip(1) {
+                let first = call.split(',').next().and_then(|first| first.parse::<u32>().ok());
+                let there = first.and_then(|first| numbers.get(&first)).into_iter().flatten();
+                lines.entry((file.to_owned(), line)).or_default().extend(there);
+            }
+        }
+        fs::write(&path, made.text).map_err(|error| format!("{file}: {error}"))?;
+    }
+    let root = scratch.join("crates/hb-core/src/lib.rs");
+    let text = fs::read_to_string(&root).map_err(|error| error.to_string())?;
+    fs::write(&root, text + include_str!("switch.rs.txt")).map_err(|error| error.to_string())?;
+    Ok((ids, lines))
+}
+
+enum Compiled {
+    Programs(Vec<PathBuf>),
+    /// File, line, message.
+    Faults(Vec<(String, usize, String)>),
+}
+
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    message: Option<Diagnostic>,
+    executable: Option<PathBuf>,
+    target: Option<Unit>,
+}
+
+#[derive(Deserialize)]
+struct Unit {
+    kind: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    level: String,
+    message: String,
+    spans: Vec<At>,
+    #[serde(default)]
+    children: Vec<Diagnostic>,
+}
+
+#[derive(Deserialize)]
+struct At {
+    file_name: String,
+    line_start: usize,
+    is_primary: bool,
+}
+
+fn compile(scratch: &Path) -> Result<Compiled, String> {
+    let output = Command::new("cargo")
+        .args(["test", "--no-run", "--package", "hb-core", "--tests", "--message-format=json", "--quiet"])
+        .env("RUSTFLAGS", "--cap-lints=warn -Awarnings")
+        .env_remove("CARGO_TARGET_DIR")
+        .current_dir(scratch)
+        .output()
+        .map_err(|error| format!("cargo: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    let (mut programs, mut faults) = (Vec::new(), Vec::new());
+    for message in messages {
+        let runs = message.target.as_ref().is_some_and(|unit| unit.kind.iter().all(|kind| kind == "lib" || kind == "test"));
+        if let Some(program) = message.executable.filter(|_| message.reason == "compiler-artifact" && runs) {
+            programs.push(program);
+        }
+        let Some(diagnostic) = message.message.filter(|diagnostic| diagnostic.level == "error") else { continue };
+        let children = diagnostic.children.iter().flat_map(|child| &child.spans);
+        let mut spans: Vec<&At> = diagnostic.spans.iter().chain(children).collect();
+        spans.sort_by_key(|span| !span.is_primary);
+        faults.extend(spans.first().map(|span| (span.file_name.clone(), span.line_start, diagnostic.message.clone())));
+    }
+    if output.status.success() {
+        return Ok(Compiled::Programs(programs));
+    }
+    if faults.is_empty() {
+        return Err(format!("cargo failed: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(Compiled::Faults(faults))
+}
