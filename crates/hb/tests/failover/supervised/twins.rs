@@ -185,7 +185,12 @@ impl Twins {
     pub(crate) fn reload(&mut self) {
         self.round += 1;
         self.timeline.note(format!("configuration {}", self.round));
-        self.site.configure(&configuration(self.round));
+        // At once, as whoever deploys a configuration does: a node may be starting.
+        let (fresh, file) = (self.site.project.dir().join("hb.yaml.new"), self.site.project.config());
+        let output = self.site.project.output.display();
+        let text = format!("output_dir: {output}\n{}", self.site.filled(&configuration(self.round)));
+        std::fs::write(&fresh, text).unwrap();
+        std::fs::rename(fresh, file).unwrap();
         for place in 0..self.nodes.len() {
             if self.nodes[place].has_ended().is_none() {
                 self.nodes[place].signal(Signal::SIGHUP);
