@@ -35,7 +35,7 @@ const STARTED_AGAIN: [i32; 3] = [75, UNAVAILABLE, 73];
 /// Exit of a command that got no answer.
 const UNAVAILABLE: i32 = 69;
 /// How often the journal is looked at.
-const LOOK: Duration = Duration::from_millis(8);
+const LOOK: Duration = Duration::from_millis(20);
 /// Most that a wall clock which drifts is off, in nanoseconds.
 const DRIFTED: i64 = 500_000_000;
 /// Where nodes listen.
