@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hb_core::node::view::Role;
+use hb_core::supervise::Presence;
 use hb_daemon::poster::Desk;
 use hb_daemon::supervise::Office;
 
@@ -14,13 +15,16 @@ use super::onlooker::role;
 use crate::cli::Failure;
 use crate::exit::Exit;
 
-/// How often it looks whether the role is another.
-const EVERY: Duration = Duration::from_millis(200);
+/// How often the only one who speaks for a node says that it is alive; cards are put up less often.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// How often one says the same again that has nothing to say but what the supervisor does.
+const AGAIN_EVERY: Duration = Duration::from_secs(30);
 
 /// The thread that says it.
 #[derive(Debug)]
 pub(super) struct Announcer {
     on: Arc<AtomicBool>,
+    office: Office,
     thread: JoinHandle<()>,
 }
 
@@ -39,37 +43,43 @@ impl Announcer {
         let (Some(office), Some(board)) = (handles.office.clone(), handles.board.clone()) else { return Ok(None) };
         let voice = if handles.watch.is_some() { Voice::Second } else { Voice::Only };
         let on = Arc::new(AtomicBool::new(true));
-        let go_on = Arc::clone(&on);
+        let every = match voice {
+            Voice::Only => ALIVE_EVERY,
+            Voice::Second => AGAIN_EVERY,
+        };
+        let (go_on, asked) = (Arc::clone(&on), office.clone());
         let run = move || {
             while go_on.load(Ordering::Acquire) {
-                say(&office, &board, voice);
-                std::thread::park_timeout(EVERY);
+                let said = say(&asked, &board, voice);
+                asked.picture().wait_turned(said, every, || go_on.load(Ordering::Acquire));
             }
         };
         let thread = std::thread::Builder::new().name("announce".into()).spawn(run);
         let thread =
             thread.map_err(|error| Failure::new(Exit::Error, format!("a thread could not be started: {error}")))?;
-        Ok(Some(Self { on, thread }))
+        Ok(Some(Self { on, office, thread }))
     }
 
     pub(super) fn stop(self) {
         self.on.store(false, Ordering::Release);
-        self.thread.thread().unpark();
+        self.office.picture().look_up();
         if self.thread.join().is_err() {
             tracing::error!("the thread that announces the node panicked; please report it");
         }
     }
 }
 
-fn say(office: &Office, board: &Desk, voice: Voice) {
+/// Gives what the supervisor was doing.
+fn say(office: &Office, board: &Desk, voice: Voice) -> Presence {
     let (picture, pulse) = (office.picture().get(), office.picture().pulse());
     let now = role(picture.presence);
     if voice == Voice::Second {
-        return board.add(|account| account.supervises = Some(now));
+        board.add(|account| account.supervises = Some(now));
+        return picture.presence;
     }
     // The card of one that hangs stands still.
     if pulse.since > pulse.bound {
-        return;
+        return picture.presence;
     }
     let troubles = picture.troubles.iter().map(|(name, what)| format!("{name}: {what}"));
     let trouble = troubles.into_iter().next().filter(|_| now != Role::Draining);
@@ -78,4 +88,5 @@ fn say(office: &Office, board: &Desk, voice: Voice) {
         account.progress = account.progress.saturating_add(1);
         account.trouble = trouble;
     });
+    picture.presence
 }
