@@ -128,13 +128,56 @@ impl Wishes {
                 assert_eq!(is, wanted, "S7: what is wanted of {name} was acknowledged");
             }
         }
+        let known = || self.restarts.iter().filter_map(|(key, (agent, id))| Some((key, agent, id.as_ref()?)));
         let mut ids = BTreeSet::new();
-        for (key, (agent, id)) in &self.restarts {
-            let Some(id) = id else { continue };
+        for (key, _, id) in known() {
             assert!(ids.insert(id), "S4: {id} answers two requests, {key} too");
+        }
+        for (key, agent, id) in known() {
             let one = fold.state.interventions.values().find(|one| one.id.as_str() == id);
             let one = one.unwrap_or_else(|| panic!("S1: {id} for {key} was acknowledged and is gone"));
             assert_eq!(one.target_id, *agent, "S4: {id} is another one's");
         }
+    }
+}
+
+/// Does it notice? What was acknowledged, and is not there.
+mod noticed {
+    use hb_core::supervise::state::Fold;
+
+    use super::{Line, Made, Wishes};
+
+    #[test]
+    fn s1_what_was_perhaps_done_may_be_missing() {
+        let mut wishes = Wishes::default();
+        wishes.lines.insert("line-1".into(), Line::default());
+        wishes.restarts.insert("restart 0000".into(), ("m1".into(), None));
+        wishes.assert_granted(&Fold::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "S1: line-1 was acknowledged and is gone")]
+    fn s1_a_supervisor_that_was_acknowledged_and_is_gone_is_noticed() {
+        let mut wishes = Wishes::default();
+        wishes.lines.insert("line-1".into(), Line { made: Made::Surely, wanted: None });
+        wishes.assert_granted(&Fold::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "S1: i-7 for restart 0000 was acknowledged and is gone")]
+    fn s1_an_intervention_that_was_acknowledged_and_is_gone_is_noticed() {
+        let mut wishes = Wishes::default();
+        wishes.restarts.insert("restart 0000".into(), ("m1".into(), Some("i-7".into())));
+        wishes.assert_granted(&Fold::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "S4: i-7 answers two requests")]
+    fn s4_one_intervention_for_two_requests_is_noticed() {
+        let mut wishes = Wishes::default();
+        for key in ["restart 0000", "restart 0001"] {
+            wishes.restarts.insert(key.into(), ("m1".into(), Some("i-7".into())));
+        }
+        wishes.assert_granted(&Fold::default());
     }
 }
