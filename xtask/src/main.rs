@@ -11,6 +11,8 @@ mod docs;
 mod fuzz;
 mod mutants;
 mod servers;
+mod sim;
+mod sim_crash;
 mod tidy;
 mod torture;
 
@@ -24,6 +26,9 @@ cargo xtask CHORE
   check           fmt, tidy, clippy, generated documents, examples
   ci              both
   tidy            rules that a program can check cheaply, in under two seconds
+  sim […]         worlds from seeds with everything that goes wrong: explore, replay, shrink, planted, coverage, speed
+  sim crash       cut the store at every step, start it on every disk that is left; --seeds N
+  sim model       search small worlds of the protocol whole; --whole for larger ones
   docs            write the generated documents again; --check only compares
   torture […]     real nodes on real stores under drawn faults; --help says more
   fuzz [TARGET …] bytes of all kinds into everything that reads them; --executions N, --minutes M
@@ -42,6 +47,8 @@ fn main() -> ExitCode {
         ["docs"] => docs::write(&root()),
         ["docs", "--check"] => docs::check(&root()),
         ["torture", rest @ ..] => torture::run(rest),
+        ["sim", what @ ("crash" | "model"), rest @ ..] => sim_crash::run(what, rest),
+        ["sim", rest @ ..] => sim::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(&root(), rest),
         ["mutants", rest @ ..] => mutants::run(&root(), rest),
         ["bench", rest @ ..] => bench::run(&root(), rest),

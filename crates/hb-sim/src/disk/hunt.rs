@@ -8,6 +8,9 @@ use super::ledger::{Event, Ledger};
 use super::work::{Scene, Stage};
 use super::{Blow, Cut, Dice, Lie, SimDisk, Tree, recover};
 
+/// Of a start that is itself cut so much fewer disks of each cut are tried: there are so many more cuts.
+const AGAIN_SHARE: usize = 8;
+
 /// What is looked for, and how far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hunt {
@@ -119,7 +122,8 @@ impl Search {
             };
             // The process dies; what it did, the kernel has.
             self.start(&cut.tree, events, &told("killed"), (depth, true))?;
-            let wanted = Wanted { most: self.hunt.most, seed: self.dice.roll() };
+            let most = if depth == Depth::First { self.hunt.most } else { (self.hunt.most / AGAIN_SHARE).max(4) };
+            let wanted = Wanted { most, seed: self.dice.roll() };
             let left = after_power_loss(&cut.tree, wanted);
             self.tally.whole += u64::from(left.all);
             let picked: HashSet<usize> = (0..self.hunt.again).map(|_| self.dice.below(left.disks.len())).collect();
@@ -198,7 +202,8 @@ pub fn flips(scene: Scene, per_file: usize, seed: u64) -> Result<u64, String> {
     let mut dice = Dice::new(seed);
     let mut tried = 0;
     for (path, bytes) in disk.tree().files() {
-        if !(path.ends_with(".rec") || path.ends_with(".json") && path.contains("/baselines/")) {
+        let aside = path.starts_with(super::work::ASIDE);
+        if aside || !(path.ends_with(".rec") || path.ends_with(".json") && path.contains("/baselines/")) {
             continue;
         }
         for _ in 0..per_file {
@@ -218,4 +223,61 @@ pub fn flips(scene: Scene, per_file: usize, seed: u64) -> Result<u64, String> {
 
 fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(scene: Scene) -> Hunt {
+        Hunt { scene, lie: None, most: 48, again: 0, seed: 0 }
+    }
+
+    #[test]
+    fn j1_j3_j4_j6_w6_whatever_power_loss_leaves_at_any_step_all_that_was_promised_stands() {
+        for scene in Scene::ALL {
+            let tally = hunt(wanted(scene)).unwrap_or_else(|found| panic!("{found}"));
+            assert!(tally.cuts > 40 && tally.starts > 50, "{}: {tally:?}", scene.name());
+        }
+    }
+
+    #[test]
+    fn j3_j6_a_start_that_is_itself_cut_at_any_step_loses_nothing_either() {
+        for scene in [Scene::Journal, Scene::Register] {
+            let again = Hunt { again: 1, most: 6, ..wanted(scene) };
+            let tally = hunt(again).unwrap_or_else(|found| panic!("{found}"));
+            assert!(tally.cuts > 1000, "{tally:?}");
+        }
+    }
+
+    #[test]
+    fn j5_whatever_step_fails_what_was_called_done_stands_after_power_loss() {
+        for scene in Scene::ALL {
+            let blows = [Blow::Fails(5), Blow::Fails(28), Blow::DoneButFails(5), Blow::Short];
+            let tally = faults(Hunt { most: 8, ..wanted(scene) }, &blows).unwrap_or_else(|found| panic!("{found}"));
+            assert!(tally.faults > 200, "{}: {tally:?}", scene.name());
+        }
+    }
+
+    #[test]
+    fn j4_flipped_bits_of_records_and_documents_are_named() {
+        assert!(flips(Scene::Documents, 20, 0).unwrap() >= 100);
+    }
+
+    #[test]
+    fn negative_control_each_planted_defect_is_caught() {
+        let lies = [
+            (Lie::NoFileSync, Scene::Journal),
+            (Lie::NoFileSync, Scene::Copy),
+            (Lie::NoFolderSync, Scene::Journal),
+            (Lie::NameBeforeFileSync, Scene::Journal),
+            (Lie::NoFolderSyncOf("floors"), Scene::Journal),
+            (Lie::NoFolderSyncOf("baselines"), Scene::Documents),
+            (Lie::NoFolderSyncOf("lease"), Scene::Register),
+        ];
+        for (lie, scene) in lies {
+            let caught = hunt(Hunt { lie: Some(lie), ..wanted(scene) });
+            assert!(caught.is_err(), "{lie:?} goes unnoticed in {}", scene.name());
+        }
+    }
 }

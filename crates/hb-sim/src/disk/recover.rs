@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hb_core::ids::{Seq, StreamName};
 use hb_core::journal::Hash;
-use hb_core::node::fact::Sealed;
+use hb_core::node::fact::{Body, Sealed};
 use hb_store::atomic::Disk;
 use hb_store::blobs::DirBlobs;
 use hb_store::conformance::sample;
@@ -15,12 +15,12 @@ use hb_store::journal::dir::DirJournal;
 use hb_store::port::{Blobs, Journal, JournalError};
 use hb_store::reader::read_sound;
 use hb_store::register::Register;
-use hb_store::verify::{Places, VerifyReport, verify_on};
+use hb_store::verify::{Grade, Places, VerifyReport, verify_on};
 use hb_store::views::checkpoint::{self, Checkpoint};
 use hb_store::views::{FileViews, reports};
 
 use super::ledger::{Event, Expected};
-use super::work::{ASIDE, CELL, JOURNAL, OUT, SETTINGS, Scene, Stage, document, report, sources, stream, tag};
+use super::work::{ASIDE, CELL, JOURNAL, OUT, SETTINGS, Scene, Stage, document, report, stream, tag};
 use super::{Ledger, SimDisk};
 
 /// Most records that are read of a stream: more than any scene has.
@@ -45,8 +45,8 @@ pub fn recover(scene: Scene, disk: &SimDisk, events: &[Event]) -> Result<Ledger,
         Scene::Copy => {
             stands(&stage.disk, Path::new(JOURNAL), &expected)?;
             documents(&stage.disk, &expected)?;
-            let [_, newest] = sources()?;
-            stage.copy(&newest).map_err(|what| format!("J3: the copy does not go on: {what}"))?;
+            let source = stage.source()?;
+            stage.copy(&source).map_err(|what| format!("J3: the copy does not go on: {what}"))?;
         }
         Scene::Aside => aside(&mut stage, &expected)?,
     }
@@ -66,7 +66,7 @@ pub fn recover(scene: Scene, disk: &SimDisk, events: &[Event]) -> Result<Ledger,
 /// `hb verify` finds no fault.
 fn sound(law: &str, disk: &Disk, output_dirs: Vec<PathBuf>) -> Result<(), String> {
     let report = examined(disk, output_dirs).map_err(|error| format!("{law}: hb verify: {error}"))?;
-    match report.findings().find(|found| found.grade == hb_store::verify::Grade::Fault) {
+    match report.findings().find(|found| found.grade == Grade::Fault) {
         Some(fault) => Err(format!("{law}: hb verify: {}: {}", fault.file.display(), fault.what)),
         None => Ok(()),
     }
@@ -172,7 +172,7 @@ fn show(stage: &mut Stage) -> Result<(), String> {
     if !again.is_empty() {
         return Err(format!("W6: the views are not made again at once: {again:?}"));
     }
-    let decided = records.last();
+    let decided = records.iter().rfind(|sealed| matches!(sealed.record.body, Body::CycleDecided(_)));
     if views.checkpoint().map(|shown| shown.hash) != decided.map(|sealed| sealed.hash) {
         return Err("W6: the checkpoint that was made again is not of the newest cycle".to_owned());
     }
@@ -184,7 +184,7 @@ fn show(stage: &mut Stage) -> Result<(), String> {
 
 /// A report that is pointed at is whole, or none.
 fn whole_report(disk: &Disk, sealed: &Sealed, number: u64) -> Result<(), String> {
-    let hb_core::node::fact::Body::CycleDecided(cycle) = &sealed.record.body else { return Ok(()) };
+    let Body::CycleDecided(cycle) = &sealed.record.body else { return Ok(()) };
     let page = reports::page(Path::new(OUT), &cycle.watch, cycle.decision.cycle);
     let wanted = report(number);
     match disk.read(&page) {

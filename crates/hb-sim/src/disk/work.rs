@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use hb_core::ids::{Epoch, Seq, StreamName};
 use hb_core::journal::{FORMAT, Hash, seal};
@@ -333,11 +334,25 @@ impl Stage {
         self.ledger.note(Event::Ended(source.deeds.clone(), End::Done));
         let at = Stamp(1_700_000_000_000_000_000);
         let note = Note { format: hb_store::sync::NOTE_FORMAT, source: "a".into(), by: "b".into(), at, heads };
-        to.leave(&note).map_err(|error| error.to_string())
+        to.leave(&note).map_err(|error| error.to_string())?;
+        self.ledger.note(Event::Ended(Vec::new(), End::Done));
+        Ok(())
+    }
+
+    /// The source that a copying goes on with: a trimmed one only where a note says that the copy wrote nothing of its own.
+    pub(super) fn source(&self) -> Result<Source, String> {
+        let [first, second] = sources()?;
+        let noted = self
+            .ledger
+            .events()
+            .iter()
+            .any(|event| matches!(event, Event::Ended(deeds, End::Done) if deeds.is_empty()));
+        Ok(if noted { second } else { first })
     }
 }
 
-/// The source as it is copied from first, and later.
-pub(super) fn sources() -> Result<[Source; 2], String> {
-    Ok([Source::new(4, 1)?, Source::new(9, 6)?])
+/// The source as it is copied from first, and later. Made once: it never changes.
+fn sources() -> Result<[Source; 2], String> {
+    static MADE: OnceLock<Result<[Source; 2], String>> = OnceLock::new();
+    MADE.get_or_init(|| Ok([Source::new(4, 1)?, Source::new(9, 6)?])).clone()
 }

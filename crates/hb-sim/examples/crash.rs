@@ -8,10 +8,10 @@ use std::time::Instant;
 use hb_sim::disk::{Blow, Hunt, Lie, Scene, Tally, faults, flips, hunt};
 
 const USAGE: &str = "\
-sim-crash [--seeds N] [--disks N] [--again N] [--scene NAME]
+crash [--seeds N] [--disks N] [--again N] [--scene NAME]
 
   --seeds N     samples with so many seeds, where there are too many disks to try all; default 1
-  --disks N     at most so many disks of one cut; default 256
+  --disks N     at most so many disks of one cut; default 256; of a start that is cut itself an eighth
   --again N     the start that follows is cut too, on so many disks of each cut; default 1
   --scene NAME  only one: journal, documents, views, register, copy, set aside
 ";
@@ -85,12 +85,7 @@ fn row(name: &str, tally: Tally, begun: Instant) {
 
 /// Single steps that fail, and bits that flip.
 fn struck(asked: &Asked) -> Result<(), String> {
-    let blows = [
-        Blow::Fails(EIO),
-        Blow::Fails(ENOSPC),
-        Blow::DoneButFails(EIO),
-        Blow::Short,
-    ];
+    let blows = [Blow::Fails(EIO), Blow::Fails(ENOSPC), Blow::DoneButFails(EIO), Blow::Short];
     let mut tally = Tally::default();
     let mut bits = 0;
     for scene in Scene::ALL.into_iter().filter(|scene| asked.scene.is_none_or(|only| only == *scene)) {
@@ -98,7 +93,10 @@ fn struck(asked: &Asked) -> Result<(), String> {
         tally.add(faults(wanted, &blows).map_err(|found| found.to_string())?);
         bits += flips(scene, BITS, 0)?;
     }
-    println!("single faults (EIO, ENOSPC, done but EIO, short write): {} with {} starts, none broke a promise", tally.faults, tally.starts);
+    println!(
+        "single faults (EIO, ENOSPC, done but EIO, short write): {} with {} starts, none broke a promise",
+        tally.faults, tally.starts
+    );
     println!("flipped bits in records and documents: {bits}, each named by hb verify");
     Ok(())
 }
