@@ -78,7 +78,8 @@ pub(crate) fn assert_interventions(site: &Site, fold: &Fold) {
         assert!(one.status.is_over() && one.status != InterventionStatus::InDoubt, "{one:#?}");
         for step in &one.plan {
             assert!(!matches!(step.state, StepState::Waiting | StepState::Begun | StepState::InDoubt), "{one:#?}");
-            if let Some(incarnation) = step.incarnation {
+            // One that failed before its incarnation began has left that number to the next.
+            if let Some(incarnation) = step.incarnation.filter(|_| step.state == StepState::Done) {
                 let fresh = brought_up.insert((step.act.agent().clone(), incarnation));
                 assert!(fresh, "two steps for incarnation {incarnation}: {one:#?}");
             }
