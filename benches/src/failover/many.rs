@@ -287,27 +287,29 @@ impl Writer {
         let ended = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
             for number in 0_u64.. {
-                for (place, file) in files.iter_mut().enumerate() {
-                    if ended.load(Ordering::Acquire) {
-                        return;
-                    }
-                    if number > 10 && place % SILENT == 0 {
-                        continue;
-                    }
-                    let line = format!("{{\"metric\":\"n\",\"value\":{number},\"timestamp\":{:.6}}}\n", unix());
-                    if file.write_all(line.as_bytes()).is_err() {
-                        return;
-                    }
-                    // Evenly over the second.
-                    if place % 50 == 49 {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
+                if ended.load(Ordering::Acquire) || write_once(&mut files, number).is_err() {
+                    return;
                 }
                 std::thread::sleep(Duration::from_secs(1));
             }
         });
         Ok(Self { stop, thread: Some(thread) })
     }
+}
+
+/// A reading into each file, evenly over a while; some fall silent after ten.
+fn write_once(files: &mut [File], number: u64) -> std::io::Result<()> {
+    for (place, file) in files.iter_mut().enumerate() {
+        if number > 10 && place % SILENT == 0 {
+            continue;
+        }
+        let line = format!("{{\"metric\":\"n\",\"value\":{number},\"timestamp\":{:.6}}}\n", unix());
+        file.write_all(line.as_bytes())?;
+        if place % 50 == 49 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Writer {
