@@ -67,6 +67,11 @@ struct NameChoice {
     choices: Vec<(Option<u64>, Option<Ino>)>,
 }
 
+/// What was chosen for names of a folder.
+type Names<'a> = BTreeMap<&'a str, Option<Ino>>;
+/// What was chosen for files.
+type Bytes<'a> = BTreeMap<Ino, &'a Arc<Vec<u8>>>;
+
 struct Space<'a> {
     tree: &'a Tree,
     names: Vec<NameChoice>,
@@ -179,7 +184,7 @@ impl<'a> Space<'a> {
     /// The disk of these choices; none where one of them needs another that was not made.
     fn build(&self, picks: &[usize]) -> Option<Tree> {
         let (of_names, of_files) = picks.split_at_checked(self.names.len())?;
-        let mut chosen: BTreeMap<Ino, BTreeMap<&str, Option<Ino>>> = BTreeMap::new();
+        let mut chosen: BTreeMap<Ino, Names<'_>> = BTreeMap::new();
         for (name, pick) in self.names.iter().zip(of_names) {
             let (change, to) = *name.choices.get(*pick)?;
             if let Some((place, needed)) = change.and_then(|change| self.needs.get(&change)) {
@@ -190,7 +195,7 @@ impl<'a> Space<'a> {
             }
             chosen.entry(name.folder).or_default().insert(&name.name, to);
         }
-        let bytes: BTreeMap<Ino, &Arc<Vec<u8>>> = self
+        let bytes: Bytes<'_> = self
             .files
             .iter()
             .zip(of_files)
@@ -207,7 +212,7 @@ impl<'a> Space<'a> {
     fn copy(
         &self,
         from: Ino,
-        (chosen, bytes): (&BTreeMap<Ino, BTreeMap<&str, Option<Ino>>>, &BTreeMap<Ino, &Arc<Vec<u8>>>),
+        (chosen, bytes): (&BTreeMap<Ino, Names<'_>>, &Bytes<'_>),
         (out, made): (&mut Tree, &mut BTreeMap<Ino, Ino>),
     ) -> Option<Ino> {
         if let Some(there) = made.get(&from) {

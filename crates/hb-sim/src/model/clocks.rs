@@ -135,6 +135,9 @@ pub struct World {
     nodes: Vec<Node>,
 }
 
+/// Takes a step of a node, in words and as a change of it.
+type Offer<'a> = dyn FnMut(&str, &dyn Fn(&mut Node)) + 'a;
+
 impl Clocks {
     fn walls(&self) -> bool {
         self.rules == Rules::WallClockTtl
@@ -173,19 +176,24 @@ impl Clocks {
         let mut even = world.clone();
         even.nodes.iter_mut().for_each(|node| self.pass(node, 1));
         even.steady = (even.steady + 1).min(DRIFT_EVERY);
-        if world.steady >= DRIFT_EVERY {
-            for at in 0..world.nodes.len() {
-                for (by, how) in [(0, "stands still"), (2, "runs ahead")] {
-                    let mut next = world.clone();
-                    next.steady = 0;
-                    for (other, node) in next.nodes.iter_mut().enumerate() {
-                        self.pass(node, if other == at { by } else { 1 });
-                    }
-                    out.push((format!("a tick passes; {}'s clock {how}", letter(at)), next));
-                }
+        let steady = world.steady >= DRIFT_EVERY;
+        for at in (0..world.nodes.len()).filter(|_| steady) {
+            for (by, how) in [(0, "stands still"), (2, "runs ahead")] {
+                let next = self.drifting(world, (at, by));
+                out.push((format!("a tick passes; {}'s clock {how}", letter(at)), next));
             }
         }
         out.push(("a tick passes".to_owned(), even));
+    }
+
+    /// A tick by which one clock goes on by so many.
+    fn drifting(&self, world: &World, (at, by): (usize, u8)) -> World {
+        let mut next = World { steady: 0, ..world.clone() };
+        for (other, node) in next.nodes.iter_mut().enumerate() {
+            let ticks = if other == at { by } else { 1 };
+            self.pass(node, ticks);
+        }
+        next
     }
 
     fn of_node(&self, world: &World, at: usize, node: &Node, out: &mut Vec<(String, World)>) {
@@ -214,7 +222,7 @@ impl Clocks {
         }
     }
 
-    fn of_idle(&self, world: &World, node: &Node, step: &mut dyn FnMut(&str, &dyn Fn(&mut Node))) {
+    fn of_idle(&self, world: &World, node: &Node, step: &mut Offer<'_>) {
         let begin = |node: &mut Node, expects: Version| {
             // The wall clock's own place against the lease that stands says what the next one will carry.
             let expiry = if self.walls() { TTL.cast_signed() } else { 0 };

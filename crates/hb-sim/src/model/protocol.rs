@@ -239,6 +239,9 @@ fn name(at: usize) -> u8 {
     u8::try_from(at).unwrap_or(u8::MAX)
 }
 
+/// Takes a step, in words and as a change of the world.
+type Offer<'a> = dyn FnMut(&str, &dyn Fn(&mut World)) + 'a;
+
 impl Protocol {
     /// A request arrives at the journal.
     fn land(&self, world: &mut World, (seq, rec): (usize, Rec)) {
@@ -379,7 +382,14 @@ impl Protocol {
         }
     }
 
-    fn of_idle(&self, world: &World, at: usize, node: &Node, step: &mut dyn FnMut(&str, &dyn Fn(&mut World))) {
+    fn decides(&self, world: &mut World, at: usize, cycle: u8) {
+        if self.variant == Variant::EffectBeforeRecord {
+            world.tell(cycle);
+        }
+        world.ask(at, Body::Cycle(cycle));
+    }
+
+    fn of_idle(&self, world: &World, at: usize, node: &Node, step: &mut Offer<'_>) {
         match node.place.0 {
             Lease::Standby => {
                 if node.fold.head < world.journal.len() {
@@ -400,12 +410,7 @@ impl Protocol {
                 }
                 if node.fold.cycles < self.size.cycles {
                     let cycle = node.fold.cycles;
-                    step(&format!("decides cycle {cycle}"), &|next| {
-                        if self.variant == Variant::EffectBeforeRecord {
-                            next.tell(cycle);
-                        }
-                        next.ask(at, Body::Cycle(cycle));
-                    });
+                    step(&format!("decides cycle {cycle}"), &|next| self.decides(next, at, cycle));
                 }
                 if world.grants > 0 {
                     step("hands over", &|next| {
