@@ -1,6 +1,7 @@
 //! Documents in a folder: `baselines/HASH.json`, each under the hash of its bytes.
 //!
-//! **Invariants.** A document appears whole or not at all, and durable. What is read has the hash that it is called by.
+//! **Invariants.** A document appears whole or not at all, and durable. What is read has the hash that it is called by, and is durable:
+//! whoever put it may have died before its name was.
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +18,8 @@ pub const DIR: &str = "baselines";
 pub struct DirBlobs {
     disk: Disk,
     dir: PathBuf,
+    /// What stood there when this handle first read is durable.
+    confirmed: bool,
 }
 
 impl DirBlobs {
@@ -29,7 +32,7 @@ impl DirBlobs {
     /// The same on a file system whose steps may be made to fail.
     #[must_use]
     pub fn open_on(disk: Disk, output_dir: &Path) -> Self {
-        Self { disk, dir: output_dir.join(DIR) }
+        Self { disk, dir: output_dir.join(DIR), confirmed: false }
     }
 
     /// Where the document of that hash stands, or would.
@@ -53,6 +56,21 @@ impl DirBlobs {
     }
 }
 
+impl DirBlobs {
+    fn confirm(&mut self) -> Result<(), JournalError> {
+        if self.confirmed {
+            return Ok(());
+        }
+        match self.disk.sync_dir(&self.dir) {
+            Ok(()) => self.confirmed = true,
+            // Who may not write there reads all the same.
+            Err(fault) if fault.not_permitted() || fault.read_only() => {}
+            Err(fault) => return Err(unavailable(fault)),
+        }
+        Ok(())
+    }
+}
+
 impl Blobs for DirBlobs {
     fn put(&mut self, hash: Hash, bytes: &[u8]) -> Result<(), JournalError> {
         self.disk.create_dirs(&self.dir).map_err(unavailable)?;
@@ -71,6 +89,7 @@ impl Blobs for DirBlobs {
         let path = self.path(hash);
         let Some(bytes) = self.disk.read(&path).map_err(unavailable)? else { return Ok(None) };
         if Hash::of(&bytes) == hash {
+            self.confirm()?;
             return Ok(Some(bytes));
         }
         Err(JournalError::Corrupt(format!("{}: it is damaged: its bytes have another hash", path.display())))

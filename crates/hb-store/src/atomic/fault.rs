@@ -90,6 +90,18 @@ impl Fault {
         self.errno == Some(libc::ENOTDIR)
     }
 
+    /// It is not ours to do.
+    #[must_use]
+    pub fn not_permitted(&self) -> bool {
+        matches!(self.errno, Some(libc::EACCES | libc::EPERM))
+    }
+
+    /// Nothing can be written there.
+    #[must_use]
+    pub fn read_only(&self) -> bool {
+        self.errno == Some(libc::EROFS)
+    }
+
     /// The name is taken.
     #[must_use]
     pub fn already_exists(&self) -> bool {

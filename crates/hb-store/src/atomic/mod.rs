@@ -26,6 +26,9 @@ pub use steps::{Steps, Verdict};
 pub enum Durability {
     /// Through power loss: the file and its folder are fsynced.
     Durable,
+    /// Through the death of the process; after power loss the name stands for all of it, for what stood there before, or for nothing:
+    /// the file is fsynced before it gets its name.
+    Whole,
     /// Through the death of the process; after power loss it may be damaged, and is rebuilt.
     View,
 }
@@ -143,14 +146,14 @@ impl Disk {
         }
         match durability {
             Durability::Durable => self.sync_dir(dir),
-            Durability::View => Ok(()),
+            Durability::Whole | Durability::View => Ok(()),
         }
     }
 
     fn write_beside(&self, dir: &Path, bytes: &[u8], durability: Durability) -> Result<PathBuf, Fault> {
         let (temp, mut file) = self.create_temp(dir)?;
         let written = self.step(Op::Write, &temp, || file.write_all(bytes)).and_then(|()| match durability {
-            Durability::Durable => self.step(Op::SyncFile, &temp, || file.sync()),
+            Durability::Durable | Durability::Whole => self.step(Op::SyncFile, &temp, || file.sync()),
             Durability::View => Ok(()),
         });
         match written {
@@ -204,10 +207,11 @@ impl Disk {
     /// # Errors
     /// [`Fault`].
     pub fn create_dirs(&self, dir: &Path) -> Result<(), Fault> {
+        let Some(parent) = dir.parent() else { return Ok(()) };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         if self.stands(dir)? {
-            return Ok(());
+            return self.confirm(parent);
         }
-        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         self.create_dirs(parent)?;
         match self.step(Op::CreateDir, dir, || self.files.create_dir(dir)) {
             Ok(()) => {}
@@ -215,6 +219,15 @@ impl Disk {
             Err(fault) => return Err(fault),
         }
         self.sync_dir(parent)
+    }
+
+    /// Makes the names durable that somebody gave in a folder who may have died before he did so himself.
+    fn confirm(&self, dir: &Path) -> Result<(), Fault> {
+        match self.sync_dir(dir) {
+            // A folder that may not be read was made ready by somebody else.
+            Err(fault) if fault.not_permitted() => Ok(()),
+            synced => synced,
+        }
     }
 
     /// Creates a folder and those above it that are missing; power loss may take them back.

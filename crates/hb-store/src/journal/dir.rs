@@ -53,8 +53,11 @@ struct Stream {
     lowest: Option<Seq>,
     /// Folders made, leftovers swept.
     ready: bool,
-    /// An append ended unknown: the folder is fsynced before anything read from it is believed.
+    /// It has just been found, and whoever wrote may have died before his fsync; or an append of our own ended unknown. The folder is
+    /// fsynced before anything read from it is believed.
     doubt: bool,
+    /// The largest floor that is known to be durable.
+    settled: Seq,
 }
 
 impl DirJournal {
@@ -93,19 +96,33 @@ impl DirJournal {
             None => {
                 let dir = self.root.join(names::stream_dir(name));
                 beside::put_back(&self.disk, &self.root, name)?;
-                let mut stream = Stream { dir, head: None, lowest: None, ready: false, doubt: false };
+                let settled = Seq::default();
+                let mut stream = Stream { dir, head: None, lowest: None, ready: false, doubt: true, settled };
                 self.list(&mut stream)?;
                 stream
             }
         };
         if stream.doubt {
-            if let Err(fault) = self.disk.sync_dir(&stream.dir) {
-                return Err(JournalError::Stopped(self.note(&fault)));
-            }
-            stream.doubt = false;
+            self.confirm(&mut stream)?;
         }
         self.streams.insert(name.clone(), stream.clone());
         Ok(stream)
+    }
+
+    /// Makes durable what stands of a stream: its own name, which may just have been given to it as a whole, and those in it.
+    fn confirm(&mut self, stream: &mut Stream) -> Result<(), JournalError> {
+        let above = stream.dir.parent().unwrap_or(&self.root).to_path_buf();
+        for dir in [&above, &stream.dir] {
+            match self.disk.sync_dir(dir) {
+                Ok(()) => {}
+                // There is nothing to be lost, or it is not ours to write: what is appended is fsynced by itself.
+                Err(fault) if fault.not_found() || fault.not_permitted() => {}
+                Err(fault) if fault.read_only() => return Ok(()),
+                Err(fault) => return Err(JournalError::Stopped(self.note(&fault))),
+            }
+        }
+        stream.doubt = false;
+        Ok(())
     }
 
     /// Takes note of a fault: after a failed fsync this handle stops. Gives back what to tell.

@@ -182,7 +182,9 @@ impl DirRegister {
         }
         let dir = self.dir(name);
         let ready = (|| {
-            self.disk.create_dirs(&dir).map_err(|fault| fault.to_string())?;
+            if !self.disk.stands(&dir).map_err(|fault| fault.to_string())? {
+                self.disk.create_dirs(&dir).map_err(|fault| fault.to_string())?;
+            }
             let mut ears = self.ears.take().map_or_else(Ears::open, Ok).map_err(|errno| errno.to_string())?;
             // What was told before is of no interest: a look follows.
             ears.forget().and_then(|()| ears.listen(name, &dir)).map_err(|errno| errno.to_string())?;

@@ -1,6 +1,6 @@
 //! `reports/WATCH/CYCLE/report.{json,html}`, the oldest removed when they take up too much.
 //!
-//! **Invariants.** What is counted is what the disk gives: whole blocks of every file in a report's folder, leftovers
+//! **Invariants.** A report is whole or not there, also after power loss: nobody makes it again. What is counted is what the disk gives: whole blocks of every file in a report's folder, leftovers
 //! included. The folder that the checkpoint points at is never removed. Nothing that is not called like a report is
 //! touched or counted.
 
@@ -99,8 +99,8 @@ impl Reports {
         self.disk.create_view_dirs(&dir)?;
         // Counted first: what a failed write leaves behind is pruned like everything else.
         self.count(cycle, &watch)?;
-        self.disk.replace(&dir, "report.json", report.json.as_bytes(), Durability::View)?;
-        self.disk.replace(&dir, "report.html", report.html.as_bytes(), Durability::View)?;
+        self.disk.replace(&dir, "report.json", report.json.as_bytes(), Durability::Whole)?;
+        self.disk.replace(&dir, "report.html", report.html.as_bytes(), Durability::Whole)?;
         self.count(cycle, &watch)?;
         Ok(dir)
     }

@@ -146,6 +146,149 @@ fn j3_a_log_that_is_cut_anywhere_leaves_each_commit_wholly_there_or_wholly_absen
     }
 }
 
+/// Smallest piece that a disk writes as a whole, and a frame of the log: its head and a page.
+const SECTOR: usize = 512;
+const FRAME: usize = 24 + 4096;
+
+/// Choices that are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// `old`, with those pieces of `new` that the disk had got round to write; the length is whatever it takes.
+fn partly(old: &[u8], new: &[u8], piece: usize, mut written: impl FnMut(usize) -> bool) -> Vec<u8> {
+    let mut out = old.to_vec();
+    for (number, at) in (0..new.len()).step_by(piece).enumerate() {
+        let end = (at + piece).min(new.len());
+        if old.get(at..end) == Some(&new[at..end]) || !written(number) {
+            continue;
+        }
+        // A length that was written before the bytes below it leaves zeros.
+        out.resize(out.len().max(end), 0);
+        out[at..end].copy_from_slice(&new[at..end]);
+    }
+    out
+}
+
+/// A database with its log after each commit: what an fsync of the log had covered by then.
+struct Commits {
+    place: Place,
+    database: Vec<u8>,
+    logs: Vec<Vec<u8>>,
+    folds: Vec<Fold>,
+    records: Vec<Arc<Sealed>>,
+    chain: Chain,
+    db: SupervisorDb,
+}
+
+impl Commits {
+    fn make(count: usize) -> Self {
+        let place = Place::new();
+        drop(place.open());
+        let database = fs::read(place.path()).unwrap();
+        let (db, chain) = (place.open(), Chain::new());
+        let (logs, folds) = (vec![Vec::new()], vec![Fold::default()]);
+        let mut made = Self { place, database, logs, folds, records: Vec::new(), chain, db };
+        for number in 0..count {
+            made.one_more(number);
+        }
+        made
+    }
+
+    fn one_more(&mut self, number: usize) {
+        let record = match number {
+            0 => self.chain.open(),
+            _ => self.chain.change_with(agents((0..number).map(|n| agent(&format!("agent-{n}")))), 3, 2),
+        };
+        commit(&mut self.db, &[Arc::clone(&record)]);
+        self.records.push(record);
+        self.logs.push(self.log());
+        self.folds.push(self.chain.fold.clone());
+    }
+
+    fn log(&self) -> Vec<u8> {
+        fs::read(self.place.dir.path().join("supervisor.db-wal")).unwrap()
+    }
+
+    /// Whatever stands is all that was acknowledged, or that and the commit after it; and it goes on.
+    fn check(&self, (database, log): (&[u8], &[u8]), acknowledged: usize, what: &str) {
+        let (fold, mut db, _place) = after_power_loss(database, log);
+        let either = self.folds.iter().skip(acknowledged).take(2).position(|stands| *stands == fold);
+        let Some(further) = either else { panic!("J3: {what}: neither what was acknowledged nor the commit after it") };
+        if let Some(next) = self.records.get(acknowledged + further) {
+            commit(&mut db, std::slice::from_ref(next));
+        }
+    }
+}
+
+#[test]
+fn j3_any_of_the_log_s_unsynced_pieces_in_any_order_leave_each_commit_wholly_there_or_wholly_absent() {
+    let made = Commits::make(4);
+    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
+    for (acknowledged, pair) in made.logs.windows(2).enumerate() {
+        let (old, new) = (&pair[0], &pair[1]);
+        let frames = (new.len() - old.len()).div_ceil(FRAME);
+        assert!(frames > 0);
+        // Frames as wholes: every subset where there are few, else a sample. The log's head goes with the first.
+        let first = old.len() / FRAME;
+        let subsets = 1_u64 << frames.min(5);
+        for subset in 0..subsets {
+            let subset = if frames <= 5 { subset } else { dice.roll() };
+            let log = partly(old, new, FRAME, |number| subset >> (number.saturating_sub(first) % 64) & 1 == 1);
+            made.check(
+                (&made.database, &log),
+                acknowledged,
+                &format!("frames {subset:b} of {frames} after {acknowledged}"),
+            );
+        }
+        for sample in 0..24 {
+            let log = partly(old, new, SECTOR, |_| dice.roll() % 8 != 0);
+            made.check(
+                (&made.database, &log),
+                acknowledged,
+                &format!("sample {sample} of sectors after {acknowledged}"),
+            );
+        }
+    }
+}
+
+#[test]
+fn j3_a_move_of_the_log_into_the_file_that_is_cut_anywhere_loses_nothing() {
+    let mut made = Commits::make(5);
+    let log = made.log();
+    let mover = rusqlite::Connection::open(made.place.path()).unwrap();
+    let moved: i64 = mover.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0)).unwrap();
+    assert_eq!(moved, 0, "nobody was in the way");
+    let file = fs::read(made.place.path()).unwrap();
+    let mut dice = Dice(0xD1B5_4A32_D192_ED03);
+    let acknowledged = made.folds.len() - 1;
+    // Before the file is fsynced: any of its pages, while the log stands whole.
+    for sample in 0..40 {
+        let share = 1 + sample % 7;
+        let database = partly(&made.database, &file, SECTOR, |_| dice.roll() % 8 < share);
+        made.check((&database, &log), acknowledged, &format!("sample {sample} of the file's sectors"));
+    }
+    // Afterwards the log begins anew over the old one. SQLite fsyncs its new head by itself; then any of its pieces may be there, with what
+    // stood there before in between.
+    made.one_more(5);
+    let (anew, records) = (made.log(), made.records.len());
+    assert!(anew.len() <= log.len() && anew[..32] != log[..32] && records == acknowledged + 1);
+    let begun = [&anew[..32], &log[32..]].concat();
+    made.check((&file, &begun), acknowledged, "a log of which the head is new");
+    for sample in 0..40 {
+        let share = 1 + sample % 7;
+        let mixed = partly(&begun, &anew, SECTOR, |_| dice.roll() % 8 < share);
+        made.check((&file, &mixed), acknowledged, &format!("sample {sample} of a log that begins anew"));
+    }
+}
+
 #[test]
 fn j4_a_log_that_is_damaged_before_acknowledged_commits_is_refused_and_left_as_it_is() {
     let place = Place::new();

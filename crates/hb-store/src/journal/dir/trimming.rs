@@ -23,8 +23,16 @@ impl DirJournal {
             }
             self.prepare(stream).map_err(|fault| JournalError::Unavailable(self.note(&fault)))?;
             self.raise(stream, floor)?;
+            stream.settled = floor;
         }
-        self.remove_below(stream, floor.max(standing))
+        let floor = floor.max(standing);
+        if floor > stream.settled {
+            // Whoever raised it may have died before it was durable.
+            let floors = stream.dir.join(FLOORS);
+            self.disk.sync_dir(&floors).map_err(|fault| JournalError::Unavailable(self.note(&fault)))?;
+            stream.settled = floor;
+        }
+        self.remove_below(stream, floor)
     }
 
     /// Publishes a floor, then removes the smaller ones.
