@@ -46,7 +46,19 @@ pub(crate) fn befall(fault: Fault, site: &mut Site, random: &mut Random, while_:
         Fault::SlowStore => slow(site, at, while_),
         Fault::LateAnswers => mood(site, at, Mood::Slow, while_),
         Fault::LoseAnswers => mood(site, at, Mood::Forgetful, while_),
-        other => panic!("{other:?} is none of a store"),
+        Fault::Kill
+        | Fault::Stop
+        | Fault::Suspend
+        | Fault::Nap
+        | Fault::Unplug
+        | Fault::CutJournal
+        | Fault::CutLease
+        | Fault::KillStandby
+        | Fault::KillAll
+        | Fault::KillHeir
+        | Fault::JumpClock
+        | Fault::DriftClock
+        | Fault::StopAndJump => panic!("{fault:?} is none of a store"),
     }
     site.timeline.note(format!("{name} is as before"));
 }

@@ -400,7 +400,7 @@ fn database(host: &Host, room: Room) -> Option<(postgres::Server, Option<Small>)
 fn settles(server: &postgres::Server) -> bool {
     let settled = within(BOUND, || {
         let answers = || server.sql_until_killed("SELECT 1").wait().is_ok_and(|status| status.success());
-        let ended = !server.folder().join("data/postmaster.pid").exists();
+        let ended = !server.folder().join("data/postmaster.pid").try_exists().unwrap();
         if ended { Some(false) } else { answers().then_some(true) }
     });
     settled.unwrap_or_else(|| panic!("PostgreSQL neither ends nor answers: {}", server.log()))

@@ -25,7 +25,7 @@ impl Witness {
         let thread = std::thread::spawn(move || {
             let mut seen = BTreeMap::new();
             while !ended.load(Ordering::Acquire) {
-                if db.exists() {
+                if db.try_exists().unwrap_or_default() {
                     // It may be busy, or full; the next look sees more.
                     look(&db, &mut seen).unwrap_or_default();
                 }
