@@ -52,7 +52,7 @@ impl Wishes {
 
     fn make(&mut self, site: &Site, address: SocketAddr, random: &mut Random) {
         let name = format!("line-{}", random.between(0, LINES));
-        let answer = self.send(site, address, "/supervisors", &[], &json!({"name": name}));
+        let answer = self.send((site, address), "/supervisors", &[], &json!({"name": name}));
         let line = self.lines.entry(name.clone()).or_default();
         match answer {
             // Made now, or by a request before whose answer was lost.
@@ -67,7 +67,7 @@ impl Wishes {
             self.lines.iter().filter(|(_, line)| line.made == Made::Surely).map(|(name, _)| name.clone()).collect();
         let Some(name) = there.get(random.between(0, there.len().max(1) as u64) as usize) else { return };
         let (verb, wanted) = if random.one_in(2) { ("pause", "PAUSED") } else { ("resume", "ACTIVE") };
-        let answer = self.send(site, address, &format!("/supervisors/{name}/{verb}"), &[], &Value::Null);
+        let answer = self.send((site, address), &format!("/supervisors/{name}/{verb}"), &[], &Value::Null);
         let line = self.lines.get_mut(name).unwrap();
         match answer {
             Some(Told { status: 200..=299, .. }) => line.wanted = Some(wanted),
@@ -86,7 +86,7 @@ impl Wishes {
         let key = format!("restart {number:04}");
         let agent = MEMBERS[(number % MEMBERS.len() as u64) as usize].to_owned();
         let path = format!("/agents/{agent}/restart");
-        let answer = self.send(site, address, &path, &[("Idempotency-Key", &key)], &json!({"reason": "torture"}));
+        let answer = self.send((site, address), &path, &[("Idempotency-Key", &key)], &json!({"reason": "torture"}));
         let (_, before) = self.restarts.entry(key.clone()).or_insert((agent, None));
         let Some(told) = answer.filter(|told| told.status == 202) else { return };
         let id = told.body["id"].as_str().expect("an intervention has a name").to_owned();
@@ -98,8 +98,7 @@ impl Wishes {
 
     fn send(
         &mut self,
-        site: &Site,
-        address: SocketAddr,
+        (site, address): (&Site, SocketAddr),
         path: &str,
         more: &[(&str, &str)],
         body: &Value,
