@@ -36,6 +36,8 @@ pub struct FileSink {
     bytes_max: u64,
     /// A sync has failed: what the file shows may not be on disk, so a line found there proves nothing.
     doubtful: bool,
+    /// The file, by device and number, whose name is known to be on disk: whoever made it may have died before he synced the folder.
+    settled: Option<(u64, u64)>,
 }
 
 impl FileSink {
@@ -49,7 +51,14 @@ impl FileSink {
             (Some(_), Some(folder)) => folder.to_owned(),
             (None, _) | (_, None) => return Err(SinkError::NoFile(path.to_owned())),
         };
-        Ok(Self { name: name.to_owned(), path: path.to_owned(), folder, bytes_max: BYTES_MAX, doubtful: false })
+        Ok(Self {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            folder,
+            bytes_max: BYTES_MAX,
+            doubtful: false,
+            settled: None,
+        })
     }
 
     fn append(&mut self, key: &str, line: &str) -> io::Result<()> {
@@ -59,6 +68,8 @@ impl FileSink {
             return self.sync(&file);
         }
         while tail.length >= self.bytes_max {
+            // Whoever wrote its last line may have died before he synced it, and in a predecessor it counts.
+            self.sync(&file)?;
             self.put_aside()?;
             // The new file is everybody's from the moment it is there: it may not be empty any more.
             file = self.open_alone()?;
@@ -79,7 +90,7 @@ impl FileSink {
     }
 
     /// Opens the file for nobody else to append to meanwhile: watches and supervisors may tell in the same one, and each looks where it ends.
-    fn open_alone(&self) -> io::Result<File> {
+    fn open_alone(&mut self) -> io::Result<File> {
         let until = Instant::now() + ALONE_MAX;
         loop {
             let file = self.open()?;
@@ -109,18 +120,23 @@ impl FileSink {
         file.sync_data().inspect_err(|_| self.doubtful = true)
     }
 
-    fn open(&self) -> io::Result<File> {
+    fn open(&mut self) -> io::Result<File> {
         regular(&self.path)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true);
-        match options.open(&self.path) {
+        let file = match options.open(&self.path) {
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => {
-                let file = options.create(true).truncate(false).open(&self.path)?;
-                File::open(&self.folder)?.sync_all()?;
-                Ok(file)
+                options.create(true).truncate(false).open(&self.path)?
             }
-            other => other,
+            opened => opened?,
+        };
+        let mine = file.metadata()?;
+        let mine = Some((mine.dev(), mine.ino()));
+        if self.settled != mine {
+            File::open(&self.folder)?.sync_all()?;
+            self.settled = mine;
         }
+        Ok(file)
     }
 
     /// The end of the file put aside last.
