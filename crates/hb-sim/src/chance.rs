@@ -60,6 +60,13 @@ impl Chance {
         (mean / 1_024).saturating_mul(a).saturating_mul(b) / 1_024
     }
 
+    /// One of these.
+    pub fn one_of<T: Copy, const N: usize>(&mut self, all: [T; N]) -> T {
+        const { assert!(N > 0, "one of nothing is nothing") };
+        let place = self.index(N);
+        *all.get(place).or(all.first()).expect("there is at least one")
+    }
+
     /// Which of so many, by `below`, as an index.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).unwrap_or(0)

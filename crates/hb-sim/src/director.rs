@@ -6,7 +6,7 @@ use crate::check::Hangs;
 use crate::fault::Fault;
 use crate::kernel::{DRIFT_MAX, MS, Paused, SECOND};
 use crate::node::{self, Errand};
-use crate::stage::{Path, Stage, Store, here};
+use crate::stage::{Away, Path, Stage, Store, here};
 
 /// Sets the faults of the plan going.
 pub(crate) fn begin(stage: &Rc<Stage>) {
@@ -118,7 +118,7 @@ fn hang(stage: &Stage, machine: usize) {
 fn jump(stage: &Stage, machine: usize) {
     let ahead = {
         let mut chance = stage.kernel.chance.borrow_mut();
-        let size = [SECOND, 30 * SECOND, 600 * SECOND][chance.index(3)];
+        let size = chance.one_of([SECOND, 30 * SECOND, 600 * SECOND]);
         let ahead = i64::try_from(chance.below(size * 2 + 1)).unwrap_or(0);
         ahead - i64::try_from(size).unwrap_or(0)
     };
@@ -143,8 +143,8 @@ fn lay(stage: &Stage, machine: usize, stores: &[Store], path: Path) {
 }
 
 fn away(stage: &Stage, store: Store) {
-    stage.set_away(store, true);
-    stage.kernel.later(long(stage), move || here().set_away(store, false));
+    stage.set_away(store, Away::Yes);
+    stage.kernel.later(long(stage), move || here().set_away(store, Away::No));
 }
 
 /// From now on nothing goes wrong any more: whatever was wrong is put right.
@@ -153,7 +153,7 @@ pub(crate) fn calm(stage: &Rc<Stage>) {
     stage.calm.set(true);
     stage.full.set(false);
     for store in [Store::Journal, Store::Lease] {
-        stage.set_away(store, false);
+        stage.set_away(store, Away::No);
     }
     for machine in 0..stage.plan.nodes {
         lay(stage, machine, &[Store::Journal, Store::Lease], Path::default());

@@ -134,15 +134,16 @@ impl Mix {
     #[must_use]
     pub fn drawn(chance: &mut Chance) -> Self {
         let mut mix = Self::CALM;
-        let share = [60_000, 200_000, 350_000, 600_000][chance.index(4)];
+        let share = chance.one_of([60_000, 200_000, 350_000, 600_000]);
         for fault in Fault::ALL {
             if !chance.hits(share) {
                 continue;
             }
-            mix.0[*fault as usize] = match fault.kind() {
-                Kind::Request => [1_000, 5_000, 20_000, 100_000][chance.index(4)],
-                Kind::World => [8_000, 20_000, 45_000, 120_000][chance.index(4)],
+            let often = match fault.kind() {
+                Kind::Request => chance.one_of([1_000, 5_000, 20_000, 100_000]),
+                Kind::World => chance.one_of([8_000, 20_000, 45_000, 120_000]),
             };
+            mix = mix.with(*fault, often);
         }
         mix
     }
@@ -160,6 +161,30 @@ impl Mix {
             *place = often;
         }
         self
+    }
+
+    /// Whether nothing comes between a node and the lease's store.
+    #[must_use]
+    pub fn leaves_the_lease_alone(&self) -> bool {
+        use Fault::{
+            AnswerLost, CutAnswers, CutLease, EffectLate, EffectTwice, Hang, LeaseAway, LeaseLies, Refused,
+            RequestLost, Slow, Stop,
+        };
+        let between = [
+            AnswerLost,
+            CutAnswers,
+            CutLease,
+            EffectLate,
+            EffectTwice,
+            Hang,
+            LeaseAway,
+            LeaseLies,
+            Refused,
+            RequestLost,
+            Slow,
+            Stop,
+        ];
+        between.iter().all(|fault| self.of(*fault) == 0)
     }
 
     /// The faults that there are.

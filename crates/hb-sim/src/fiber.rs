@@ -96,6 +96,10 @@ impl Drop for Fiber {
 }
 
 /// Gives way to whoever stepped the running fiber. Elsewhere, and while something panics, it does nothing.
+#[expect(
+    unsafe_code,
+    reason = "a yielder is lent to the body of its coroutine, and this is called from deep within it"
+)]
 pub(crate) fn give_way() {
     let way = RUNNING.get();
     if way.is_null() || std::thread::panicking() {
@@ -103,10 +107,6 @@ pub(crate) fn give_way() {
     }
     // SAFETY: `way` was set by `step` or by the running fiber's own body, and points at the yielder that lives on that fiber's stack for as long
     // as its body runs. The body runs now, for this is called by it: `step` puts the pointer back when the fiber gives way or ends.
-    #[expect(
-        unsafe_code,
-        reason = "a yielder is lent to the body of its coroutine, and this is called from deep within it"
-    )]
     let way = unsafe { &*way };
     way.suspend(());
 }

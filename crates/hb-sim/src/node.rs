@@ -60,16 +60,21 @@ fn live(machine: usize) {
         Ok(running) => {
             stage.change_host(machine, |host| host.remote = Some(running.remote.clone()));
             let ended = running.join();
-            note_end(&stage, machine, &ended);
+            note_end(&stage, machine, life, &ended);
         }
         Err(error) => stage.breach(Promise::Panic, || format!("n{machine} cannot be started: {error}")),
     }
 }
 
-fn note_end(stage: &Stage, machine: usize, ended: &Ended) {
+fn note_end(stage: &Stage, machine: usize, life: u64, ended: &Ended) {
     stage.say(|| format!("n{machine} ends: {ended:?}"));
     match ended {
-        Ended::Drained => stage.reached("ended drained"),
+        Ended::Drained => {
+            stage.reached("ended drained");
+            if stage.plan.mix.leaves_the_lease_alone() {
+                stage.judge(stage.ledger.borrow().lease.drained(machine, life));
+            }
+        }
         Ended::Fenced(_) => stage.reached("ended fenced"),
         Ended::Unfinished(_) => stage.reached("ended unfinished"),
         Ended::Corrupt(what) => {

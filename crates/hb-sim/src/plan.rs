@@ -56,32 +56,41 @@ impl Plan {
     #[must_use]
     pub fn of(seed: u64) -> Self {
         let mut chance = Chance::new(mixed(seed ^ 0x0070_6c61_6e00));
-        let ttl = [4, 8, 12, 20][chance.index(4)];
-        let interval = [10, 15, 20, 30][chance.index(4)];
-        let nodes = [2, 3, 3, 3][chance.index(4)];
+        let ttl = chance.one_of([4, 8, 12, 20]);
+        let interval = chance.one_of([10, 15, 20, 30]);
+        let nodes = chance.one_of([2, 3, 3, 3]);
         let bounds = Bounds {
             lease_ttl: seconds(ttl),
             on_lost: if chance.hits(500_000) { OnLost::Keep } else { OnLost::Yield },
-            follow_every: std::time::Duration::from_millis([500, 1_000, 2_000][chance.index(3)]),
-            source_rest: std::time::Duration::from_millis([0, 500, 2_000][chance.index(3)]),
-            journal_records: [500, 10_000][chance.index(2)],
+            follow_every: std::time::Duration::from_millis(chance.one_of([500, 1_000, 2_000])),
+            source_rest: std::time::Duration::from_millis(chance.one_of([0, 500, 2_000])),
+            journal_records: chance.one_of([500, 10_000]),
             ..Bounds::default()
         };
+        let quick = chance.hits(80_000);
         let engine = Engine { tells: chance.hits(600_000), notices: chance.hits(500_000) };
-        Self {
+        let plan = Self {
             seed,
             nodes,
             watches: 1 + chance.index(2),
             interval: interval * SECOND,
-            lateness: [0, 0, 2, 5][chance.index(4)] * SECOND,
-            sample_every: [1, 2, 3][chance.index(3)] * SECOND,
+            lateness: chance.one_of([0, 0, 2, 5]) * SECOND,
+            sample_every: chance.one_of([1, 2, 3]) * SECOND,
             rough: chance.between(60, 240) * SECOND,
             calm: (40 + 5 * ttl + 3 * interval) * SECOND,
             mix: Mix::drawn(&mut chance),
             bounds,
             engine,
             planted: None,
-        }
+        };
+        if quick { plan.with_many_cycles() } else { plan }
+    }
+
+    /// The same with cycles so short that journals grow beyond their bound.
+    fn with_many_cycles(self) -> Self {
+        let bounds = Bounds { journal_records: 500, source_rest: std::time::Duration::ZERO, ..self.bounds };
+        let rough = 500 * SECOND;
+        Self { interval: SECOND, sample_every: SECOND / 4, lateness: 0, watches: 1, rough, bounds, ..self }
     }
 
     /// The long world of three nodes by which speed is measured: rhythms as in production, and everything goes wrong now and then.

@@ -31,6 +31,13 @@ pub(crate) enum Store {
     Lease,
 }
 
+/// Whether a store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Away {
+    Yes,
+    No,
+}
+
 /// What lies between a node and a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Path {
@@ -194,8 +201,8 @@ impl Stage {
     }
 
     /// A store goes away, or comes back.
-    pub(crate) fn set_away(&self, store: Store, away: bool) {
-        self.away.borrow_mut().insert(store, away);
+    pub(crate) fn set_away(&self, store: Store, away: Away) {
+        self.away.borrow_mut().insert(store, away == Away::Yes);
         self.kernel.wake_all(self.lease_changed);
     }
 

@@ -137,6 +137,10 @@ impl Cycles {
             return told(format!("{accounted} accounted for and {pending} pending are not {closed}"));
         }
         let items = tape.items();
+        // Where the first sample ever said that cycles begin, which may be before what silence had led to.
+        if self.last.as_ref().is_some_and(|last| span.start < last.decision.span.start) {
+            self.from = 0;
+        }
         let passed = |item: &crate::ports::tape::Item| item.at.0 < span.start.0 - APART;
         while items.get(self.from).is_some_and(passed) {
             self.from += 1;
@@ -186,7 +190,11 @@ impl Cycles {
             }
             None => {
                 self.watcher = None;
-                told("the source does not lead to it".into())
+                let (by, closed, span) = (recorded.closed_by, recorded.resume.closed, recorded.decision.span);
+                told(format!(
+                    "closed by {by:?} at place {closed}, from {} to {}: the source does not lead to it",
+                    span.start, span.end
+                ))
             }
         }
     }
@@ -196,6 +204,11 @@ impl Cycles {
         if self.ahead.is_empty() {
             let now = Now { wall: wall_at_close(recorded, settings), ..Now::default() };
             let closed = usize::try_from(recorded.resume.closed).unwrap_or(usize::MAX);
+            if self.last.is_none() {
+                // From when on the watch waited for its first sample is what no record says; the first cycle begins then.
+                let outcomes = watcher.idle(recorded.decision.span.start, now);
+                self.keep(outcomes);
+            }
             match recorded.closed_by {
                 ClosedBy::Watermark => self.show(&mut watcher, tape, closed.saturating_add(1), now),
                 ClosedBy::Clock => {

@@ -1,6 +1,6 @@
 //! H2: the lease changes hands when its holder's time has run out by durations alone, and shows the progress of the work alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use hb_store::port::Holder;
 use hb_store::register::{Cell, CellVersion};
@@ -14,6 +14,9 @@ use crate::stage::Stage;
 
 /// By how much clocks may run apart, in parts of ten thousand of a TTL.
 const APART: u64 = 5;
+
+/// How often a process may show new progress once its work hangs: what was on its way, and what had been handed over since.
+const SHOWN_MAX: usize = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Shown {
@@ -35,8 +38,8 @@ pub(crate) struct LeaseWatch {
     by: Option<(usize, u64)>,
     /// The largest progress that each process has shown.
     progress: BTreeMap<(usize, u64), u64>,
-    /// Processes whose work hangs, with the progress that they may still show; none before they showed any since.
-    hung: BTreeMap<(usize, u64), Option<u64>>,
+    /// Processes whose work hangs, with the progress that they have shown since.
+    hung: BTreeMap<(usize, u64), VecDeque<u64>>,
     /// How often it changed hands.
     pub(crate) grants: u64,
 }
@@ -73,8 +76,7 @@ impl LeaseWatch {
         &mut self,
         stage: &Stage,
         by: Line,
-        there: Option<&Cell>,
-        seen: Option<&CellVersion>,
+        (there, seen): (Option<&Cell>, Option<&CellVersion>),
         bytes: Option<&[u8]>,
     ) -> Found {
         if there.map(|cell| &cell.version) != seen || there.map(|cell| &cell.bytes) != self.version.as_ref() {
@@ -90,9 +92,14 @@ impl LeaseWatch {
         }
         let (since, holder) = (self.since, self.by);
         (self.since, self.by) = (now, Some(me));
+        if shown.released {
+            stage.reached("lease released");
+            stage.say(|| format!("the lease is given back by n{}", by.machine));
+        } else if !same {
+            stage.say(|| format!("the lease is n{}'s now", by.machine));
+        }
         if !same {
             self.grants += 1;
-            stage.say(|| format!("the lease is n{}'s now", by.machine));
             if let (Some(before), Some(holder)) = (before, holder) {
                 self.granted(stage, &before, (since, holder), by)?;
             }
@@ -120,13 +127,12 @@ impl LeaseWatch {
 
     /// Whether a process whose work hangs shows progress nevertheless.
     fn progressed(&mut self, me: (usize, u64), progress: u64) -> Found {
-        match self.hung.get_mut(&me) {
-            // What the work had handed over before may still be shown once.
-            Some(last @ None) => *last = Some(progress),
-            Some(Some(last)) if progress > *last => {
-                return Err((Promise::H2, format!("n{} shows progress {progress} while its work hangs", me.0)));
-            }
-            Some(Some(_)) | None => {}
+        let Some(shown) = self.hung.get_mut(&me) else { return Ok(()) };
+        if progress > shown.back().copied().unwrap_or(0) {
+            shown.push_back(progress);
+        }
+        if shown.len() > SHOWN_MAX {
+            return Err((Promise::H2, format!("n{} shows progress {shown:?} while its work hangs", me.0)));
         }
         Ok(())
     }
@@ -141,10 +147,20 @@ impl LeaseWatch {
         Err((Promise::H2, what))
     }
 
+    /// A process has ended in order: it has given its lease back.
+    pub(crate) fn drained(&self, machine: usize, life: u64) -> Found {
+        match &self.shown {
+            Some(shown) if !shown.released && self.by == Some((machine, life)) => {
+                Err((Promise::H3, format!("n{machine} has ended in order and has not given its lease back")))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// The work of a process hangs from now on, or goes on.
     pub(crate) fn hangs(&mut self, machine: usize, life: u64, hangs: Hangs) {
         match hangs {
-            Hangs::Yes => drop(self.hung.insert((machine, life), None)),
+            Hangs::Yes => drop(self.hung.insert((machine, life), VecDeque::new())),
             Hangs::No => drop(self.hung.remove(&(machine, life))),
         }
     }

@@ -41,7 +41,13 @@ impl Ledger {
     }
 
     /// The store has taken a record, for the first time or again.
-    pub(crate) fn appended(&mut self, stage: &Stage, by: Line, stream: &StreamName, seq: Seq, bytes: &[u8]) -> Found {
+    pub(crate) fn appended(
+        &mut self,
+        stage: &Stage,
+        by: Line,
+        (stream, seq): (&StreamName, Seq),
+        bytes: &[u8],
+    ) -> Found {
         let Some(sealed) = self.streams.appended(by, stream, seq, bytes)? else { return Ok(()) };
         stage.reached(sealed.record.body.kind());
         stage.say(|| {

@@ -79,7 +79,13 @@ impl Streams {
     }
 
     /// A process has been told what became of its append.
-    pub(crate) fn answered(&mut self, by: Line, stream: &StreamName, seq: Seq, bytes: &[u8], what: &Appended) -> Found {
+    pub(crate) fn answered(
+        &mut self,
+        by: Line,
+        (stream, seq): (&StreamName, Seq),
+        bytes: &[u8],
+        what: &Appended,
+    ) -> Found {
         match what {
             Appended::Unknown(_) => drop(self.unknown.insert((by, stream.clone()), seq)),
             Appended::Committed => {
@@ -96,9 +102,10 @@ impl Streams {
         Ok(())
     }
 
-    /// A process has read a stream from there on.
-    pub(crate) fn read(&mut self, by: Line, stream: &StreamName, from: Seq) {
-        if self.unknown.get(&(by, stream.clone())).is_some_and(|unknown| from <= *unknown) {
+    /// A process has read up to so many records of a stream from there on. One that reads on from behind a number knows what stands at it.
+    pub(crate) fn read(&mut self, by: Line, stream: &StreamName, from: Seq, most: usize) {
+        let end = from.0.saturating_add(most as u64);
+        if self.unknown.get(&(by, stream.clone())).is_some_and(|unknown| unknown.0 < end) {
             self.unknown.remove(&(by, stream.clone()));
         }
     }

@@ -9,6 +9,19 @@ use hb_core::watch::baseline::Baseline;
 use super::Found;
 use crate::promise::Promise;
 
+/// Whether a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stands {
+    Yes,
+    No,
+}
+
+impl From<bool> for Stands {
+    fn from(stands: bool) -> Self {
+        if stands { Self::Yes } else { Self::No }
+    }
+}
+
 /// What people see of each watch.
 #[derive(Debug, Default)]
 pub(crate) struct Screens {
@@ -22,10 +35,10 @@ impl Screens {
         watch: &WatchName,
         sealed: &Sealed,
         baseline: Option<&Baseline>,
-        stands: bool,
+        stands: Stands,
     ) -> Found {
         let seq = sealed.record.seq;
-        if !stands {
+        if stands == Stands::No {
             return Err((Promise::W6, format!("record {seq} of {watch} is shown and does not stand")));
         }
         if let Body::CycleDecided(decided) = &sealed.record.body
@@ -41,10 +54,5 @@ impl Screens {
     pub(crate) fn caught_up(&mut self, watch: &WatchName, head: Seq) {
         let newest = self.newest.entry(watch.clone()).or_default();
         *newest = head.max(*newest);
-    }
-
-    /// The newest record that was shown.
-    pub(crate) fn newest(&self, watch: &WatchName) -> Option<Seq> {
-        self.newest.get(watch).copied()
     }
 }

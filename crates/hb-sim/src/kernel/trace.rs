@@ -43,11 +43,6 @@ impl Trace {
         lines.push_back(line);
     }
 
-    /// Whether words are kept.
-    pub(crate) fn has_words(&self) -> bool {
-        self.lines.is_some()
-    }
-
     /// The hash over everything so far.
     pub(crate) fn hash(&self) -> u64 {
         self.hash.get()

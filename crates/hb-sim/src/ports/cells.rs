@@ -91,7 +91,7 @@ impl Cells {
         drop(cells);
         stage.kernel.trace.note_bytes(7, bytes.unwrap_or_default());
         if name == LEASE_CELL {
-            let found = stage.ledger.borrow_mut().lease.swapped(stage, by, there.as_ref(), seen, bytes);
+            let found = stage.ledger.borrow_mut().lease.swapped(stage, by, (there.as_ref(), seen), bytes);
             stage.judge(found);
         }
         stage.kernel.wake_all(stage.lease_changed);

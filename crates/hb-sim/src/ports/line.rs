@@ -40,6 +40,13 @@ pub(crate) enum Does {
     Changes,
 }
 
+/// How long a way takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Usual,
+    Slow,
+}
+
 impl Line {
     /// Whether the process lives.
     pub(crate) fn lives(&self) -> bool {
@@ -56,20 +63,20 @@ impl Line {
             stage.kernel.die_here();
             return Answer::Unknown("the process has ended");
         }
-        let slow = stage.strikes(Fault::Slow);
-        self.travel(&stage, slow);
+        let pace = if stage.strikes(Fault::Slow) { Pace::Slow } else { Pace::Usual };
+        self.travel(&stage, pace);
         if stage.is_away(self.store) {
             return Answer::Refused("connection refused");
         }
         if stage.path(self.machine, self.store).cut || stage.strikes(Fault::RequestLost) {
-            return self.silence(&stage, "no answer came");
+            return self.silence("no answer came");
         }
         if stage.strikes(Fault::Refused) {
             return Answer::Refused("too many requests");
         }
         if does == Does::Changes && stage.strikes(Fault::EffectLate) {
             self.again(&stage, Rc::new(done));
-            return self.silence(&stage, "no answer came in time");
+            return self.silence("no answer came in time");
         }
         let done = Rc::new(done);
         let given = done(&stage);
@@ -80,10 +87,10 @@ impl Line {
             stage.kernel.die_here();
             return Answer::Unknown("the process has ended");
         }
-        self.travel(&stage, slow);
+        self.travel(&stage, pace);
         let path = stage.path(self.machine, self.store);
         if path.cut || path.mute || stage.strikes(Fault::AnswerLost) {
-            return self.silence(&stage, "the answer was lost");
+            return self.silence("the answer was lost");
         }
         Answer::Told(given)
     }
@@ -94,18 +101,20 @@ impl Line {
     }
 
     /// One way.
-    fn travel(&self, stage: &Stage, slow: bool) {
+    fn travel(&self, stage: &Stage, pace: Pace) {
         let took = {
             let mut chance = stage.kernel.chance.borrow_mut();
-            if slow { chance.between(50 * MS, 4 * SECOND) } else { chance.wait(MS) }
+            match pace {
+                Pace::Slow => chance.between(50 * MS, 4 * SECOND),
+                Pace::Usual => chance.wait(MS),
+            }
         };
         stage.kernel.rest(took);
     }
 
     /// No answer comes: whoever asks waits in vain.
-    fn silence<T>(&self, stage: &Stage, why: &'static str) -> Answer<T> {
+    fn silence<T>(&self, why: &'static str) -> Answer<T> {
         hb_runtime::thread::sleep(PATIENCE);
-        let _ = stage;
         Answer::Unknown(why)
     }
 }

@@ -44,7 +44,7 @@ impl Tape {
     /// What a watch's source gives in the world of a plan.
     pub(crate) fn recorded(plan: &Plan, watch: usize) -> Self {
         let mut chance = Chance::new(mixed(plan.seed ^ 0x7461_7065) ^ watch as u64);
-        let late_most = [0, 500 * MS, plan.lateness, plan.lateness.saturating_mul(2)][chance.index(4)];
+        let late_most = chance.one_of([0, 500 * MS, plan.lateness, plan.lateness.saturating_mul(2)]);
         let mut items = Vec::new();
         let (mut time, mut silent_until) = (SECOND, 0);
         let mut shift = 0.0;

@@ -60,7 +60,7 @@ impl Views for Port {
         let found = {
             let mut ledger = stage.ledger.borrow_mut();
             let stands = ledger.streams.stands(&sealed.record.stream, sealed.record.seq, sealed.hash);
-            ledger.views.shown(watch, sealed, baseline, stands)
+            ledger.views.shown(watch, sealed, baseline, stands.into())
         };
         stage.judge(found);
         if matches!(sealed.record.body, Body::CycleDecided(_)) {
