@@ -136,7 +136,7 @@ fn build(root: &Path, targets: &[String]) -> Result<(), String> {
     eprintln!("── building {} targets for the fuzzer; the first time takes several minutes", targets.len());
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--release", "--quiet", "--target", &host()?]);
-    targets.iter().for_each(|target| drop(command.args(["--bin", target])));
+    command.args(targets.iter().flat_map(|target| ["--bin", target]));
     command.current_dir(root.join("fuzz/libfuzzer")).env("RUSTFLAGS", INSTRUMENTED);
     command.env("CARGO_TARGET_DIR", place(root).join("build")).stdin(Stdio::null());
     let status = command.status().map_err(|error| format!("cargo: {error}"))?;

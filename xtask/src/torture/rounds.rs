@@ -4,6 +4,7 @@
 //! ends; that one ends when its input ends, which is this process's. Mounts go with the mount namespace.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -89,6 +90,8 @@ impl Round {
             .stdin(Stdio::piped())
             .stdout(log)
             .stderr(again)
+            // Ctrl-C is for this process alone: its end is theirs, and a node that is told to stop has not failed.
+            .process_group(0)
             .spawn()
             .map_err(|error| format!("unshare: {error} (torture needs Linux, root and util-linux)"))?;
         let began = Instant::now();
