@@ -1,5 +1,10 @@
 //! Every seed, and a fixed number of changes of it, through its target. No fuzzer is needed, and the same changes are tried each time.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on says so by panicking"
+)]
 
 use std::fs;
 use std::panic::catch_unwind;

@@ -92,11 +92,24 @@ pub fn table(form: TableForm, bytes: &[u8]) -> Result<(Vec<u8>, FormatChoice), S
     table::fuzzing(form, bytes)
 }
 
-/// Reads one message of a broker under a topic: name, unit, bits of the value, time.
+/// What a message of a broker says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Name of the series.
+    pub name: String,
+    /// Its unit.
+    pub unit: Option<String>,
+    /// Bits of the value.
+    pub bits: u64,
+    /// Its time.
+    pub at: Option<Stamp>,
+}
+
+/// Reads one message of a broker under a topic.
 ///
 /// # Errors
 /// The cause of the fault, in its word.
-pub fn message(topic: &str, payload: &[u8]) -> Result<(String, Option<String>, u64, Option<Stamp>), &'static str> {
+pub fn message(topic: &str, payload: &[u8]) -> Result<Said, &'static str> {
     mqtt::fuzzing(topic, payload)
 }
 

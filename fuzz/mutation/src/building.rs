@@ -10,6 +10,8 @@ use serde::Deserialize;
 use crate::list::Mutant;
 use crate::schema::{self, Ids};
 
+/// File of the mutants that the compiler refuses.
+const REFUSED: &str = "refused.json";
 /// Most rounds of taking out what the compiler refuses.
 const ROUNDS_MAX: usize = 40;
 
@@ -28,12 +30,15 @@ pub struct Built {
 /// # Errors
 /// The copy cannot be made, or cannot be built for another reason than its mutants.
 pub fn build(root: &Path, scratch: &Path, mutants: &[Mutant]) -> Result<Built, String> {
-    let mut left_out: BTreeMap<usize, String> = BTreeMap::new();
+    let mut left_out = remembered(scratch, mutants);
     for round in 1..=ROUNDS_MAX {
-        copy(root, scratch)?;
-        let (ids, lines) = instrument(scratch, mutants, &mut left_out)?;
+        copy(root, scratch, mutants)?;
+        let (ids, lines) = instrument(root, scratch, mutants, &mut left_out)?;
         match compile(scratch)? {
-            Compiled::Programs(programs) => return Ok(Built { programs, ids, left_out }),
+            Compiled::Programs(programs) => {
+                remember(scratch, mutants, &left_out)?;
+                return Ok(Built { programs, ids, left_out });
+            }
             Compiled::Faults(faults) => {
                 let before = left_out.len();
                 for (file, line, message) in &faults {
@@ -41,14 +46,40 @@ pub fn build(root: &Path, scratch: &Path, mutants: &[Mutant]) -> Result<Built, S
                 }
                 eprintln!("round {round}: {} faults, {} mutants taken out", faults.len(), left_out.len() - before);
                 if left_out.len() == before {
-                    let shown: Vec<String> =
-                        faults.iter().take(5).map(|(file, line, message)| format!("{file}:{line}: {message}")).collect();
+                    let shown: Vec<String> = faults
+                        .iter()
+                        .take(5)
+                        .map(|(file, line, message)| format!("{file}:{line}: {message}"))
+                        .collect();
                     return Err(format!("the copy cannot be built:\n{}", shown.join("\n")));
                 }
             }
         }
     }
     Err(format!("still mutants that cannot be built after {ROUNDS_MAX} rounds"))
+}
+
+/// What an earlier run found that the compiler refuses, so that it is not found out again.
+fn remembered(scratch: &Path, mutants: &[Mutant]) -> BTreeMap<usize, String> {
+    let text = fs::read_to_string(scratch.join(REFUSED)).unwrap_or_default();
+    let names: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
+    let known = |(number, mutant): (usize, &Mutant)| Some((number, names.get(&mutant.name)?.clone()));
+    mutants.iter().enumerate().filter_map(known).collect()
+}
+
+fn remember(scratch: &Path, mutants: &[Mutant], left_out: &BTreeMap<usize, String>) -> Result<(), String> {
+    let names: BTreeMap<&str, &str> =
+        left_out.iter().map(|(number, why)| (mutants[*number].name.as_str(), why.as_str())).collect();
+    let text = serde_json::to_string_pretty(&names).map_err(|error| error.to_string())?;
+    put(&scratch.join(REFUSED), text.as_bytes())
+}
+
+/// Writes a file unless that stands in it already, so that it is not built again.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    if fs::read(path).is_ok_and(|standing| standing == bytes) {
+        return Ok(());
+    }
+    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Mutants by the line of the changed file on which they stand, in characters of the line.
@@ -62,14 +93,12 @@ fn blame(lines: &Lines, (file, line): (&str, usize), message: &str, left_out: &m
     }
 }
 
-fn copy(root: &Path, scratch: &Path) -> Result<(), String> {
+fn copy(root: &Path, scratch: &Path, mutants: &[Mutant]) -> Result<(), String> {
     let told = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let source = root.join("crates/hb-core");
-    let target = scratch.join("crates/hb-core");
-    if target.exists() {
-        fs::remove_dir_all(&target).map_err(|error| told(&target, error))?;
-    }
-    copy_folder(&source, &target)?;
+    // What gets mutants, and the library's root, is written when they are in it.
+    let mut written: BTreeSet<PathBuf> = mutants.iter().map(|mutant| root.join(&mutant.file)).collect();
+    written.insert(root.join("crates/hb-core/src/lib.rs"));
+    copy_folder(&root.join("crates/hb-core"), &scratch.join("crates/hb-core"), &written)?;
     let manifest = fs::read_to_string(root.join("Cargo.toml")).map_err(|error| told(root, error))?;
     let manifest: String = manifest
         .lines()
@@ -80,7 +109,7 @@ fn copy(root: &Path, scratch: &Path) -> Result<(), String> {
         .collect();
     // Faster tests; what overflows still panics.
     let manifest = manifest + "\n[profile.dev.package.hb-core]\nopt-level = 1\n";
-    fs::write(scratch.join("Cargo.toml"), manifest).map_err(|error| told(scratch, error))?;
+    put(&scratch.join("Cargo.toml"), manifest.as_bytes())?;
     let lock = scratch.join("Cargo.lock");
     if !lock.exists() {
         fs::copy(root.join("Cargo.lock"), &lock).map_err(|error| told(&lock, error))?;
@@ -88,28 +117,32 @@ fn copy(root: &Path, scratch: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
+fn copy_folder(from: &Path, to: &Path, but: &BTreeSet<PathBuf>) -> Result<(), String> {
     let told = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     fs::create_dir_all(to).map_err(|error| told(to, error))?;
     for entry in fs::read_dir(from).map_err(|error| told(from, error))? {
         let entry = entry.map_err(|error| told(from, error))?;
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         if path.is_dir() {
-            copy_folder(&path, &target)?;
-        } else {
-            fs::copy(&path, &target).map_err(|error| told(&path, error))?;
+            copy_folder(&path, &target, but)?;
+        } else if !but.contains(&path) {
+            put(&target, &fs::read(&path).map_err(|error| told(&path, error))?)?;
         }
     }
     Ok(())
 }
 
 /// Puts the mutants that are still wanted into the copy.
-fn instrument(scratch: &Path, mutants: &[Mutant], left_out: &mut BTreeMap<usize, String>) -> Result<(Ids, Lines), String> {
+fn instrument(
+    root: &Path,
+    scratch: &Path,
+    mutants: &[Mutant],
+    left_out: &mut BTreeMap<usize, String>,
+) -> Result<(Ids, Lines), String> {
     let (mut next, mut ids, mut lines) = (1, Ids::new(), Lines::new());
     let files: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.file.as_str()).collect();
     for file in files {
-        let path = scratch.join(file);
-        let text = fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
+        let text = fs::read_to_string(root.join(file)).map_err(|error| format!("{file}: {error}"))?;
         let wanted: Vec<(usize, &Mutant)> = mutants
             .iter()
             .enumerate()
@@ -137,11 +170,11 @@ fn instrument(scratch: &Path, mutants: &[Mutant], left_out: &mut BTreeMap<usize,
                 lines.entry((file.to_owned(), line)).or_default().extend(there);
             }
         }
-        fs::write(&path, made.text).map_err(|error| format!("{file}: {error}"))?;
+        put(&scratch.join(file), made.text.as_bytes())?;
     }
-    let root = scratch.join("crates/hb-core/src/lib.rs");
-    let text = fs::read_to_string(&root).map_err(|error| error.to_string())?;
-    fs::write(&root, text + include_str!("switch.rs.txt")).map_err(|error| error.to_string())?;
+    let library = "crates/hb-core/src/lib.rs";
+    let text = fs::read_to_string(root.join(library)).map_err(|error| format!("{library}: {error}"))?;
+    put(&scratch.join(library), (text + include_str!("switch.rs.txt")).as_bytes())?;
     Ok((ids, lines))
 }
 
@@ -192,7 +225,8 @@ fn compile(scratch: &Path) -> Result<Compiled, String> {
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
     let (mut programs, mut faults) = (Vec::new(), Vec::new());
     for message in messages {
-        let runs = message.target.as_ref().is_some_and(|unit| unit.kind.iter().all(|kind| kind == "lib" || kind == "test"));
+        let runs =
+            message.target.as_ref().is_some_and(|unit| unit.kind.iter().all(|kind| kind == "lib" || kind == "test"));
         if let Some(program) = message.executable.filter(|_| message.reason == "compiler-artifact" && runs) {
             programs.push(program);
         }

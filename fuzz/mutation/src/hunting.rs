@@ -58,7 +58,8 @@ fn limited(program: &Path, seconds: f64) -> Command {
 pub fn survey(programs: &[PathBuf], scratch: &Path) -> Result<Vec<Test>, String> {
     let mut tests = Vec::new();
     for program in programs {
-        let listed = Command::new(program).args(["--list", "--format", "terse"]).output().map_err(|error| error.to_string())?;
+        let listed =
+            Command::new(program).args(["--list", "--format", "terse"]).output().map_err(|error| error.to_string())?;
         let listed = String::from_utf8_lossy(&listed.stdout);
         for name in listed.lines().filter_map(|line| line.strip_suffix(": test")) {
             let file = scratch.join("reached");

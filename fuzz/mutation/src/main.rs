@@ -98,6 +98,7 @@ fn run(asked: &Asked) -> Result<(), String> {
         .filter(|(place, _)| place % shards == shard)
         .map(|(_, one)| one)
         .collect();
+    let wanted = spread(wanted);
     let (begun, mut tally) = (Instant::now(), Tally::default());
     for (done, (number, (id, site))) in wanted.iter().enumerate() {
         let mutant = &mutants[**number];
@@ -131,6 +132,16 @@ fn run(asked: &Asked) -> Result<(), String> {
         built.left_out.len()
     );
     save(asked, &tally, &built.left_out, &mutants, wanted.len())
+}
+
+/// In another order, always the same, so that a run that is broken off has tried a fair sample.
+fn spread<T>(mut all: Vec<T>) -> Vec<T> {
+    let mut state: u64 = 7;
+    for at in (1..all.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        all.swap(at, (state >> 33) as usize % (at + 1));
+    }
+    all
 }
 
 fn save(

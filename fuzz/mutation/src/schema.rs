@@ -66,8 +66,7 @@ pub fn make(text: &str, mutants: &[(usize, &Mutant)], next: &mut u32, ids: &mut 
     for (number, mutant) in mutants {
         by_place.entry((mutant.genre.as_str(), mutant.span.start)).or_default().push((*number, mutant));
     }
-    let mut finder =
-        Finder { text, mutants: by_place, sites: Vec::new(), left_out: Vec::new(), constant: 0 };
+    let mut finder = Finder { text, mutants: by_place, sites: Vec::new(), left_out: Vec::new(), constant: 0 };
     finder.visit_file(&file);
     let Finder { mut sites, mut left_out, mutants, .. } = finder;
     left_out.extend(mutants.into_values().flatten().map(|(number, _)| (number, "its place was not found")));

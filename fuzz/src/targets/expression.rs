@@ -15,6 +15,7 @@ use crate::input::{Input, placed};
 ///
 /// # Panics
 /// When a fault has no place in the text, when what is written reads as something else, or an evaluation depends on when it is done.
+#[expect(clippy::panic, reason = "what does not hold ends the run, and says of what")]
 pub fn run(data: &[u8]) {
     let text = Input(data).text();
     drop(template::references(text));

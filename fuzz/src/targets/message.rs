@@ -15,9 +15,10 @@ pub fn run(data: &[u8]) {
     let (topic, payload) = input.0.split_at(length);
     let topic = Input(topic).text();
     match fuzzing::message(topic, payload) {
-        Ok((name, unit, _, _)) => {
+        Ok(said) => {
             let most = topic.len().max(payload.len());
-            assert!(!name.is_empty() && name.len() <= most && unit.is_none_or(|unit| unit.len() <= most));
+            assert!(!said.name.is_empty() && said.name.len() <= most);
+            assert!(said.unit.is_none_or(|unit| unit.len() <= most));
         }
         Err(cause) => assert!(FaultCause::ALL.iter().any(|known| known.as_str() == cause), "{cause}"),
     }

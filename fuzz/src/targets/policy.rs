@@ -11,6 +11,7 @@ use serde_json::Value;
 ///
 /// # Panics
 /// When a policy that was read is not sound, or not what is written, or a simulation finds something else than an evaluation.
+#[expect(clippy::panic, reason = "what does not hold ends the run, and says of what")]
 pub fn run(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == b'\n');
     let Some(Ok(document)) = parts.next().map(serde_json::from_slice::<Value>) else { return };

@@ -265,11 +265,9 @@ impl Drop for MqttSource {
 }
 
 /// See [`crate::fuzzing::message`].
-pub(crate) fn fuzzing(
-    topic: &str,
-    payload: &[u8],
-) -> Result<(String, Option<String>, u64, Option<Stamp>), &'static str> {
+pub(crate) fn fuzzing(topic: &str, payload: &[u8]) -> Result<crate::fuzzing::Said, &'static str> {
     let event = payload::event(topic, payload, TimeUnit::Seconds);
     let event = event.map_err(hb_core::watch::sample::FaultCause::as_str)?;
-    Ok((event.name.into_owned(), event.unit.map(std::borrow::Cow::into_owned), event.value.to_bits(), event.at))
+    let (name, unit) = (event.name.into_owned(), event.unit.map(std::borrow::Cow::into_owned));
+    Ok(crate::fuzzing::Said { name, unit, bits: event.value.to_bits(), at: event.at })
 }

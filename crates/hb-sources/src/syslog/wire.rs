@@ -182,7 +182,11 @@ impl Peer {
         loop {
             match cut(&mut self.unread, &mut self.skipping) {
                 Some(message) => return Some(message),
-                None if self.ended => return last(&mut self.unread, self.skipping),
+                None if self.ended && self.skipping => {
+                    self.unread.clear();
+                    return None;
+                }
+                None if self.ended => return last(&mut self.unread),
                 None => {}
             }
             let mut chunk = [0; CHUNK_BYTES];
@@ -199,9 +203,9 @@ impl Peer {
 }
 
 /// What a peer has sent behind its last whole message when it ends.
-fn last(unread: &mut Vec<u8>, skipping: bool) -> Option<Received> {
+fn last(unread: &mut Vec<u8>) -> Option<Received> {
     let rest = std::mem::take(unread);
-    (!rest.is_empty() && !skipping).then_some(Received::Message(rest))
+    (!rest.is_empty()).then_some(Received::Message(rest))
 }
 
 /// See [`crate::fuzzing::syslog_stream`].
@@ -214,7 +218,9 @@ pub(super) fn fuzzing<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Opt
         }
         assert!(unread.len() <= MESSAGE_BYTES_MAX + CHUNK_BYTES, "a peer's unread bytes are bounded");
     }
-    out.extend(last(&mut unread, skipping));
+    if !skipping {
+        out.extend(last(&mut unread));
+    }
     let message = |received| match received {
         Received::Message(bytes) => Some(bytes),
         Received::TooLong(_) => None,
