@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) enum Speech {
     /// A request line of HTTP.
     Http,
-    /// A statement of SQL that begins with `SELECT`, as all of hb's do.
+    /// A statement of SQL that begins with `SELECT` or `WITH`, as all of hb's do; what stands within one is no question of its own.
     Sql,
 }
 
@@ -83,9 +83,11 @@ fn questions(bytes: &[u8], speech: Speech) -> Vec<String> {
     let plain = |text: &str| text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     match speech {
         Speech::Sql => {
-            let begins = text.match_indices("SELECT ").filter_map(|(at, _)| text.get(at..));
+            // Before a statement stands its name, which is empty, and ends with a zero as the statement does.
+            let begins = ["\0SELECT ", "\0WITH "].into_iter().flat_map(|begin| text.match_indices(begin));
+            let questions = begins.filter_map(|(at, _)| text.get(at + 1..));
             let ends = |question: &str| question.find(['\0', '$']).unwrap_or(question.len());
-            begins.filter_map(|question| Some(plain(question.get(..ends(question))?))).collect()
+            questions.filter_map(|question| Some(plain(question.get(..ends(question))?))).collect()
         }
         Speech::Http => {
             let heads = text.lines().filter_map(|line| line.strip_suffix(" HTTP/1.1"));
@@ -99,4 +101,24 @@ pub(crate) fn about_records(question: &str) -> bool {
     ["/journal/", "/baselines/", ".records", ".streams", ".append(", ".trim(", ".blobs"]
         .iter()
         .any(|part| question.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_one_question_whatever_it_holds() {
+        let sent = b"P\0\0\0\x50\0WITH s AS (SELECT (SELECT max(seq) FROM \"h\".records WHERE stream = $1))\0\0\0B\0\0\0\x09\0\0\
+                     P\0\0\0\x30\0SELECT pg_notify($1, (SELECT 1))\0\0\0";
+        let asked = questions(sent, Speech::Sql);
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert!(asked.iter().filter(|question| about_records(question)).count() == 1, "{asked:?}");
+    }
+
+    #[test]
+    fn request_lines_are_questions() {
+        let sent = b"POST /v3/kv/range HTTP/1.1\r\nhost: a\r\n\r\n{}GET";
+        assert_eq!(questions(sent, Speech::Http), ["POST /v0/kv/range"]);
+    }
 }
