@@ -1,3 +1,5 @@
+//! What exploring promises: every planted fault is found, and the same seed says the same.
+
 use super::*;
 
 /// Worlds that are tried until a planted fault is found.

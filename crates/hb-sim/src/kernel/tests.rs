@@ -1,3 +1,5 @@
+//! What the kernel promises: order, clocks and ends of tasks, by one seed.
+
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -249,7 +249,7 @@ fn j3_any_of_the_log_s_unsynced_pieces_in_any_order_leave_each_commit_wholly_the
             );
         }
         for sample in 0..24 {
-            let log = partly(old, new, SECTOR, |_| dice.roll() % 8 != 0);
+            let log = partly(old, new, SECTOR, |_| !dice.roll().is_multiple_of(8));
             made.check(
                 (&made.database, &log),
                 acknowledged,
