@@ -22,6 +22,9 @@ use crate::clock;
 
 /// How long a node that ends waits for its card to be taken down.
 const QUIT_MAX: Duration = Duration::from_secs(1);
+/// How long after a change of this node's role the board is read again: others change theirs then, and in what order nodes stand by
+/// depends on who works.
+const SOON: Duration = Duration::from_millis(500);
 /// How often the active node takes cards down that have stood still for a day.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
@@ -118,7 +121,7 @@ impl Poster {
     pub fn start(board: Board, node: NodeName, account: Account) -> std::io::Result<Self> {
         let slot = Slot { account, fresh: true, now: true, quit: false };
         let desk = Arc::new(Desk { slot: Monitor::new(slot), seen: Mutex::default() });
-        let worker = Worker { board, node, desk: Arc::clone(&desk), swept: None };
+        let worker = Worker { board, node, desk: Arc::clone(&desk), swept: None, soon: false };
         let thread = thread::spawn("board", move || worker.run())?;
         Ok(Self { desk, thread: Some(thread) })
     }
@@ -140,6 +143,8 @@ struct Worker {
     node: NodeName,
     desk: Arc<Desk>,
     swept: Option<Moment>,
+    /// This node's role has changed since the round before.
+    soon: bool,
 }
 
 impl Worker {
@@ -154,15 +159,18 @@ impl Worker {
 
     /// What is to be put up, once it is time; none at the end.
     #[expect(clippy::option_option, reason = "a round without news is one all the same: it reads")]
-    fn wait(&self) -> Option<Option<Account>> {
-        let until = clock::after(POST_EVERY * self.board.rounds());
+    fn wait(&mut self) -> Option<Option<Account>> {
+        let usual = POST_EVERY * self.board.rounds();
+        let until = clock::after(if std::mem::take(&mut self.soon) { SOON } else { usual });
         let mut slot = self.desk.slot.lock();
         loop {
             if slot.quit {
                 return None;
             }
             let left = clock::until(until);
-            if std::mem::take(&mut slot.now) || left.is_zero() {
+            let now = std::mem::take(&mut slot.now);
+            if now || left.is_zero() {
+                self.soon = now;
                 let fresh = std::mem::take(&mut slot.fresh);
                 return Some(fresh.then(|| slot.account.clone()));
             }

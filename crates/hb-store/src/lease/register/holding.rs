@@ -65,7 +65,8 @@ impl RegisterLease {
             session: format!("{}-{}", self.me, self.sessions),
             version: None,
             how: free.how.to_owned(),
-            attended: self.attend(),
+            // Whoever hangs attends still, and a machine that is gone does for the engine: that is waited for after the claim, if at all.
+            attended: free.how != self.names.expired && self.attend(),
             // Not ours yet, but never smaller than what stood there.
             epoch: seen.last().map_or(Epoch(0), |mark| mark.epoch),
             progress: 0,

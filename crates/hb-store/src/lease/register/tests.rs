@@ -169,6 +169,7 @@ struct Counted {
     inner: MemoryRegister,
     hears: Hears,
     reads: Arc<AtomicU32>,
+    attends: Arc<AtomicU32>,
 }
 
 impl Register for Counted {
@@ -200,11 +201,16 @@ impl Register for Counted {
     fn hears(&self) -> Hears {
         self.hears
     }
+
+    fn attend(&mut self, name: &str) -> Result<(), RegisterError> {
+        self.attends.fetch_add(1, Ordering::Relaxed);
+        self.inner.attend(name)
+    }
 }
 
 fn counted(register: &MemoryRegister, hears: Hears) -> (RegisterLease, Arc<AtomicU32>) {
     let reads = Arc::new(AtomicU32::new(0));
-    let counted = Counted { inner: register.clone(), hears, reads: Arc::clone(&reads) };
+    let counted = Counted { inner: register.clone(), hears, reads: Arc::clone(&reads), attends: Arc::default() };
     (RegisterLease::new(Box::new(counted), &"b".into(), TTL, Names::MEMORY), reads)
 }
 
@@ -269,4 +275,21 @@ fn one_that_is_named_in_a_switchover_looks_for_the_release_all_the_time_where_it
     b.look().unwrap();
     b.pass_asking(Duration::from_millis(1), boottime()).unwrap();
     assert!(b.cadence.next() <= boottime() + Duration::from_millis(60), "{:?} {unhurried:?}", b.cadence.next());
+}
+
+#[test]
+fn the_lease_of_a_machine_that_is_gone_is_not_held_up_by_what_the_engine_keeps_for_it() {
+    let register = MemoryRegister::new();
+    let mut a = over(&register, "a");
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 1)).unwrap();
+    let attends = Arc::new(AtomicU32::new(0));
+    let reads = Arc::default();
+    let counted = Counted { inner: register, hears: Hears::Told, reads, attends: Arc::clone(&attends) };
+    let mut b = RegisterLease::new(Box::new(counted), &"b".into(), TTL, Names::MEMORY);
+    // The handle of `a` lives on, and attends as far as the engine knows.
+    granted(b.acquire(TTL * 20).unwrap());
+    assert_eq!(attends.load(Ordering::Relaxed), 0, "who takes over for want of progress claims before it attends");
+    b.renew(&holder("b", 2, 1)).unwrap();
+    assert_eq!(attends.load(Ordering::Relaxed), 1, "and attends as soon as it works");
 }
