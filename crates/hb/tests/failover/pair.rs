@@ -520,7 +520,7 @@ impl Default for Patience {
 impl Patience {
     /// Whether the bound is reached.
     fn is_over(&mut self) -> bool {
-        self.waited += self.last.elapsed().min(LOOK * 4);
+        self.waited += self.last.elapsed().min(LOOK + LOOK / 4);
         self.last = Instant::now();
         self.waited >= BOUND || self.began.elapsed() >= BOUND * 10
     }
