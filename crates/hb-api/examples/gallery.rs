@@ -251,6 +251,7 @@ fn decided(cycle: u64, series: u64) -> CycleDecided {
             next_start: end,
             horizons: Vec::new(),
             ended: false,
+            reread: None,
         },
         carry: Carry::default(),
         learning: None,

@@ -164,6 +164,12 @@ impl Keeper {
     }
 }
 
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.change(|wish| (wish.quit, wish.release) = (true, true));
+    }
+}
+
 struct Worker {
     lease: Box<dyn Lease>,
     ttl: Duration,
@@ -309,8 +315,11 @@ impl Worker {
         if self.holding { Go::On } else { self.read_orders() }
     }
 
+    /// A loop that does not listen any more is about to end, and shows first what it has decided: until it says that it has ended the
+    /// lease stays held. One that panicked says so too.
     fn tell(&self, told: Told) -> Go {
-        if self.out.send(told).is_ok() { Go::On } else { Go::End }
+        let _gone = self.out.send(told);
+        Go::On
     }
 
     fn seek(&mut self, behind: u32) -> Go {

@@ -548,7 +548,8 @@ fn work(parts: WatchParts, inbox: &Inbox, shared: &Arc<Shared>, rest: Duration) 
         heard: clock::moment(),
         open: false,
         complete: false,
-        since_trim: 0,
+        // A node that works for a short while only trims too.
+        since_trim: u64::MAX,
         tag: Tag::new(watch, &parts.settings.baseline_tag),
         quoted: BTreeMap::new(),
     })

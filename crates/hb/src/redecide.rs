@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hb_core::cycle::ClosedBy;
+use hb_core::cycle::{ClosedBy, REREAD_INTERVALS};
 use hb_core::ids::CycleNo;
 use hb_core::journal::Hash;
 use hb_core::mark::Mark;
@@ -135,13 +135,18 @@ impl Redecider {
             Some(watcher) => watcher,
             None => self.resumed()?,
         };
+        if recorded.decision.cycle == CycleNo(0) && self.shown_to == 0 {
+            // Silence before the first sample may have said where the grid begins; where it did not, the first sample says the same again.
+            let now = Now { wall: wall_at_close(recorded, &self.settings), ..Now::default() };
+            self.keep(watcher.idle(recorded.decision.span.start, now));
+        }
         if self.ahead.is_empty() {
             let now = Now { wall: wall_at_close(recorded, &self.settings), ..Now::default() };
             let closed = recorded.resume.closed;
             match recorded.closed_by {
                 ClosedBy::Watermark => self.show(&mut watcher, closed.saturating_add(1), now)?,
                 ClosedBy::Clock => {
-                    self.show(&mut watcher, closed, now)?;
+                    self.show(&mut watcher, recorded.resume.reread.unwrap_or(closed), now)?;
                     let looked_at = looked_at(&watcher, recorded, &self.settings);
                     self.keep(watcher.idle(looked_at, now));
                 }
@@ -271,7 +276,8 @@ fn looked_at(watcher: &Watcher, recorded: &CycleDecided, settings: &WatchSetting
     let end = recorded.decision.span.end;
     let held = end.plus_ns(settings.lateness_ns).plus_ns(settings.silence_grace_ns);
     let lag_ns = held.since_ns(watcher.event_clock(held));
-    held.plus_ns(lag_ns)
+    let longer = recorded.resume.reread.map_or(0, |_| settings.interval_ns.saturating_mul(REREAD_INTERVALS));
+    held.plus_ns(lag_ns).plus_ns(longer)
 }
 
 /// What is different, the most telling first.

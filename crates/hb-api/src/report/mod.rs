@@ -169,6 +169,7 @@ pub(crate) mod tests {
                 next_start: Stamp(start + 10 * SECOND_NS),
                 horizons: Vec::new(),
                 ended: false,
+                reread: None,
             },
             carry: Carry::default(),
             learning: None,

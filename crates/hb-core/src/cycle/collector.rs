@@ -2,7 +2,8 @@
 //!
 //! It is told of every item in order of position. A sample's fate is decided from its event time, its position and the
 //! recorded horizons alone. Positions before `closed` have been accounted for by an earlier record: what is read there
-//! again only fills the windows that are still open, and is not counted again.
+//! again only fills the windows that are still open, and is not counted again. What waited in open cycles and has not been read again
+//! yet is *owed*: the clock holds a cycle open for it a while longer, and what comes later than that is counted as late.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use super::{ClosedBy, Resume};
 use crate::mark::Mark;
 use crate::time::{Now, Span, Stamp};
 
+/// How many intervals longer the clock waits for a source that is to give again what waited in open cycles.
+pub const REREAD_INTERVALS: i64 = 2;
 /// Most horizons kept; more would need more than this many cycles within the allowed lateness.
 pub const HORIZONS_MAX: usize = 1_024;
 
@@ -97,7 +100,13 @@ pub struct Collector<W, F: Ord> {
     closed: u64,
     horizons: Vec<(u64, Stamp)>,
     max_at: Option<Stamp>,
+    /// Something newer than all before has come since the source last said how far it is.
+    advanced: bool,
     lag_ns: i64,
+    /// Samples of earlier reigns that wait in open cycles and have not been read again yet …
+    owed: u64,
+    /// … all of them in this cycle or a later one.
+    owed_from: i64,
     open: Vec<Open<W>>,
     tally: Tally<F>,
     delivered: u64,
@@ -125,7 +134,10 @@ impl<W: Collects, F: Ord> Collector<W, F> {
             closed: 0,
             horizons: Vec::new(),
             max_at: None,
+            advanced: false,
             lag_ns: 0,
+            owed: 0,
+            owed_from: i64::MAX,
             open: Vec::new(),
             tally: Tally { late: 0, late_max_ns: 0, future: 0, faults: BTreeMap::new() },
             delivered: 0,
@@ -138,10 +150,10 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         collector
     }
 
-    /// Goes on after a decided cycle: `delivered` is what had been delivered by its close, `reopened` the wall clock at
-    /// which the new reign began. The source is to be read from `resume.mark`.
+    /// Goes on after a decided cycle: `delivered` is what had been delivered by its close, `pending` what of that waited in later cycles,
+    /// `reopened` the wall clock at which the new reign began. The source is to be read from `resume.mark`.
     #[must_use]
-    pub fn resume(grid: Grid, resume: &Resume, delivered: u64, reopened: Stamp) -> Self {
+    pub fn resume(grid: Grid, resume: &Resume, (delivered, pending): (u64, u64), reopened: Stamp) -> Self {
         let mut collector = Self::new(grid, Now::default());
         collector.origin_ns = resume.next_start.0.rem_euclid(grid.interval_ns);
         collector.next = Some(collector.index_of(resume.next_start));
@@ -151,6 +163,8 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         collector.horizons.clone_from(&resume.horizons);
         collector.lag_ns = resume.lag_ns;
         collector.delivered = delivered;
+        collector.owed = pending;
+        collector.owed_from = collector.next.unwrap_or(i64::MAX);
         collector.end = resume.mark.clone();
         collector.raise_horizon(resume.closed, reopened);
         collector.set_due();
@@ -259,8 +273,11 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         }
         let index = if self.hot.1.holds(at) { self.hot.0 } else { self.warm(at) };
         let next = self.anchor(index);
+        let owed = again && self.owed > 0 && index >= self.owed_from;
+        self.owed -= u64::from(owed);
         if index < next {
-            if !again {
+            // What is owed was counted as waiting: its cycle could not be held open for it.
+            if !again || owed {
                 self.tally.late += 1;
                 let behind = self.start_of(next).since_ns(at);
                 self.tally.late_max_ns = self.tally.late_max_ns.max(behind);
@@ -268,7 +285,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
             return Place::Late;
         }
         if self.max_at.is_none_or(|max| at > max) {
-            self.max_at = Some(at);
+            (self.max_at, self.advanced) = (Some(at), true);
         }
         Place::Into(self.window(index, position, token))
     }
@@ -289,7 +306,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
     pub fn counted(&mut self, samples: u64, newest: Stamp) {
         self.delivered += samples;
         if samples > 0 && self.max_at.is_none_or(|max| newest > max) {
-            self.max_at = Some(newest);
+            (self.max_at, self.advanced) = (Some(newest), true);
         }
     }
 
@@ -346,11 +363,16 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         }
     }
 
-    /// Told after a batch: everything before `end` has been delivered; `advanced` when it held a sample newer than all before.
+    /// Told after a batch: everything before `end` has been delivered. Where nothing newer than all before came with it, the event clock
+    /// goes on with the wall clock: what is late, or dated too far ahead, holds up no cycle.
     pub fn read_to(&mut self, end: &Mark, now: Now) {
         self.end.clone_from(end);
         self.ended = false;
-        if let Some(max_at) = self.max_at {
+        if end.position >= self.closed {
+            // What the source has not given again by now it does not have any more.
+            self.owed = 0;
+        }
+        if let Some(max_at) = self.max_at.filter(|_| std::mem::take(&mut self.advanced)) {
             self.lag_ns = now.wall.since_ns(max_at);
         }
     }
@@ -363,10 +385,18 @@ impl<W: Collects, F: Ord> Collector<W, F> {
             self.next = Some(self.index_of(clock));
             return None;
         };
-        let held = self.grid.lateness_ns.saturating_add(self.grid.silence_grace_ns);
+        let mut held = self.grid.lateness_ns.saturating_add(self.grid.silence_grace_ns);
+        if self.rereads() {
+            held = held.saturating_add(self.grid.interval_ns.saturating_mul(REREAD_INTERVALS));
+        }
         let over = self.index_of(clock.plus_ns(held.saturating_neg()));
         let end = self.end.clone();
         (over > next && !self.ended).then(|| self.close(over, end, ClosedBy::Clock, now))
+    }
+
+    /// Whether the source has still to give again what waits in open cycles.
+    fn rereads(&self) -> bool {
+        self.owed > 0 && self.end.position < self.closed
     }
 
     /// Told that the source is complete: closes the oldest open cycle. To be called again until it gives nothing; the last
@@ -385,6 +415,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
 
     /// Closes the cycle `next`; `over` is the first one whose time is not over yet.
     fn close(&mut self, over: i64, here: Mark, by: ClosedBy, now: Now) -> Closing<W, F> {
+        let reread = (by == ClosedBy::Clock && self.rereads()).then_some(self.end.position);
         let next = self.next.unwrap_or(0);
         let front = self.open.first().map(|open| open.index);
         let window = if front == Some(next) { self.open.remove(0).window } else { W::default() };
@@ -408,7 +439,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
             window,
             tally: std::mem::replace(&mut self.tally, empty),
             delivered: self.delivered,
-            pending: self.open.iter().map(|open| open.window.total()).sum(),
+            pending: self.open.iter().map(|open| open.window.total()).sum::<u64>().saturating_add(self.owed),
             by,
             resume: Resume {
                 mark,
@@ -418,6 +449,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
                 next_start: self.start_of(after),
                 horizons: self.horizons.clone(),
                 ended: self.ended,
+                reread,
             },
         }
     }
@@ -550,6 +582,63 @@ mod tests {
         assert!(closed[0].resume.ended);
     }
 
+    /// A node takes over whose source does not give again at once what waited in the open cycle.
+    #[test]
+    fn w4_the_clock_waits_for_what_is_to_be_read_again_and_counts_what_comes_too_late() {
+        let token: Arc<str> = "".into();
+        let mut machine = Machine::new(GRID, now(30));
+        let times = [1, 2, 12, 13, 16];
+        let closed = read(&mut machine, &times, 0);
+        let last = closed.last().unwrap();
+        assert_eq!((last.span.start.0, last.pending, last.resume.mark.position, last.resume.closed), (0, 2, 2, 4));
+        let went_on = || Machine::resume(GRID, &last.resume, (last.delivered, last.pending), Stamp(40));
+
+        // 10..20 would be over at 28 of the event clock; for what is owed it is held until 48.
+        let mut machine = went_on();
+        let wall = |clock: i64| Stamp(clock + last.resume.lag_ns);
+        assert!(machine.idle(wall(47), now(1_000)).is_none());
+        assert!(read(&mut machine, &times, 2).is_empty());
+        assert_eq!(
+            story(&finish(&mut machine)),
+            ["10..20 [12, 13, 16] late 0 future 0 delivered 5 pending 0 resume 5 closed 5"]
+        );
+
+        // It comes later than that: counted once, as late.
+        let mut machine = went_on();
+        assert!(matches!(machine.place(2, &token, Stamp(12)), Place::Into(_)));
+        machine.read_to(&Mark { position: 3, token: Arc::clone(&token) }, now(1_000));
+        let lag = machine.lag_ns;
+        let forced = machine.idle(Stamp(48 + lag), now(2_000)).unwrap();
+        assert_eq!((forced.by, forced.pending, forced.delivered), (ClosedBy::Clock, 1, 4));
+        assert_eq!((forced.resume.reread, forced.resume.closed), (Some(3), 4));
+        assert!(matches!(machine.place(3, &token, Stamp(13)), Place::Late));
+        assert!(matches!(machine.place(4, &token, Stamp(25)), Place::Into(_)));
+        machine.read_to(&Mark { position: 5, token }, now(2_000));
+        let closed = finish(&mut machine);
+        let last = closed.last().unwrap();
+        assert_eq!((last.tally.late, last.pending, last.delivered), (1, 0, 5));
+    }
+
+    /// The wall clock was far behind when the watch began, and is put right.
+    #[test]
+    fn w3_samples_beyond_the_horizon_do_not_hold_up_the_clock() {
+        let token: Arc<str> = "".into();
+        let mut machine = Machine::new(GRID, now(0));
+        assert!(matches!(machine.place(0, &token, Stamp(3)), Place::Into(_)));
+        machine.read_to(&Mark { position: 1, token: Arc::clone(&token) }, now(4));
+        // Now it is 10,000; each sample of now lies beyond what could be dated at 0.
+        let mut closed = 0;
+        for tick in 0..20_i64 {
+            let wall = 10_000 + tick * 10;
+            let position = 1 + tick.unsigned_abs();
+            let _place = machine.place(position, &token, Stamp(wall));
+            machine.read_to(&Mark { position: position + 1, token: Arc::clone(&token) }, now(wall));
+            closed += std::iter::from_fn(|| machine.idle(Stamp(wall + 5), now(wall + 5))).count();
+        }
+        assert!(closed > 0, "the watch is stuck");
+        assert!(matches!(machine.place(50, &token, Stamp(10_210)), Place::Into(_)));
+    }
+
     /// W1, W2: killed after any record and resumed from it, a watch closes the same cycles with the same contents.
     #[test]
     fn w1_resumed_after_any_record_it_closes_the_same() {
@@ -574,7 +663,7 @@ mod tests {
             expected.extend(finish(&mut whole));
             for stop in 0..expected.len() {
                 let last = &expected[stop];
-                let mut again = Machine::resume(GRID, &last.resume, last.delivered, Stamp(1_000));
+                let mut again = Machine::resume(GRID, &last.resume, (last.delivered, last.pending), Stamp(1_000));
                 let mut rest = read(&mut again, &times, last.resume.mark.position);
                 rest.extend(finish(&mut again));
                 assert_eq!(story(&rest), story(&expected[stop + 1..]), "round {round}, after {stop}");

@@ -6,7 +6,7 @@
 
 mod collector;
 
-pub use collector::{Closing, Collector, Collects, Grid, HORIZONS_MAX, Place, Tally};
+pub use collector::{Closing, Collector, Collects, Grid, HORIZONS_MAX, Place, REREAD_INTERVALS, Tally};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,4 +44,7 @@ pub struct Resume {
     pub horizons: Vec<(u64, Stamp)>,
     /// Set when the source was complete and has been read to its end.
     pub ended: bool,
+    /// Set when the clock closed the cycle before all that belonged to it was read again: up to where reading had come then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reread: Option<u64>,
 }

@@ -110,7 +110,10 @@ impl Watcher {
         }
         let grid = grid(&settings);
         let collector = match &past.last {
-            Some(last) => Collector::resume(grid, &last.resume, last.decision.counts.delivered_total, reopened),
+            Some(last) => {
+                let counts = &last.decision.counts;
+                Collector::resume(grid, &last.resume, (counts.delivered_total, counts.pending), reopened)
+            }
             None => Collector::new(grid, Now { wall: reopened, ..Now::default() }),
         };
         let learning = past.last.as_ref().is_none_or(|last| last.learning.is_some());

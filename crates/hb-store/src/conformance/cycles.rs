@@ -41,6 +41,7 @@ fn decided(number: u64, prev: Hash) -> Sealed {
             next_start: span.end,
             horizons: Vec::new(),
             ended: false,
+            reread: None,
         },
         carry: Carry::default(),
         learning: None,
