@@ -99,7 +99,7 @@ fn replay(name: &str) {
     let seeds = seeds(target);
     assert!(seeds.len() >= 3, "{name} has {} seeds", seeds.len());
     let changes = std::env::var("HB_FUZZ_CHANGES").ok().and_then(|text| text.parse().ok()).unwrap_or(CHANGES);
-    let mut random = Random(name.bytes().fold(7, |sum, byte| sum * 31 + u64::from(byte)));
+    let mut random = Random(name.bytes().fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))));
     for (path, bytes) in &seeds {
         tried(target, &path.display().to_string(), bytes);
         for number in 0..changes {
