@@ -86,7 +86,7 @@ fn questions(bytes: &[u8], speech: Speech) -> Vec<String> {
             // Before a statement stands its name, which is empty, and ends with a zero as the statement does.
             let begins = ["\0SELECT ", "\0WITH "].into_iter().flat_map(|begin| text.match_indices(begin));
             let questions = begins.filter_map(|(at, _)| text.get(at + 1..));
-            let ends = |question: &str| question.find(['\0', '$']).unwrap_or(question.len());
+            let ends = |question: &str| question.find('\0').unwrap_or(question.len());
             questions.filter_map(|question| Some(plain(question.get(..ends(question))?))).collect()
         }
         Speech::Http => {

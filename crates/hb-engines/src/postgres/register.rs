@@ -2,7 +2,7 @@
 //!
 //! **Invariants.** A version is made of a counter of the schema and of chance: none comes again, also after a cell was removed. Changes
 //! are told to those who wait by a notification that follows the change and says what stands there, unless that is long; one that is
-//! lost costs at most [`RECHECK`], since cells are read again now and then. Notifications of two changes may come in either order:
+//! lost costs at most [`RECHECK`], since cells are read again now and then, and nothing where its sender is gone. Notifications of two changes may come in either order:
 //! one is believed only where its counter is larger than that of what is known. Whoever attends to a cell holds a lock on this handle's connection; it is taken again
 //! when the connection is made again.
 
@@ -222,6 +222,21 @@ impl PostgresRegister {
         Ok(gone)
     }
 
+    /// Whether whoever attended is gone and left the cell otherwise than it was seen: a process that is killed between a change and what
+    /// tells of it leaves nobody told.
+    fn left_untold(&mut self, name: &str, seen: Option<&CellVersion>) -> Result<bool, RegisterError> {
+        let sight = self.watching.as_ref().map(|watching| watching.watcher.sight());
+        if !matches!(sight, Some(Sight::Gone(stood)) if stood.as_ref() != seen) {
+            return Ok(false);
+        }
+        let differs = self.stands(name, Trust::Read)?.as_ref().map(|cell| &cell.version) != seen;
+        if !differs {
+            // What the watcher saw is over.
+            self.watching.iter().for_each(|watching| watching.watcher.poke());
+        }
+        Ok(differs)
+    }
+
     /// Looks at what has come meanwhile.
     fn take_news(&mut self) {
         let Some(watching) = &mut self.watching else { return };
@@ -379,7 +394,7 @@ impl Register for PostgresRegister {
             self.listen(name)?;
             self.attend_again();
             self.take_news();
-            if self.differs(name, seen, trust)? {
+            if self.differs(name, seen, trust)? || self.left_untold(name, seen)? {
                 return Ok(Woken::Changed);
             }
             if self.is_gone(name, seen)? {

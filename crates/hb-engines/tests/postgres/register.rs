@@ -107,6 +107,33 @@ fn h1_the_end_of_a_process_that_attends_is_told() {
     println!("from kill -9 to being told: median {median:?}, worst {worst:?}");
 }
 
+/// A process that is killed after its change was committed, and before it told anybody.
+#[test]
+fn h1_a_change_that_its_maker_did_not_live_to_tell_is_seen_at_its_end() {
+    let Some(server) = Server::start("") else { return };
+    let url = server.url("untold");
+    let mut register = PostgresRegister::open(&target(&url)).unwrap();
+    put(&mut register, "lease");
+    // Less than it takes until a cell is read again for no reason; a busy machine gets more than one chance.
+    let patience = Duration::from_secs(2);
+    let woken = (0..10).any(|_| {
+        let mut attender = Attender::start(&url);
+        let mut register = PostgresRegister::open(&target(&url)).unwrap();
+        let seen = register.read("lease").unwrap().expect("it stands").version;
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(move || register.wait("lease", Some(&seen), patience).unwrap());
+            until_watched(&server);
+            let change = "UPDATE untold.cells SET version = untold.next_version() WHERE name = 'lease' RETURNING 1";
+            assert!(server.sql("ops", change).starts_with('1'), "the cell was changed");
+            attender.kill();
+            waiter.join().unwrap() == Woken::Changed
+        })
+    });
+    assert!(woken, "what stood at its end is not what was seen");
+    let seen = register.read("lease").unwrap().expect("it stands").version;
+    assert!(matches!(register.wait("lease", Some(&seen), LONG), Ok(Woken::Abandoned(_))), "and then that it is gone");
+}
+
 #[test]
 fn the_restart_of_a_server_is_not_taken_for_the_end_of_the_holder() {
     let Some(server) = Server::start("") else { return };
