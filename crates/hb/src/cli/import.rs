@@ -1,7 +1,7 @@
 //! `hb import supervisord | procfile`: what another supervisor runs, as an `hb.yaml`.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::setup::{exit_of, tell};
@@ -121,11 +121,13 @@ fn checked(file: &Path, imported: &Imported, out: &mut Out) -> Result<Exit, Fail
 
 fn read(file: &Path) -> Result<String, Failure> {
     let unread = |why: String| Failure::new(Exit::Usage, format!("{}: {why}", file.display()));
-    let size = std::fs::metadata(file).map_err(|error| unread(error.to_string()))?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(unread(format!("it has {size} bytes, more than the {FILE_BYTES_MAX} that are read")));
+    // Its length is not believed: that of a device is 0.
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).map_err(|error| unread(error.to_string()))?;
+    opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unread(error.to_string()))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(unread(format!("it has more than the {FILE_BYTES_MAX} bytes that are read")));
     }
-    let bytes = std::fs::read(file).map_err(|error| unread(error.to_string()))?;
     String::from_utf8(bytes).map_err(|error| unread(format!("byte {} is not UTF-8", error.utf8_error().valid_up_to())))
 }
 
@@ -233,6 +235,11 @@ fn fits(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn b1_what_has_no_end_is_read_up_to_the_bound() {
+        assert!(read(Path::new("/dev/zero")).unwrap_err().what.contains("more than"));
+    }
 
     #[test]
     fn patterns_name_files() {

@@ -165,3 +165,17 @@ fn contents(path: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn b1_what_has_no_end_is_read_up_to_the_bound() {
+        let fault = Files::default().read(Path::new("/dev/zero")).unwrap_err();
+        assert!(fault.what.contains("more than"), "{}", fault.what);
+        let mut given = Files::given(BTreeMap::from([("a".into(), b"x".to_vec())]));
+        assert_eq!(given.read(Path::new("a")).unwrap(), b"x");
+        assert!(given.read(Path::new("/dev/zero")).unwrap_err().what.contains("cannot be read"));
+    }
+}

@@ -283,7 +283,8 @@ impl<'a> Builder<'a> {
                 let nothing = *style == ScalarStyle::Plain && empty == Empty::Yes;
                 let text = if nothing { String::new() } else { text.clone().into_owned() };
                 let node = Node { place, value: Value::Scalar { text, written } };
-                self.put(*anchor, node, 1);
+                let size = size(&node);
+                self.put(*anchor, node, size);
             }
             Event::SequenceStart(_, anchor, _) => self.push(*anchor, place, Value::List(Vec::new())),
             Event::MappingStart(_, anchor, _) => self.push(*anchor, place, Value::Map(Vec::new())),
@@ -347,10 +348,18 @@ impl<'a> Builder<'a> {
 
 fn size(node: &Node) -> usize {
     match &node.value {
-        Value::Scalar { .. } => 1,
+        Value::Scalar { text, .. } => room(text),
         Value::List(list) => list.iter().map(size).fold(1, usize::saturating_add),
-        Value::Map(entries) => entries.iter().map(|entry| size(&entry.value)).fold(1, usize::saturating_add),
+        Value::Map(entries) => {
+            let sizes = entries.iter().map(|entry| room(&entry.key).saturating_add(size(&entry.value)));
+            sizes.fold(1, usize::saturating_add)
+        }
     }
+}
+
+/// As how many values a text counts where an alias writes it out again: a long one takes more room than a short one.
+fn room(text: &str) -> usize {
+    1_usize.saturating_add(text.len() / 64)
 }
 
 fn place(span: &Span) -> Place {
@@ -409,6 +418,10 @@ mod tests {
             bomb.push_str(&format!("a{level}: &a{level} [{list}]\n"));
         }
         let (root, told) = tree(&bomb);
+        assert!(root.is_none() && told[0].contains("more values than are read"), "{told:?}");
+        // A long text takes its room with every alias.
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 10_000].join(","));
+        let (root, told) = tree(&long);
         assert!(root.is_none() && told[0].contains("more values than are read"), "{told:?}");
         assert!(!tree(&"[".repeat(10_000)).1.is_empty());
         assert!(!tree("a: &x [*x]\n").1.is_empty());
