@@ -17,6 +17,9 @@ const LONGEST: Duration = Duration::from_secs(900);
 /// leave behind goes with the namespace, too.
 const INIT: &str = r#"mount -t tmpfs tmpfs /dev/shm && "$@"; exit $?"#;
 
+/// What the violation of a round begins with that is none: see the module `patience` of the tests.
+const STARVED: &str = "STARVED";
+
 /// What a round is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -147,6 +150,11 @@ impl Round {
             (Some(status), _) => Some(missing.map_or_else(|| format!("the round ended with {status}"), str::to_owned)),
             (None, _) => Some("it has not ended".to_owned()),
         }
+    }
+
+    /// Whether the machine gave it too little time to come to a judgement.
+    pub(crate) fn was_starved(&self) -> bool {
+        self.violation.as_ref().is_some_and(|what| what.starts_with(STARVED))
     }
 
     /// The end of its timeline.

@@ -22,6 +22,8 @@ struct Tally {
     epochs: u64,
     alerts: u64,
     violations: usize,
+    /// Rounds that the machine gave too little time.
+    starved: usize,
 }
 
 /// Everything that is known so far.
@@ -83,6 +85,11 @@ impl Verdict {
     pub(crate) fn close(&mut self, round: &Round, bench: &Bench) {
         let tally = self.pairs.entry(round.plan.pair.clone()).or_default();
         tally.rounds += 1;
+        if round.was_starved() {
+            tally.starved += 1;
+            drop(std::fs::remove_dir_all(&round.folder));
+            return;
+        }
         let Some(what) = round.fault() else {
             // What cannot be taken away now goes with the whole folder.
             drop(std::fs::remove_dir_all(&round.folder));
@@ -126,7 +133,12 @@ impl Verdict {
     /// # Errors
     /// A promise does not hold.
     pub(crate) fn end(&self) -> Result<(), String> {
-        if self.is_clean() { Ok(()) } else { Err(format!("{} violations", self.violations.len())) }
+        let starved: usize = self.pairs.values().map(|tally| tally.starved).sum();
+        match (self.violations.len(), starved) {
+            (0, 0) => Ok(()),
+            (0, _) => Err(format!("{starved} rounds came to no judgement: the machine is too busy")),
+            (violations, _) => Err(format!("{violations} violations")),
+        }
     }
 
     /// All of it as a document.
@@ -149,11 +161,12 @@ fn document(pair: &str, tally: &Tally) -> String {
     let (median, max) = tally.spread().unwrap_or_default();
     format!(
         "{{\"pair\":{},\"rounds\":{rounds},\"faults\":{},\"kinds\":{{{}}},\"takeovers\":{},\"takeover_ms\":{{\"median\":{median},\
-         \"max\":{max}}},\"cycles\":{cycles},\"records\":{records},\"epochs\":{epochs},\"alerts\":{alerts},\"violations\":{violations}}}",
+         \"max\":{max}}},\"cycles\":{cycles},\"records\":{records},\"epochs\":{epochs},\"alerts\":{alerts},\"starved\":{},\"violations\":{violations}}}",
         quoted(pair),
         tally.faults(),
         kinds.join(","),
-        tally.takeovers.len()
+        tally.takeovers.len(),
+        tally.starved
     )
 }
 
@@ -208,6 +221,9 @@ impl fmt::Display for Verdict {
         for (pair, tally) in &self.pairs {
             let kinds: Vec<String> = tally.kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
             writeln!(f, "  {pair}: {}", kinds.join(", "))?;
+        }
+        for (pair, tally) in self.pairs.iter().filter(|(_, tally)| tally.starved > 0) {
+            writeln!(f, "{pair}: {} rounds came to no judgement, the machine was too busy", tally.starved)?;
         }
         for violation in &self.violations {
             writeln!(f, "\n{violation}")?;

@@ -38,6 +38,7 @@ mod lost;
 #[path = "../../../hb-engines/tests/object/server.rs"]
 mod object;
 mod pair;
+mod patience;
 mod planned;
 #[expect(dead_code, reason = "the tests of the engine use the rest of it")]
 #[path = "../../../hb-engines/tests/postgres/server.rs"]

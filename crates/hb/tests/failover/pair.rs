@@ -15,6 +15,7 @@ use hb_store::reader::Follower;
 use nix::sys::signal::Signal;
 
 use crate::history::{Fact, Heard, History};
+use crate::patience::Patience;
 use crate::rack::{DESK, Host, Rack};
 use crate::room::{Room, Small};
 use crate::stores::{KEY, Pair, Stores};
@@ -304,7 +305,7 @@ impl Site {
             }
             if patience.is_over() {
                 let logs: Vec<String> = self.stores.all.iter().map(crate::stores::Store::log).collect();
-                panic!("waited {BOUND:?} for nothing: {what}\n{}", logs.concat());
+                panic!("{}: {what}\n{}", patience.said(), logs.concat());
             }
             std::thread::sleep(LOOK);
         }
@@ -502,30 +503,6 @@ fn keep(of: &Command, mut to: Command) -> Command {
     }
     of.get_current_dir().map(|folder| to.current_dir(folder));
     to
-}
-
-/// How long something has been waited for, as far as the machine let anybody work: on one that is too busy by far nodes need as much longer as the
-/// test itself does for a look.
-#[derive(Debug)]
-struct Patience {
-    waited: Duration,
-    last: Instant,
-    began: Instant,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { waited: Duration::ZERO, last: Instant::now(), began: Instant::now() }
-    }
-}
-
-impl Patience {
-    /// Whether the bound is reached.
-    fn is_over(&mut self) -> bool {
-        self.waited += self.last.elapsed().min(LOOK + LOOK / 4);
-        self.last = Instant::now();
-        self.waited >= BOUND || self.began.elapsed() >= BOUND * 10
-    }
 }
 
 /// With the key of the bucket.

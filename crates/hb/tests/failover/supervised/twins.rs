@@ -13,7 +13,7 @@ use super::assert_held;
 use super::site::{Site, lives};
 use super::wishes::Wishes;
 use super::witness::Witness;
-use crate::pair::BOUND;
+use crate::patience::Patience;
 use crate::room::{Room, Small};
 use crate::support::node::Node;
 use crate::support::random::Random;
@@ -68,6 +68,11 @@ fn configuration(round: u64) -> String {
     )
 }
 
+/// The last lines of a log, the newest first.
+fn tail(log: &str) -> Vec<String> {
+    log.lines().rev().take(12).map(str::to_owned).collect()
+}
+
 fn launch(site: &Site, wall: Option<&Wall>, name: &str) -> Node {
     let mut command = site.project.command(&["supervisor", "--listen", "127.0.0.1:0"]);
     command.env("SITE", site.project.dir());
@@ -112,23 +117,18 @@ impl Twins {
 
     /// Waits, while nodes are tended, until `look` gives something.
     fn until<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
-        let found = within(BOUND, || {
+        let mut patience = Patience::default();
+        loop {
             self.tend();
-            let found = look(self);
-            if found.is_none() {
-                std::thread::sleep(Duration::from_millis(20));
+            if let Some(found) = look(self) {
+                return found;
             }
-            found
-        });
-        found.unwrap_or_else(|| {
-            let said: Vec<String> = self.nodes.iter().map(Node::log).collect();
-            let tail = |log: &String| log.lines().rev().take(12).map(str::to_owned).collect::<Vec<_>>();
-            panic!(
-                "waited {BOUND:?} for nothing: {what}; {:#?}; agents: {:#?}",
-                said.iter().map(tail).collect::<Vec<_>>(),
-                self.site.agents()
-            )
-        })
+            if patience.is_over() {
+                let tails: Vec<_> = self.nodes.iter().map(|node| tail(&node.log())).collect();
+                panic!("{}: {what}; {tails:#?}; agents: {:#?}", patience.said(), self.site.agents());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Which of them wrote last.
