@@ -49,7 +49,7 @@ planted! {
     /// A floor forgets what it was.
     FloorForgets "floor-forgets" breaks J6|J1,
     /// The newest record is not read before a takeover.
-    ShortRead "newest-not-read" breaks H3|W1,
+    ShortRead "newest-not-read" breaks H3|W1|W6,
     /// An alert is told before its record is durable.
     TellFirst "told-before-recorded" breaks W6,
     /// An alert is told to nobody, and recorded as told.

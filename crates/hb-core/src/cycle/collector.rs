@@ -164,7 +164,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         collector.lag_ns = resume.lag_ns;
         collector.delivered = delivered;
         collector.owed = pending;
-        collector.owed_from = collector.next.unwrap_or(i64::MAX);
+        collector.owed_from = collector.index_of(resume.owed_from.unwrap_or(resume.next_start));
         collector.end = resume.mark.clone();
         collector.raise_horizon(resume.closed, reopened);
         collector.set_due();
@@ -251,6 +251,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
     }
 
     fn due_slow(&mut self, position: u64, token: &Arc<str>, at: Stamp, now: Now) -> Option<Closing<W, F>> {
+        self.read_again();
         let next = self.next.filter(|_| self.anchored)?;
         if self.too_far(position, at) {
             return None;
@@ -265,6 +266,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
     pub fn place(&mut self, position: u64, token: &Arc<str>, at: Stamp) -> Place<'_, W> {
         let again = position < self.closed;
         if !again {
+            self.read_again();
             self.delivered += 1;
         }
         if self.too_far(position, at) {
@@ -304,6 +306,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
 
     /// Counts samples put into a [`Self::lane`], dated up to `newest`.
     pub fn counted(&mut self, samples: u64, newest: Stamp) {
+        self.read_again();
         self.delivered += samples;
         if samples > 0 && self.max_at.is_none_or(|max| newest > max) {
             (self.max_at, self.advanced) = (Some(newest), true);
@@ -369,8 +372,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         self.end.clone_from(end);
         self.ended = false;
         if end.position >= self.closed {
-            // What the source has not given again by now it does not have any more.
-            self.owed = 0;
+            self.read_again();
         }
         if let Some(max_at) = self.max_at.filter(|_| std::mem::take(&mut self.advanced)) {
             self.lag_ns = now.wall.since_ns(max_at);
@@ -392,6 +394,12 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         let over = self.index_of(clock.plus_ns(held.saturating_neg()));
         let end = self.end.clone();
         (over > next && !self.ended).then(|| self.close(over, end, ClosedBy::Clock, now))
+    }
+
+    /// Everything has been read again: what was not among it the source does not have any more, and no cycle gets it.
+    #[inline]
+    fn read_again(&mut self) {
+        self.tally.late += std::mem::take(&mut self.owed);
     }
 
     /// Whether the source has still to give again what waits in open cycles.
@@ -450,6 +458,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
                 horizons: self.horizons.clone(),
                 ended: self.ended,
                 reread,
+                owed_from: (self.rereads() && self.owed_from < after).then(|| self.start_of(self.owed_from)),
             },
         }
     }
@@ -603,7 +612,13 @@ mod tests {
             ["10..20 [12, 13, 16] late 0 future 0 delivered 5 pending 0 resume 5 closed 5"]
         );
 
-        // It comes later than that: counted once, as late.
+        // It does not come any more: late as well.
+        let mut machine = went_on();
+        assert!(matches!(machine.place(6, &token, Stamp(17)), Place::Into(_)));
+        machine.read_to(&Mark { position: 7, token: Arc::clone(&token) }, now(1_000));
+        assert_eq!(story(&finish(&mut machine)), ["10..20 [] late 2 future 0 delivered 5 pending 0 resume 7 closed 7"]);
+
+        // It comes later than that: counted once, as late, also by whoever goes on.
         let mut machine = went_on();
         assert!(matches!(machine.place(2, &token, Stamp(12)), Place::Into(_)));
         machine.read_to(&Mark { position: 3, token: Arc::clone(&token) }, now(1_000));
@@ -611,12 +626,15 @@ mod tests {
         let forced = machine.idle(Stamp(48 + lag), now(2_000)).unwrap();
         assert_eq!((forced.by, forced.pending, forced.delivered), (ClosedBy::Clock, 1, 4));
         assert_eq!((forced.resume.reread, forced.resume.closed), (Some(3), 4));
-        assert!(matches!(machine.place(3, &token, Stamp(13)), Place::Late));
-        assert!(matches!(machine.place(4, &token, Stamp(25)), Place::Into(_)));
-        machine.read_to(&Mark { position: 5, token }, now(2_000));
-        let closed = finish(&mut machine);
-        let last = closed.last().unwrap();
-        assert_eq!((last.tally.late, last.pending, last.delivered), (1, 0, 5));
+        let resumed = Machine::resume(GRID, &forced.resume, (forced.delivered, forced.pending), Stamp(2_000));
+        for mut machine in [machine, resumed] {
+            assert!(matches!(machine.place(3, &token, Stamp(13)), Place::Late));
+            assert!(matches!(machine.place(4, &token, Stamp(25)), Place::Into(_)));
+            machine.read_to(&Mark { position: 5, token: Arc::clone(&token) }, now(2_000));
+            let closed = finish(&mut machine);
+            let last = closed.last().unwrap();
+            assert_eq!((last.tally.late, last.pending, last.delivered), (1, 0, 5));
+        }
     }
 
     /// The wall clock was far behind when the watch began, and is put right.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use hb_core::cycle::ClosedBy;
+use hb_core::cycle::{ClosedBy, REREAD_INTERVALS};
 use hb_core::ids::{CycleNo, StreamName};
 use hb_core::journal::Hash;
 use hb_core::node::fact::{Body, CycleDecided, Sealed};
@@ -148,7 +148,9 @@ impl Cycles {
         let mine = items.get(self.from..closed.min(items.len())).unwrap_or_default();
         let expected = mine.iter().filter(|item| span.holds(item.at)).count() as u64;
         let found = counts.window.total();
-        if found > expected || (found < expected && self.future == 0) {
+        // What the source did not give again in time is late, and was counted above.
+        let short = self.future == 0 && decided.resume.reread.is_none();
+        if found > expected || (found < expected && short) {
             return told(format!("{found} samples are in it, {expected} belong there"));
         }
         Ok(())
@@ -212,11 +214,13 @@ impl Cycles {
             match recorded.closed_by {
                 ClosedBy::Watermark => self.show(&mut watcher, tape, closed.saturating_add(1), now),
                 ClosedBy::Clock => {
-                    self.show(&mut watcher, tape, closed, now);
+                    let reread = recorded.resume.reread.and_then(|place| usize::try_from(place).ok());
+                    self.show(&mut watcher, tape, reread.unwrap_or(closed), now);
+                    let longer = reread.map_or(0, |_| settings.interval_ns.saturating_mul(REREAD_INTERVALS));
                     let end = recorded.decision.span.end;
                     let held = end.plus_ns(settings.lateness_ns).plus_ns(settings.silence_grace_ns);
                     let lag = held.since_ns(watcher.event_clock(held));
-                    let outcomes = watcher.idle(held.plus_ns(lag), now);
+                    let outcomes = watcher.idle(held.plus_ns(lag).plus_ns(longer), now);
                     self.keep(outcomes);
                 }
                 ClosedBy::End => {

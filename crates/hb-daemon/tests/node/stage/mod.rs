@@ -234,6 +234,8 @@ impl Stage {
         calm.tape().copy(tape);
         let node = calm.start_active("calm");
         until("the calm node has read everything", || calm.tape().read_by("calm") == tape.len());
+        // What has been read is not decided yet, and a stop goes before data.
+        until("the calm node has decided as much", || calm.cycles().len() >= self.cycles().len());
         assert_eq!(node.stop(), Ended::Drained);
         calm.digests()
     }
