@@ -41,6 +41,10 @@ pub fn read(text: &str) -> Result<Vec<Section>, Vec<(usize, String)>> {
     let (mut sections, mut faults): (Vec<Section>, _) = (Vec::new(), Vec::new());
     for (index, line) in text.lines().enumerate() {
         let number = index.saturating_add(1);
+        if let Some(what) = unfit(line) {
+            faults.push((number, what));
+            continue;
+        }
         let bare = without_comment(line);
         if bare.trim().is_empty() {
             continue;
@@ -67,6 +71,11 @@ pub fn read(text: &str) -> Result<Vec<Section>, Vec<(usize, String)>> {
         }
     }
     if faults.is_empty() { Ok(sections) } else { Err(faults) }
+}
+
+/// What no argument of a program, and no path, can have in it.
+pub(super) fn unfit(line: &str) -> Option<String> {
+    line.contains('\0').then(|| "there is a NUL byte in it".to_owned())
 }
 
 /// A line without its comment: from its beginning, or from `;` or `#` behind a space.

@@ -15,6 +15,10 @@ pub fn translate(name: &str, text: &str) -> Result<Imported, Vec<(usize, String)
     let (mut imported, mut faults) = (Imported::default(), Vec::new());
     for (index, line) in text.lines().enumerate() {
         let number = index.saturating_add(1);
+        if let Some(what) = super::ini::unfit(line) {
+            faults.push((number, what));
+            continue;
+        }
         let bare = line.trim();
         if bare.is_empty() || bare.starts_with('#') {
             continue;
@@ -82,6 +86,14 @@ const BUILT_IN: [&str; 12] =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_program_can_be_given_is_told_with_its_line() {
+        let told = translate("Procfile", "web: a\nworker: b\0c\n").unwrap_err();
+        assert_eq!(told, [(2, "there is a NUL byte in it".to_owned())]);
+        let told = crate::import::ini::read("[program:x]\ncommand=b\0c\n").unwrap_err();
+        assert_eq!(told, [(2, "there is a NUL byte in it".to_owned())]);
+    }
 
     const SAMPLE: &str = "# processes\nweb: bundle exec puma -p $PORT -C 'config/puma.rb'\nworker: bin/worker --queue 'a b'\n\
                           clock: RAILS_ENV=production bin/clock >> log/clock.log 2>&1\nrelease: bin/migrate\n";
