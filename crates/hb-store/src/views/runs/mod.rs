@@ -498,6 +498,12 @@ mod tests {
         check(&path).unwrap();
         leave();
         assert_eq!(RunsDb::open(&path, DbSettings::default()).unwrap().runs, runs);
+        // A log in which one of the pages is missing does not make up for them.
+        let cut = left.path().join("cut.db");
+        fs::write(&cut, &whole[..4096]).unwrap();
+        fs::write(left.path().join("cut.db-wal"), &log[..log.len() / 2]).unwrap();
+        let told = check(&cut).unwrap_err();
+        assert!(told.what.contains("is cut short: 4096 of"), "{told}");
     }
 
     #[test]
