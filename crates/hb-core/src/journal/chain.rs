@@ -87,3 +87,40 @@ impl ChainCheck {
         self.last
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{FORMAT, Record, seal};
+    use super::*;
+
+    fn sealed(seq: u64, epoch: u64, prev: Hash) -> Sealed<String> {
+        seal(Record {
+            format: FORMAT,
+            stream: "watch/w".into(),
+            seq: Seq(seq),
+            epoch: Epoch(epoch),
+            at: crate::time::Stamp(0),
+            node: "a".into(),
+            prev,
+            body: String::new(),
+        })
+    }
+
+    #[test]
+    fn j1_j4_h1_each_way_of_not_following_is_told_apart() {
+        let stray = Hash::of(b"another");
+        let unlinked = |seq| Err(Break::Unlinked { seq: Seq(seq), named: stray });
+        assert_eq!(ChainCheck::default().push(&sealed(0, 1, stray)), unlinked(0), "the first follows nothing");
+        let floor = ChainCheck::from(Seq(7)).push(&sealed(7, 1, stray));
+        assert_eq!(floor, Ok(()), "what stands at a floor is taken at its word");
+        let mut chain = ChainCheck::default();
+        let first = sealed(0, 2, Hash::ZERO);
+        assert_eq!((chain.push(&first), chain.head()), (Ok(()), Some(first.head())));
+        assert_eq!(chain.push(&sealed(2, 2, first.hash)), Err(Break::Gap { expected: Seq(1), found: Seq(2) }));
+        assert_eq!(chain.push(&sealed(1, 2, stray)), unlinked(1));
+        let fell = Break::EpochFell { seq: Seq(1), found: Epoch(1), before: Epoch(2) };
+        assert_eq!(chain.push(&sealed(1, 1, first.hash)), Err(fell));
+        assert_eq!((chain.push(&sealed(1, 2, first.hash)), chain.head().map(|head| head.seq)), (Ok(()), Some(Seq(1))));
+        assert_eq!(ChainCheck::after(first.head()).push(&sealed(1, 3, first.hash)), Ok(()));
+    }
+}
