@@ -146,6 +146,8 @@ fn haproxy_sends_every_question_to_the_active_node_through_ten_failovers() {
     let tally = client.finish();
     println!("haproxy: {} failovers, until the other answered: {}", latencies.len(), spread(latencies));
     println!("haproxy: what the client was answered: {tally:?}");
-    assert!(tally.get("active").is_some_and(|count| *count > 100), "{tally:?}");
+    let active = tally.get("active").copied().unwrap_or(0);
+    let others = tally.values().sum::<usize>() - active;
+    assert!(active > FAILOVERS && active > 2 * others, "{tally:?}");
     site.finish();
 }

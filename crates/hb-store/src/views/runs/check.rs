@@ -130,7 +130,9 @@ fn in_log(path: &Path, first: u64, last: u64) -> bool {
         seen.push(u64::from(be(&frame, 0, 4)));
         // Only what a commit stands behind counts.
         if be(&frame, 4, 4) != 0 {
-            seen.drain(..).for_each(|number| drop(missing.remove(&number)));
+            for number in seen.drain(..) {
+                missing.remove(&number);
+            }
         }
         at = at.saturating_add(24).saturating_add(page);
     }

@@ -219,7 +219,8 @@ impl RunsDb {
         let same = identity(&self.path) == self.identity;
         match &self.file {
             Some(file) if same => check::look_beside(&self.path, file)?,
-            Some(_) | None => check::look(&self.path)?,
+            // Another file beside the log of this one: whoever opened it would bring the one into the other.
+            Some(_) | None => check::look_at_bytes(&self.path)?,
         }
         if !same {
             let what = format!("{} was replaced while hb had it open; restart hb", self.path.display());
