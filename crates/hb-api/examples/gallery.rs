@@ -252,7 +252,6 @@ fn decided(cycle: u64, series: u64) -> CycleDecided {
             horizons: Vec::new(),
             ended: false,
             reread: None,
-            owed_from: None,
         },
         carry: Carry::default(),
         learning: None,

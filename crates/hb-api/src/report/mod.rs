@@ -170,7 +170,6 @@ pub(crate) mod tests {
                 horizons: Vec::new(),
                 ended: false,
                 reread: None,
-                owed_from: None,
             },
             carry: Carry::default(),
             learning: None,

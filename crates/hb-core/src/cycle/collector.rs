@@ -103,10 +103,8 @@ pub struct Collector<W, F: Ord> {
     /// Something newer than all before has come since the source last said how far it is.
     advanced: bool,
     lag_ns: i64,
-    /// Samples of earlier reigns that wait in open cycles and have not been read again yet …
+    /// Samples of earlier reigns that waited in open cycles and have not found their place again yet.
     owed: u64,
-    /// … all of them in this cycle or a later one.
-    owed_from: i64,
     open: Vec<Open<W>>,
     tally: Tally<F>,
     delivered: u64,
@@ -137,7 +135,6 @@ impl<W: Collects, F: Ord> Collector<W, F> {
             advanced: false,
             lag_ns: 0,
             owed: 0,
-            owed_from: i64::MAX,
             open: Vec::new(),
             tally: Tally { late: 0, late_max_ns: 0, future: 0, faults: BTreeMap::new() },
             delivered: 0,
@@ -164,7 +161,6 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         collector.lag_ns = resume.lag_ns;
         collector.delivered = delivered;
         collector.owed = pending;
-        collector.owed_from = collector.index_of(resume.owed_from.unwrap_or(resume.next_start));
         collector.end = resume.mark.clone();
         collector.raise_horizon(resume.closed, reopened);
         collector.set_due();
@@ -275,16 +271,17 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         }
         let index = if self.hot.1.holds(at) { self.hot.0 } else { self.warm(at) };
         let next = self.anchor(index);
-        let owed = again && self.owed > 0 && index >= self.owed_from;
-        self.owed -= u64::from(owed);
         if index < next {
-            // What is owed was counted as waiting: its cycle could not be held open for it.
-            if !again || owed {
+            // What is read again and was owed is counted once all has been read again.
+            if !again {
                 self.tally.late += 1;
                 let behind = self.start_of(next).since_ns(at);
                 self.tally.late_max_ns = self.tally.late_max_ns.max(behind);
             }
             return Place::Late;
+        }
+        if again {
+            self.owed = self.owed.saturating_sub(1);
         }
         if self.max_at.is_none_or(|max| at > max) {
             (self.max_at, self.advanced) = (Some(at), true);
@@ -396,7 +393,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         (over > next && !self.ended).then(|| self.close(over, end, ClosedBy::Clock, now))
     }
 
-    /// Everything has been read again: what was not among it the source does not have any more, and no cycle gets it.
+    /// Everything has been read again: what has not found its place came after its cycle was decided, or the source does not have it any more.
     #[inline]
     fn read_again(&mut self) {
         self.tally.late += std::mem::take(&mut self.owed);
@@ -423,7 +420,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
 
     /// Closes the cycle `next`; `over` is the first one whose time is not over yet.
     fn close(&mut self, over: i64, here: Mark, by: ClosedBy, now: Now) -> Closing<W, F> {
-        let reread = (by == ClosedBy::Clock && self.rereads()).then_some(self.end.position);
+        let reread = self.rereads().then_some(self.end.position);
         let next = self.next.unwrap_or(0);
         let front = self.open.first().map(|open| open.index);
         let window = if front == Some(next) { self.open.remove(0).window } else { W::default() };
@@ -458,7 +455,6 @@ impl<W: Collects, F: Ord> Collector<W, F> {
                 horizons: self.horizons.clone(),
                 ended: self.ended,
                 reread,
-                owed_from: (self.rereads() && self.owed_from < after).then(|| self.start_of(self.owed_from)),
             },
         }
     }
@@ -635,6 +631,42 @@ mod tests {
             let last = closed.last().unwrap();
             assert_eq!((last.tally.late, last.pending, last.delivered), (1, 0, 5));
         }
+    }
+
+    /// A node that has decided without all that was to be read again is followed by another: what was in the cycle is not late as well.
+    #[test]
+    fn w4_what_was_read_again_before_a_forced_close_is_counted_once_by_whoever_goes_on() {
+        let token: Arc<str> = "".into();
+        let grid = Grid { lateness_ns: 25, ..GRID };
+        let mut machine = Machine::new(grid, now(30));
+        // 36 closes the first cycle; the two after it wait, one amid the other.
+        let times = [1, 12, 22, 13, 14, 36];
+        let closed = read(&mut machine, &times, 0);
+        let [last] = &closed[..] else { panic!("{:?}", story(&closed)) };
+        assert_eq!((last.pending, last.resume.mark.position, last.resume.closed), (4, 1, 5));
+        let mut machine = Machine::resume(grid, &last.resume, (last.delivered, last.pending), Stamp(1_000));
+        // Up to and with 13 it is read again, then the clock decides.
+        for (position, at) in (0..).zip(times).take(4).skip(1) {
+            let Place::Into(bag) = machine.place(position, &token, Stamp(at)) else { panic!("{at}") };
+            bag.0.push(at);
+        }
+        machine.read_to(&Mark { position: 4, token: Arc::clone(&token) }, now(1_000));
+        let forced = machine.idle(Stamp(5_000), now(5_000)).unwrap();
+        assert_eq!(
+            story(std::slice::from_ref(&forced)),
+            ["10..20 [12, 13] late 0 future 0 delivered 5 pending 2 resume 2 closed 5"]
+        );
+
+        let mut machine = Machine::resume(grid, &forced.resume, (forced.delivered, forced.pending), Stamp(6_000));
+        let mut rest = read(&mut machine, &times, forced.resume.mark.position);
+        rest.extend(finish(&mut machine));
+        assert_eq!(
+            story(&rest),
+            [
+                "20..30 [22] late 1 future 0 delivered 6 pending 1 resume 5 closed 6",
+                "30..40 [36] late 0 future 0 delivered 6 pending 0 resume 6 closed 6",
+            ]
+        );
     }
 
     /// The wall clock was far behind when the watch began, and is put right.

@@ -47,7 +47,4 @@ pub struct Resume {
     /// Set when the clock closed the cycle before all that belonged to it was read again: up to where reading had come then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reread: Option<u64>,
-    /// Start of the oldest cycle to which what has still to be read again may belong, where that is before `next_start`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owed_from: Option<Stamp>,
 }

@@ -42,7 +42,6 @@ fn decided(number: u64, prev: Hash) -> Sealed {
             horizons: Vec::new(),
             ended: false,
             reread: None,
-            owed_from: None,
         },
         carry: Carry::default(),
         learning: None,
