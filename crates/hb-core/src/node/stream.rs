@@ -217,6 +217,11 @@ impl Stream {
 
     pub(super) fn delivered(&mut self, delivered: AlertDelivered, author: &Author<'_>, step: &mut Step) {
         let Some(watcher) = &mut self.watcher else { return };
+        // An answer to a try of an earlier reign may come after the alert was told again and recorded: once is enough.
+        let waits = |one: &Undelivered| one.alert.cycle == delivered.cycle && one.sinks.contains(&delivered.sink);
+        if !watcher.undelivered().iter().any(waits) {
+            return;
+        }
         watcher.delivered(delivered.cycle, &delivered.sink);
         self.push(author, Body::AlertDelivered(delivered), step);
     }

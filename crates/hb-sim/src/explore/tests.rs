@@ -22,6 +22,14 @@ fn j1_j2_j3_j4_j5_j6_w1_w2_w3_w4_w6_h1_h2_h3_b1_hold_in_many_worlds() {
     assert_eq!(found.worlds, 40);
 }
 
+/// W4: samples owed after a takeover; W6: an alert recorded twice by a node that lapsed and went on.
+#[test]
+fn w4_w6_worlds_that_found_a_fault_hold() {
+    for seed in [22, 130, 157, 296] {
+        assert_eq!(run(&Plan::of(seed), Words::Left).breaches, [], "seed {seed}");
+    }
+}
+
 #[test]
 fn every_planted_fault_is_found_by_name() {
     for planted in Planted::ALL {
