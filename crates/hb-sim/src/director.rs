@@ -110,8 +110,11 @@ fn hang(stage: &Stage, machine: usize) {
     stage.ledger.borrow_mut().lease.hangs(machine, life, Hangs::Yes);
     stage.kernel.later(long(stage), move || {
         let stage = here();
-        stage.ledger.borrow_mut().lease.hangs(machine, life, Hangs::No);
-        stage.kernel.hang(machine, None);
+        // What came after that process has hangs of its own.
+        if stage.kernel.lives(machine, life) {
+            stage.ledger.borrow_mut().lease.hangs(machine, life, Hangs::No);
+            stage.kernel.hang(machine, None);
+        }
     });
 }
 
