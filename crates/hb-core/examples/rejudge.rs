@@ -73,6 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             counts: Counts::default(),
             faults: Vec::new(),
             baseline: Some((&baseline, reference)),
+            missing: None,
             learning_left: None,
             settings: (&settings, Hash::of(b"settings")),
         };

@@ -363,8 +363,8 @@ impl Loop {
                 End::Nothing => break,
                 End::Stored => {}
                 End::Committed(watch, sealed) => {
+                    let baseline = self.node.decided_against(&sealed);
                     let step = self.node.handle(Input::Committed(&watch, sealed.record.seq), clock::now());
-                    let baseline = self.node.baseline(&watch);
                     self.viewer.show(&watch, sealed, baseline);
                     self.carry_out_later(step);
                 }

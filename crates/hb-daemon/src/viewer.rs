@@ -17,7 +17,6 @@ use hb_core::node::fact::{Body, CycleDecided, Sealed};
 use hb_core::node::view::View;
 use hb_core::time::Moment;
 use hb_core::watch::baseline::Baseline;
-use hb_core::watch::decision::BaselineRef;
 use hb_runtime::Monitor;
 use hb_runtime::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use hb_runtime::thread::{self, Thread};
@@ -56,8 +55,8 @@ struct Record {
     sealed: Arc<Sealed>,
     /// In which of this node's spells of work it was written.
     spell: u64,
-    /// The baseline in force when it became durable.
-    baseline: Option<(Arc<Baseline>, BaselineRef)>,
+    /// The baseline that it was decided against.
+    baseline: Option<Arc<Baseline>>,
 }
 
 impl Record {
@@ -71,12 +70,6 @@ impl Record {
             | Body::BaselineEvent(_)
             | Body::EpochClosed { .. } => None,
         }
-    }
-
-    /// The baseline that it was decided against: one that was adopted since is not.
-    fn against(&self) -> Option<&Baseline> {
-        let against = self.decided()?.decision.baseline.as_ref();
-        self.baseline.as_ref().filter(|(_, reference)| against == Some(reference)).map(|(document, _)| &**document)
     }
 
     /// Whether somebody may be looking for it at once.
@@ -181,12 +174,7 @@ impl Viewer {
         }
     }
 
-    pub(crate) fn show(
-        &mut self,
-        watch: &WatchName,
-        sealed: Arc<Sealed>,
-        baseline: Option<(Arc<Baseline>, BaselineRef)>,
-    ) {
+    pub(crate) fn show(&mut self, watch: &WatchName, sealed: Arc<Sealed>, baseline: Option<Arc<Baseline>>) {
         if self.behind.contains(watch) {
             // The record is durable: catching up shows it too.
             self.catch_up(watch);
@@ -320,7 +308,7 @@ impl Worker {
         for (watch, records) in group {
             let spell = self.spell.load(Ordering::Acquire);
             let current = records.iter().filter(|record| record.spell == spell);
-            let current: Vec<_> = current.map(|record| (&*record.sealed, record.against())).collect();
+            let current: Vec<_> = current.map(|record| (&*record.sealed, record.baseline.as_deref())).collect();
             if !current.is_empty() {
                 let faults = self.views.show_all(watch, &current);
                 self.tell(faults);

@@ -131,9 +131,10 @@ impl Redecider {
     }
 
     fn again(&mut self, recorded: &CycleDecided) -> Result<Option<Arc<CycleDecided>>, Failure> {
-        let mut watcher = match self.watcher.take() {
+        let had = |watcher: &Watcher| watcher.missing().is_some() == recorded.without_its_baseline();
+        let mut watcher = match self.watcher.take().filter(had) {
             Some(watcher) => watcher,
-            None => self.resumed()?,
+            None => self.resumed(recorded)?,
         };
         if recorded.decision.cycle == CycleNo(0) && self.shown_to == 0 {
             // Silence before the first sample may have said where the grid begins; where it did not, the first sample says the same again.
@@ -161,14 +162,16 @@ impl Redecider {
     }
 
     /// A watcher that goes on after the newest record, and the source at its mark.
-    fn resumed(&mut self) -> Result<Watcher, Failure> {
-        let baseline = match self.fold.baseline.clone() {
+    fn resumed(&mut self, recorded: &CycleDecided) -> Result<Watcher, Failure> {
+        let missing = self.fold.baseline.clone().filter(|_| recorded.without_its_baseline());
+        let baseline = match self.fold.baseline.clone().filter(|_| missing.is_none()) {
             Some(reference) => Some(self.document(&reference)?),
             None => None,
         };
         let past = Past {
             last: self.fold.last.clone(),
             baseline,
+            missing,
             undelivered: self.fold.undelivered.clone(),
             learner: self.fold.learner.clone(),
             ..Past::default()

@@ -140,6 +140,14 @@ pub struct CycleDecided {
     pub undelivered: Vec<Undelivered>,
 }
 
+impl CycleDecided {
+    /// Whether a baseline was in force whose document could not be had, so that the cycle was decided without it.
+    #[must_use]
+    pub fn without_its_baseline(&self) -> bool {
+        self.baseline.is_some() && self.decision.baseline.is_none()
+    }
+}
+
 /// Most alerts of a watch under way at a time; beyond it the oldest are given up, which is told (B1).
 pub const UNDELIVERED_MAX: usize = 1_000;
 

@@ -15,12 +15,12 @@ mod stream;
 pub mod view;
 pub mod watcher;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use alarms::Alarms;
-use fact::{AlertDelivered, Sealed};
+use fact::{AlertDelivered, Body, Sealed};
 use step::{Effect, Input, Leave, Step};
 use stream::{Author, Held, Stream};
 use view::{Role, SourceView, Takeover, View};
@@ -113,6 +113,9 @@ impl Node {
             }
             Input::Drain { reason } => self.drain(reason, now, &mut step),
         }
+        if !step.blobs.is_empty() {
+            self.keep_learned();
+        }
         self.under_way.extend(step.records.iter().map(|(w, s)| ((w.clone(), s.record.seq), Arc::clone(s))));
         step
     }
@@ -166,6 +169,12 @@ impl Node {
         }
         let reference = stream.fold.baseline.clone()?;
         self.documents.get(&reference.hash).map(|document| (Arc::clone(document), reference))
+    }
+
+    /// The document of the baseline that the cycle of a record was decided against. To be asked while the record is under way.
+    #[must_use]
+    pub fn decided_against(&self, sealed: &Sealed) -> Option<Arc<Baseline>> {
+        self.documents.get(&against(sealed)?.hash).map(Arc::clone)
     }
 
     /// A picture for onlookers.
@@ -261,12 +270,32 @@ impl Node {
         match document {
             Ok(document) => {
                 self.alarms.clear(&name);
+                let watchers = self.streams.values_mut().filter_map(|stream| stream.watcher.as_mut());
+                watchers.for_each(|watcher| watcher.found(hash, &document));
                 self.documents.insert(hash, document);
+                self.forget_documents(hash);
             }
             Err(why) => {
                 self.alarms.raise(&name, why, now.wall);
             }
         }
+    }
+
+    /// Keeps what was just learned: cycles decided against it are shown with it, whatever is in force by then.
+    fn keep_learned(&mut self) {
+        let watchers = self.streams.values().filter_map(|stream| stream.watcher.as_ref());
+        let learned: Vec<_> = watchers.filter_map(Watcher::baseline).cloned().collect();
+        for (document, reference) in learned {
+            self.documents.entry(reference.hash).or_insert(document);
+        }
+    }
+
+    /// Forgets documents that nothing names any more, but not the one that has just come (B1).
+    fn forget_documents(&mut self, newest: Hash) {
+        let under_way = self.under_way.values().filter_map(|sealed| against(sealed));
+        let in_force = self.streams.values().flat_map(Stream::baselines);
+        let named: BTreeSet<Hash> = under_way.chain(in_force).map(|reference| reference.hash).collect();
+        self.documents.retain(|hash, _| *hash == newest || named.contains(hash));
     }
 
     fn open(&mut self, how: &'static str, why: &str, now: Now, step: &mut Step) {
@@ -302,11 +331,7 @@ impl Node {
             Lease::Opening { .. } if self.streams.values().all(|stream| stream.opened) => {
                 self.turn(LeaseEvent::Opened, now);
                 let (documents, author) = (&self.documents, Author { node: &self.name, now });
-                for stream in self.streams.values_mut() {
-                    let reference = stream.fold.baseline.clone();
-                    let document = reference.as_ref().and_then(|one| documents.get(&one.hash)).map(Arc::clone);
-                    stream.start(document.zip(reference), &author, step);
-                }
+                self.streams.values_mut().for_each(|stream| stream.start(documents, &author, step));
             }
             Lease::Draining { .. } if self.streams.values().all(|stream| !stream.opened) => {
                 self.turn(LeaseEvent::Released, now);
@@ -402,5 +427,16 @@ impl Node {
         if !(working || closing) || self.streams.is_empty() {
             step.effects.push(Effect::Leave(Leave::Drained));
         }
+    }
+}
+/// The baseline that a record's cycle was decided against, if it is one.
+fn against(sealed: &Sealed) -> Option<&BaselineRef> {
+    match &sealed.record.body {
+        Body::CycleDecided(decided) => decided.decision.baseline.as_ref(),
+        Body::EpochOpened { .. }
+        | Body::AlertDelivered(_)
+        | Body::BaselineAdopted(_)
+        | Body::BaselineEvent(_)
+        | Body::EpochClosed { .. } => None,
     }
 }

@@ -84,6 +84,12 @@ impl Stream {
         }
     }
 
+    /// Baselines in force: durable, and worked with.
+    pub(super) fn baselines(&self) -> impl Iterator<Item = &BaselineRef> {
+        let worked_with = self.watcher.as_ref().and_then(Watcher::baseline).map(|(_, reference)| reference);
+        self.fold.baseline.iter().chain(worked_with)
+    }
+
     fn record(&mut self, node: &NodeName, epoch: Epoch, at: Stamp, body: Body) -> Arc<Sealed> {
         let record = Record {
             format: FORMAT,
@@ -140,15 +146,14 @@ impl Stream {
     }
 
     /// Starts work from what the records add up to.
-    pub(super) fn start(
-        &mut self,
-        baseline: Option<(Arc<Baseline>, BaselineRef)>,
-        author: &Author<'_>,
-        step: &mut Step,
-    ) {
+    pub(super) fn start(&mut self, documents: &BTreeMap<Hash, Arc<Baseline>>, author: &Author<'_>, step: &mut Step) {
+        let reference = self.fold.baseline.clone();
+        let document = reference.as_ref().and_then(|one| documents.get(&one.hash)).map(Arc::clone);
+        let missing = reference.clone().filter(|_| document.is_none());
         let past = Past {
             last: self.fold.last.clone(),
-            baseline,
+            baseline: document.zip(reference),
+            missing,
             undelivered: self.fold.undelivered.clone(),
             learner: std::mem::take(&mut self.fold.learner),
             versions: self.versions,

@@ -76,6 +76,8 @@ pub struct Past {
     pub last: Option<Arc<CycleDecided>>,
     /// Baseline in force, with its document.
     pub baseline: Option<(Arc<Baseline>, BaselineRef)>,
+    /// The baseline in force, where its document cannot be had: cycles are decided without it until it can, and say so.
+    pub missing: Option<BaselineRef>,
     /// Alerts under way.
     pub undelivered: Vec<Undelivered>,
     /// The learner, having seen the cycles that the newest record says.
@@ -124,7 +126,7 @@ impl Watcher {
             collector,
             next_cycle: past.last.as_ref().map_or(CycleNo(0), |last| last.decision.cycle.next()),
             carry: past.last.as_ref().map(|last| last.carry.clone()).unwrap_or_default(),
-            learning: learning && past.baseline.is_none() && settings.learn.auto,
+            learning: learning && past.baseline.is_none() && past.missing.is_none() && settings.learn.auto,
             past,
             settings,
             given_up: 0,
@@ -173,10 +175,23 @@ impl Watcher {
         &self.past.undelivered
     }
 
-    /// The baseline in force.
+    /// The baseline that cycles are decided against.
     #[must_use]
     pub fn baseline(&self) -> Option<&(Arc<Baseline>, BaselineRef)> {
         self.past.baseline.as_ref()
+    }
+
+    /// The baseline in force, where its document is still to be had.
+    #[must_use]
+    pub fn missing(&self) -> Option<&BaselineRef> {
+        self.past.missing.as_ref()
+    }
+
+    /// Told of a document: when it is the missing one, cycles are decided against it from the next one on.
+    pub fn found(&mut self, hash: Hash, document: &Arc<Baseline>) {
+        if let Some(reference) = self.past.missing.take_if(|missing| missing.hash == hash) {
+            self.past.baseline = Some((Arc::clone(document), reference));
+        }
     }
 
     /// Told of the newest version made of the watch's baseline tag.
@@ -194,6 +209,7 @@ impl Watcher {
         self.learning = false;
         self.past.learner = Learner::default();
         self.past.baseline = Some((baseline, reference.clone()));
+        self.past.missing = None;
         BaselineAdopted { baseline: reference, from_cycle: self.next_cycle, reason }
     }
 
@@ -349,6 +365,7 @@ impl Watcher {
             counts,
             faults,
             baseline: self.past.baseline.as_ref().map(|(baseline, reference)| (&**baseline, reference.clone())),
+            missing: self.past.missing.as_ref(),
             learning_left: self.learning.then_some(left),
             settings: (&self.settings, self.hash),
         };
@@ -364,11 +381,15 @@ impl Watcher {
             resume: closing.resume,
             carry,
             learning: None,
-            baseline: self.past.baseline.as_ref().map(|(_, reference)| reference.clone()),
+            baseline: self.in_force().cloned(),
             alert,
             episode,
             undelivered: Vec::new(),
         }
+    }
+
+    fn in_force(&self) -> Option<&BaselineRef> {
+        self.past.baseline.as_ref().map(|(_, reference)| reference).or(self.past.missing.as_ref())
     }
 
     fn table(&self, bin: &Bin) -> SeriesTable {

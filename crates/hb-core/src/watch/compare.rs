@@ -67,6 +67,7 @@ pub fn compare_with(
         counts,
         faults: Vec::new(),
         baseline,
+        missing: None,
         learning_left: None,
         settings: (&at_once, settings.1),
     };

@@ -39,6 +39,8 @@ pub struct Case<'a> {
     pub faults: Vec<DataFault>,
     /// The baseline in force, with its reference.
     pub baseline: Option<(&'a Baseline, BaselineRef)>,
+    /// The baseline in force, where its document cannot be had.
+    pub missing: Option<&'a BaselineRef>,
     /// Cycles still to be seen before a baseline can be learned, while learning.
     pub learning_left: Option<u32>,
     /// Settings and their hash.

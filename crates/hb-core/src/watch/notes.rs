@@ -2,7 +2,7 @@
 
 use super::baseline::Baseline;
 use super::decide::Case;
-use super::decision::{DataFault, NAMED_MAX};
+use super::decision::{BaselineRef, DataFault, NAMED_MAX};
 use super::detect::figure::WINDOWS_MIN;
 use super::line::Lines;
 use super::wording::list;
@@ -12,7 +12,12 @@ const EXAMPLES: usize = 5;
 
 /// The intake's faults and the cycle's own; at most [`NAMED_MAX`], the last of which tells how many more there are.
 pub(super) fn faults(case: &Case<'_>, baseline: Option<&Baseline>) -> Vec<DataFault> {
-    let mut faults = case.faults.clone();
+    let mut faults = Vec::new();
+    if let Some(BaselineRef { tag, version, .. }) = case.missing {
+        let what = format!("baseline {tag} version {version} is in force and cannot be read: decided without it");
+        faults.push(DataFault { series: String::new(), what });
+    }
+    faults.extend_from_slice(&case.faults);
     faults.extend(about_series(case, baseline));
     for row in &case.series.rows {
         if row.not_finite > 0 {

@@ -236,6 +236,9 @@ pub(super) fn headline(case: &Case<'_>, status: Status, drivers: &[Driver]) -> S
         }
         Status::NoData if case.series.rows.is_empty() => "NO_DATA: nothing arrived in this cycle".to_owned(),
         Status::NoData => format!("NO_DATA: {} series arrived, none with a usable reading", case.series.rows.len()),
+        Status::NoBaseline if case.missing.is_some() => {
+            format!("NO_BASELINE: {heard} series heard, and the baseline in force cannot be read")
+        }
         Status::NoBaseline if case.baseline.is_some() => {
             format!("NO_BASELINE: {heard} series heard, none of which the baseline knows")
         }

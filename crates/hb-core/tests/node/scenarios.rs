@@ -4,14 +4,19 @@
 //!
 //! Commands begin with the time in seconds: `granted`, `commit` (all under way) or `commit N`, `read A B …` (event times in
 //! seconds, `?` is nonsense) which adds to the source and reads it, `reread` which reads what is there, `idle`, `ended`, `delivered CYCLE`,
-//! `drain`, `hand_over`, `lapsed`, `superseded`, `usurp`, `follow` (reads along), `takeover` (what is told of it), and `crash`, after which a new node has only the journal and the source.
+//! `drain`, `hand_over`, `lapsed`, `superseded`, `usurp`, `follow` (reads along), `takeover` (what is told of it),
+//! `hide` and `unhide` (baseline documents cannot be read, or can), `documents` (asks for those that lack), and `crash`, after which a new node has only the journal and the source.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::{env, fs, path::Path};
 
 use super::stage::{Actor, Disk, Item, describe, effect, usurp, watch};
 use hb_core::ids::CycleNo;
+use hb_core::journal::Hash;
 use hb_core::node::step::{Effect, Input};
 use hb_core::time::{SECOND_NS, Stamp};
+use hb_core::watch::baseline::Baseline;
 
 #[test]
 fn scenarios() {
@@ -35,10 +40,12 @@ struct Scene {
     source: Vec<Item>,
     actor: Actor,
     told: usize,
+    hidden: BTreeMap<Hash, Arc<Baseline>>,
 }
 
 fn play(text: &str) -> String {
-    let mut scene = Scene { disk: Disk::default(), source: Vec::new(), actor: Actor::new("a"), told: 0 };
+    let mut scene =
+        Scene { disk: Disk::default(), source: Vec::new(), actor: Actor::new("a"), told: 0, hidden: BTreeMap::new() };
     let (mut out, mut answering) = (String::new(), false);
     for line in text.lines() {
         if line.is_empty() || line.starts_with('#') {
@@ -77,6 +84,18 @@ impl Scene {
             "lapsed" => self.actor.handle(Input::Lapsed, at),
             "follow" => {
                 self.actor.follow(&self.disk, at);
+                Vec::new()
+            }
+            "hide" => {
+                self.hidden = std::mem::take(&mut self.disk.1);
+                Vec::new()
+            }
+            "unhide" => {
+                self.disk.1.append(&mut self.hidden);
+                Vec::new()
+            }
+            "documents" => {
+                self.actor.documents(&self.disk, at);
                 Vec::new()
             }
             "takeover" => return self.takeover(),

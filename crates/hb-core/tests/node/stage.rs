@@ -115,12 +115,18 @@ impl Actor {
 
     pub(crate) fn granted(&mut self, disk: &Disk, at: i64) -> Vec<Effect> {
         self.follow(disk, at);
-        for (_, reference) in self.node.wanted() {
-            let document = disk.1.get(&reference.hash).cloned().ok_or_else(|| "it is gone".to_owned());
-            self.handle(Input::Document(reference.hash, document), at);
-        }
+        self.documents(disk, at);
         let until = now(at + 1_000_000).moment;
         self.handle(Input::Granted { how: "file", why: "first start".into(), since: now(at).moment, until }, at)
+    }
+
+    /// Fetches the documents that the node asks for.
+    pub(crate) fn documents(&mut self, disk: &Disk, at: i64) {
+        for (_, reference) in self.node.wanted() {
+            let document = disk.1.get(&reference.hash).cloned().ok_or_else(|| "it is gone".to_owned());
+            let effects = self.handle(Input::Document(reference.hash, document), at);
+            assert!(effects.is_empty());
+        }
     }
 
     /// Appends the oldest record under way, and reports it.
@@ -202,6 +208,9 @@ pub(crate) fn describe(sealed: &Sealed) -> String {
                 decided.resume.mark.position,
                 decided.resume.closed
             );
+            if decided.without_its_baseline() {
+                text += "; without its baseline";
+            }
             if let Some(alert) = &decided.alert {
                 text += &format!("; alert {} {:?}", alert.key, alert.cause);
             }

@@ -253,6 +253,7 @@ impl Bench {
             counts,
             faults: Vec::new(),
             baseline: self.baseline.as_ref().map(|(baseline, reference)| (baseline, reference.clone())),
+            missing: None,
             learning_left: None,
             settings: (&self.settings, Hash::of(b"settings")),
         };

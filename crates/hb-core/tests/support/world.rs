@@ -99,6 +99,7 @@ impl World {
             counts,
             faults: Vec::new(),
             baseline: self.baseline.as_ref().map(|(baseline, reference)| (baseline, reference.clone())),
+            missing: None,
             learning_left: None,
             settings: (&self.settings, self.settings.hash()),
         };

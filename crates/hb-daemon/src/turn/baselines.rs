@@ -52,6 +52,8 @@ impl Loop {
             return;
         }
         self.tags_at = now.plus_ns(ns(TAGS_EVERY));
+        // One that could not be read when the work began is asked for until it can.
+        self.load_documents();
         let names: Vec<WatchName> = self.watches.keys().cloned().collect();
         for watch in names {
             if let Err(why) = self.read_tag(&watch) {

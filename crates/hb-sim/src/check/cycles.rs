@@ -164,8 +164,9 @@ impl Cycles {
         let Some(settings) = self.settings.get(&hash).cloned() else {
             return told("it was decided under settings that nobody has".into());
         };
-        if self.watcher.as_ref().is_none_or(|(of, _)| *of != hash) {
-            let Some(watcher) = self.resumed(&settings, documents) else {
+        let without = recorded.without_its_baseline();
+        if self.watcher.as_ref().is_none_or(|(of, watcher)| *of != hash || watcher.missing().is_some() != without) {
+            let Some(watcher) = self.resumed(recorded, &settings, documents) else {
                 return told("its baseline is gone".into());
             };
             self.watcher = Some((hash, watcher));
@@ -234,8 +235,14 @@ impl Cycles {
         self.ahead.pop_front()
     }
 
-    fn resumed(&mut self, settings: &Arc<WatchSettings>, documents: &BTreeMap<Hash, Vec<u8>>) -> Option<Watcher> {
-        let baseline = match self.fold.baseline.clone() {
+    fn resumed(
+        &mut self,
+        recorded: &CycleDecided,
+        settings: &Arc<WatchSettings>,
+        documents: &BTreeMap<Hash, Vec<u8>>,
+    ) -> Option<Watcher> {
+        let missing = self.fold.baseline.clone().filter(|_| recorded.without_its_baseline());
+        let baseline = match self.fold.baseline.clone().filter(|_| missing.is_none()) {
             Some(reference) => {
                 let document = Baseline::from_bytes(documents.get(&reference.hash)?, reference.hash).ok()?;
                 Some((Arc::new(document), reference))
@@ -245,6 +252,7 @@ impl Cycles {
         let past = Past {
             last: self.fold.last.clone(),
             baseline,
+            missing,
             undelivered: self.fold.undelivered.clone(),
             learner: self.fold.learner.clone(),
             ..Past::default()

@@ -7,8 +7,12 @@ mod cycles;
 mod lease;
 mod streams;
 mod views;
+mod words;
+
+use std::collections::BTreeSet;
 
 use hb_core::ids::{Seq, StreamName};
+use hb_core::node::fact::{Body, Sealed};
 
 pub(crate) use lease::Hangs;
 
@@ -27,6 +31,8 @@ pub(crate) struct Ledger {
     pub(crate) views: views::Screens,
     pub(crate) lease: lease::LeaseWatch,
     pub(crate) cycles: Vec<cycles::Cycles>,
+    /// Processes that asked for a baseline's document in vain.
+    pub(crate) in_vain: BTreeSet<(usize, u64)>,
 }
 
 impl Ledger {
@@ -37,6 +43,7 @@ impl Ledger {
             views: views::Screens::default(),
             lease: lease::LeaseWatch::new(plan),
             cycles: (0..plan.watches).map(|watch| cycles::Cycles::new(plan, watch)).collect(),
+            in_vain: BTreeSet::new(),
         }
     }
 
@@ -51,14 +58,11 @@ impl Ledger {
         let Some(sealed) = self.streams.appended(by, stream, seq, bytes)? else { return Ok(()) };
         stage.reached(sealed.record.body.kind());
         stage.say(|| {
-            format!(
-                "record {seq} of {stream}: {} by n{} in epoch {}",
-                sealed.record.body.kind(),
-                by.machine,
-                sealed.record.epoch
-            )
+            let (what, epoch) = (words::of(&sealed.record.body), sealed.record.epoch);
+            format!("record {seq} of {stream}: {what} by n{} in epoch {epoch}", by.machine)
         });
         self.alerts.recorded(&sealed)?;
+        self.with_its_baseline(stage, by, &sealed)?;
         for (watch, cycles) in self.cycles.iter_mut().enumerate() {
             if cycles.stream == *stream
                 && let Some(tape) = stage.tapes.get(watch)
@@ -67,5 +71,18 @@ impl Ledger {
             }
         }
         Ok(())
+    }
+    /// Only who could not read a baseline's document decides without it.
+    fn with_its_baseline(&self, stage: &Stage, by: Line, sealed: &Sealed) -> Found {
+        let Body::CycleDecided(decided) = &sealed.record.body else { return Ok(()) };
+        if !decided.without_its_baseline() {
+            return Ok(());
+        }
+        stage.reached("decided without its baseline");
+        if self.in_vain.contains(&(by.machine, by.life)) {
+            return Ok(());
+        }
+        let cycle = decided.decision.cycle;
+        Err((Promise::W2, format!("n{} decided {cycle} without its baseline, which it could have read", by.machine)))
     }
 }
