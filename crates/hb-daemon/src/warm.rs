@@ -45,9 +45,11 @@ impl Warm {
         let first = self.batches.front()?.start.clone();
         let mark = mark.unwrap_or(&first);
         self.trim(mark.position);
-        if self.batches.front()?.start.position > mark.position {
+        let front = self.batches.front_mut()?;
+        if front.start.position > mark.position {
             return None;
         }
+        cut(front, mark.position);
         let names = Batch {
             reset: true,
             names: std::mem::take(&mut self.names),
@@ -64,8 +66,21 @@ impl Warm {
     }
 }
 
+/// Leaves out what stands before that place: its fate is in a record.
+fn cut(batch: &mut Batch, place: u64) {
+    let before = place.saturating_sub(batch.start.position);
+    let is_before = |offset: u32| u64::from(offset) < before;
+    let samples = batch.samples.partition_point(|sample| is_before(sample.offset));
+    batch.samples.drain(..samples);
+    let faults = batch.faults.partition_point(|fault| is_before(fault.offset));
+    batch.faults.drain(..faults);
+}
+
 #[cfg(test)]
 mod tests {
+    use hb_core::time::Stamp;
+    use hb_core::watch::sample::{Fault, FaultCause, Sample};
+
     use super::*;
 
     fn batch(from: u64, to: u64, name: &str) -> Batch {
@@ -86,6 +101,21 @@ mod tests {
             taken.iter().map(|b| (b.reset, b.names.iter().map(|n| &*n.name).collect::<Vec<_>>())).collect();
         assert_eq!(names, [(true, vec!["a", "b"]), (false, vec!["c"])]);
         assert!(warm.take(Some(&mark)).is_none());
+    }
+
+    /// Two nodes cut what they read differently: the mark of one lies amid a batch of the other.
+    #[test]
+    fn w4_what_was_held_from_before_the_mark_is_not_given() {
+        let mut warm = Warm::default();
+        let sample = |offset| Sample { slot: 0, offset, at: Stamp(0), value: 1.0 };
+        let fault = |offset| Fault { offset, cause: FaultCause::Malformed, quote: None };
+        let samples = [1, 4, 5, 9].map(sample).to_vec();
+        warm.push(Batch { samples, faults: [0, 3, 6].map(fault).to_vec(), ..batch(10, 20, "a") });
+        let taken = warm.take(Some(&Mark { position: 15, token: "t".into() })).unwrap();
+        let batch = &taken[1];
+        assert_eq!(batch.samples.iter().map(|sample| sample.offset).collect::<Vec<_>>(), [5, 9]);
+        assert_eq!(batch.faults.iter().map(|fault| fault.offset).collect::<Vec<_>>(), [6]);
+        assert_eq!((batch.start.position, batch.end.position, batch.names.len()), (10, 20, 1));
     }
 
     #[test]
