@@ -31,6 +31,8 @@ const ORDERS_MAX: usize = 16;
 const QUIT_MAX: Duration = Duration::from_secs(2);
 /// How long one wait for the lease may take at most, before what the loop wants is looked at again.
 const SEEK_MAX: Duration = Duration::from_secs(1);
+/// How often one looks that has just given the lease back: by what it misses of the next holder's last progress, it takes over later.
+const LOOK: Duration = Duration::from_millis(350);
 /// How often a keeper that may not seek the lease looks at the orders.
 const REST: Duration = Duration::from_millis(1_000);
 /// How long a keeper waits before it asks a lease again that answered with an error.
@@ -106,6 +108,7 @@ impl Keeper {
             asked: false,
             orders: None,
             holder: None,
+            given_back: Moment(0),
         };
         let thread = thread::spawn("lease", move || worker.run())?;
         Ok((Self { desk, thread: Some(thread) }, told))
@@ -189,6 +192,8 @@ struct Worker {
     orders: Option<Orders>,
     /// Whom the loop knows as the holder; the outer one is none until it was told.
     holder: Option<Option<NodeName>>,
+    /// When this node last gave it back.
+    given_back: Moment,
 }
 
 /// What is to be done next.
@@ -288,6 +293,7 @@ impl Worker {
             Some(behind) => Next::Seek(behind),
             None if self.sought => Next::Release,
             // Often enough that the holder's age is known when this node may seek again.
+            None if clock::since(self.given_back) < self.ttl * 2 => Next::Wait(LOOK.min(self.ttl / 4)),
             None => Next::Wait(REST.min(self.ttl / 4)),
         }
     }
@@ -407,7 +413,12 @@ impl Worker {
         {
             tracing::warn!("the lease could not be given back: {error}; others take over once it has run out");
         }
-        if held { self.tell(Told::Released) } else { Go::On }
+        if held {
+            self.given_back = clock::moment();
+            self.tell(Told::Released)
+        } else {
+            Go::On
+        }
     }
 
     fn order(&mut self, order: Order, answer: &Answer) -> Go {

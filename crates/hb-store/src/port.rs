@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hb_core::ids::{Epoch, NodeName, Seq, StreamName};
 use hb_core::journal::Hash;
-use hb_core::time::{Moment, Stamp};
+use hb_core::time::Stamp;
 
 /// What became of an append. There is no fourth end (J5).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -360,13 +360,6 @@ pub trait Lease: Send {
     /// [`LeaseError`] when it was not done, or is not known to be.
     fn order(&mut self, _order: Order) -> Result<Orders, LeaseError> {
         Err(LeaseError("this lease takes no orders".into()))
-    }
-
-    /// Until when nobody else can have been granted it for want of progress, on this node's own clock: one TTL after the last renewal
-    /// that went through was begun. None: it is not held, or does not end with time. A holder that does not want to rest on the
-    /// journal alone acts only until then.
-    fn sure_until(&self) -> Option<Moment> {
-        None
     }
 
     /// How many nodes go first when the lease becomes free: this one waits that many steps longer.

@@ -17,6 +17,10 @@ fn the_journal_obeys_every_law() {
         let target = target(&server.url(&fresh_schema()));
         move || Box::new(PostgresJournal::open(&target).unwrap()) as Box<dyn Journal>
     });
+    conformance::of_copies(|| {
+        let target = target(&server.url(&fresh_schema()));
+        move || Box::new(PostgresJournal::open(&target).unwrap()) as Box<dyn Journal>
+    });
 }
 
 #[test]

@@ -150,10 +150,6 @@ impl Lease for Port {
         self.real.order(order)
     }
 
-    fn sure_until(&self) -> Option<Moment> {
-        self.real.sure_until()
-    }
-
     fn stand_behind(&mut self, others: u32) {
         self.real.stand_behind(others);
     }

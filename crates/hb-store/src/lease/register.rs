@@ -9,10 +9,10 @@
 //! anything else. What engines say of a holder that is gone ([`Woken::Abandoned`]) is believed only of one that attended.
 //!
 //! **The holder's own margin.** Nobody counts from an earlier moment than when a renewal reached the register, and that is not before
-//! the renewal was begun. So until one TTL after the beginning of the last renewal that went through
-//! ([`Lease::sure_until`]) nobody else can have been granted the lease for want of progress. Behind that moment it must be regarded
-//! as lost; whether work goes on is for the journal to say (H1). Clocks of two nodes that run at rates which differ by one
-//! in ten thousand, more than any quartz does, shorten a TTL of 3 s by 0.3 ms.
+//! the renewal was begun. So until one TTL after the beginning of the last renewal that went through nobody else can have been
+//! granted the lease for want of progress. Behind that moment its holder, who counts that time itself, regards it as lost;
+//! whether work goes on is for the journal to say (H1). Clocks of two nodes that run at rates which differ by one in ten thousand,
+//! more than any quartz does, shorten a TTL of 3 s by 0.3 ms.
 
 mod cadence;
 mod document;
@@ -23,7 +23,6 @@ mod judging;
 use std::time::Duration;
 
 use hb_core::ids::NodeName;
-use hb_core::time::Moment;
 
 use self::cadence::Cadence;
 use self::document::{Content, Document, Mark, Seen, Sight};
@@ -308,6 +307,8 @@ impl Lease for RegisterLease {
         self.register.leave(LEASE_CELL);
         self.mine = None;
         self.watch.forget();
+        // What is known is this node's own last word: who goes on is to be looked for.
+        self.fresh = false;
         done
     }
 
@@ -355,11 +356,6 @@ impl Lease for RegisterLease {
             }
         }
         Err(LeaseError("the lease changes faster than an order can be put into it; try again".to_owned()))
-    }
-
-    fn sure_until(&self) -> Option<Moment> {
-        let until = self.mine.as_ref()?.began.saturating_add(self.ttl);
-        Some(Moment(u64::try_from(until.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     fn stand_behind(&mut self, others: u32) {

@@ -21,8 +21,6 @@ pub(super) struct Mine {
     attended: bool,
     epoch: Epoch,
     progress: u64,
-    /// When the last renewal that went through was begun.
-    pub(super) began: Duration,
 }
 
 fn shown_ms() -> u64 {
@@ -70,7 +68,6 @@ impl RegisterLease {
             // Not ours yet, but never smaller than what stood there.
             epoch: seen.last().map_or(Epoch(0), |mark| mark.epoch),
             progress: 0,
-            began: boottime(),
         };
         let bytes = self.document(&mine).to_bytes();
         match self.register.swap(LEASE_CELL, seen.version.as_ref(), &bytes) {
@@ -107,9 +104,7 @@ impl RegisterLease {
         if let Some((document, mark)) = seen.document().and_then(|all| all.holder.as_ref().map(|mark| (all, mark))) {
             let Mark { session, epoch, progress, .. } = mark.clone();
             let (how, attended) = (document.how.clone(), document.attended);
-            // When it was begun is not known any more; the next renewal says.
-            let began = Duration::ZERO;
-            self.mine = Some(Mine { session, version: seen.version.clone(), how, attended, epoch, progress, began });
+            self.mine = Some(Mine { session, version: seen.version.clone(), how, attended, epoch, progress });
         }
         self.tell(None);
         Waited::Granted { how: self.names.free, why: "its claim went through although no answer came".to_owned() }
@@ -127,7 +122,6 @@ impl RegisterLease {
 
     /// Shows progress.
     pub(super) fn show(&mut self, me: &Holder) -> Result<(), LeaseError> {
-        let began = boottime();
         if self.mine.is_none() {
             return Err(LeaseError(format!("{} does not hold the lease", self.node)));
         }
@@ -135,11 +129,7 @@ impl RegisterLease {
         let attended = self.attend();
         self.put(|mine| {
             (mine.attended, mine.epoch, mine.progress) = (attended, me.epoch, me.progress);
-        })?;
-        if let Some(mine) = &mut self.mine {
-            mine.began = began;
-        }
-        Ok(())
+        })
     }
 
     /// Shows that the lease was given back, unless somebody else has it already.

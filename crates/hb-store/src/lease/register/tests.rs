@@ -39,9 +39,7 @@ fn a_claim_whose_answer_was_lost_is_found_and_gone_on_with() {
     let mut a = RegisterLease::new(bad(&register, &[Mishap::DoneButUnknown]), &"a".into(), TTL, Names::MEMORY);
     let (_, why) = granted(a.acquire(TTL).unwrap());
     assert!(why.contains("no answer"), "{why}");
-    assert_eq!(a.sure_until(), Some(Moment(u64::try_from(TTL.as_nanos()).unwrap())), "not sure before it is renewed");
     a.renew(&holder("a", 1, 1)).unwrap();
-    assert!(a.sure_until().unwrap() > Moment(u64::try_from(boottime().as_nanos()).unwrap()));
     assert_eq!(over(&register, "b").acquire(TTL / 3).unwrap(), Waited::Held);
 }
 
@@ -70,12 +68,10 @@ fn a_holder_that_cannot_reach_the_register_is_told_and_goes_on_when_it_can() {
     let mut a = over(&register, "a");
     granted(a.acquire(TTL).unwrap());
     a.renew(&holder("a", 1, 1)).unwrap();
-    let sure = a.sure_until();
     let mut cut = register.clone();
     cut.cut(Some("no route to host"));
     let reachable = std::mem::replace(&mut a.register, Box::new(cut));
     assert!(a.renew(&holder("a", 1, 2)).unwrap_err().0.contains("no route"));
-    assert_eq!(a.sure_until(), sure, "what did not go through makes nothing surer");
     a.register = reachable;
     a.renew(&holder("a", 1, 3)).unwrap();
 }
@@ -160,7 +156,6 @@ fn a_lease_that_is_not_held_cannot_be_renewed_and_is_given_back_in_vain() {
     assert!(a.renew(&holder("a", 1, 1)).unwrap_err().0.contains("does not hold"));
     a.release().unwrap();
     assert_eq!(a.holder(), Ok(None));
-    assert_eq!(a.sure_until(), None);
 }
 
 /// A register that counts what it is asked, and tells of changes with what they made of the cell.
@@ -242,6 +237,22 @@ fn what_is_seen_while_nobody_seeks_the_lease_counts_for_whoever_seeks_it_then() 
         b.observe_at(cell.clone(), begun + TTL / 4 * look);
     }
     assert!(matches!(b.judge(begun + TTL), Verdict::Free(_)), "one TTL since it saw the last of it, and not two");
+}
+
+#[test]
+fn h2_whoever_gave_it_back_looks_for_the_next_holder_with_the_next_question() {
+    let register = MemoryRegister::new();
+    let (mut b, reads) = counted(&register, Hears::Told);
+    granted(b.acquire(TTL).unwrap());
+    b.renew(&holder("b", 1, 1)).unwrap();
+    b.release().unwrap();
+    let mut a = over(&register, "a");
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 2, 1)).unwrap();
+    let before = reads.load(Ordering::Relaxed);
+    b.orders().unwrap();
+    assert_eq!(reads.load(Ordering::Relaxed), before + 1);
+    assert_eq!(b.seen().last().map(|mark| mark.progress), Some(1), "from now on its TTL is counted");
 }
 
 #[test]

@@ -1,22 +1,17 @@
-//! The lease over a register in a folder, between processes: `kill -9`, stopped and resumed holders, a standby's looks.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers as well")]
+//! The lease over a register in a folder.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hb_core::ids::Epoch;
 use hb_store::lease::register::{Names, RegisterLease};
 use hb_store::port::{Holder, Lease, Waited};
 use hb_store::register::dir::DirRegister;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-const HOLDER_DIR: &str = "HB_TEST_REGISTER_LEASE_DIR";
+use crate::holding::{Holding, folder, granted, hold};
+
 const TTL: Duration = Duration::from_millis(1000);
-/// What no machine takes, however loaded.
-const BOUND: Duration = Duration::from_secs(60);
 
 fn lease(dir: &Path, node: &str) -> RegisterLease {
     RegisterLease::new(Box::new(DirRegister::open(dir).unwrap()), &node.into(), TTL, Names::DIRECTORY)
@@ -24,60 +19,14 @@ fn lease(dir: &Path, node: &str) -> RegisterLease {
 
 /// Not a test of its own: the holder that the others start, stop and kill.
 #[test]
-fn holder_process() {
-    let Ok(dir) = std::env::var(HOLDER_DIR) else { return };
-    let mut lease = lease(Path::new(&dir), "holder");
-    assert!(matches!(lease.acquire(BOUND).unwrap(), Waited::Granted { .. }));
-    let mut me = Holder { node: "holder".into(), pid: std::process::id(), epoch: Epoch(1), progress: 0 };
-    loop {
-        me.progress += 1;
-        match lease.renew(&me) {
-            Ok(()) if me.progress == 1 => println!("holding"),
-            Ok(()) => {}
-            Err(error) => {
-                println!("lost: {error}");
-                return;
-            }
-        }
-        std::thread::sleep(TTL / 8);
+fn register_holder() {
+    if let Some(dir) = folder() {
+        hold(&mut lease(Path::new(&dir), "holder"), TTL);
     }
 }
 
-struct Holding {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-}
-
-impl Holding {
-    fn start(dir: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "holder_process", "--nocapture"])
-            .env(HOLDER_DIR, dir)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().ends_with("holding")), "the holder never held");
-        Self { child, lines }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
-    }
-}
-
-impl Drop for Holding {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-/// How and why; waits for as long as it takes.
-fn granted(lease: &mut RegisterLease) -> (&'static str, String) {
-    let waited = lease.acquire(BOUND).unwrap();
-    let Waited::Granted { how, why } = waited else { unreachable!("it was never granted") };
-    (how, why)
+fn start(dir: &Path) -> Holding {
+    Holding::start("register::register_holder", dir)
 }
 
 #[test]
@@ -85,7 +34,7 @@ fn h3_a_killed_holder_is_replaced_after_its_ttl() {
     let mut times = Vec::new();
     for _ in 0..8 {
         let dir = tempfile::tempdir().unwrap();
-        let holding = Holding::start(dir.path());
+        let holding = start(dir.path());
         let mut standby = lease(dir.path(), "standby");
         assert_eq!(standby.acquire(TTL / 4).unwrap(), Waited::Held);
         let killed = Instant::now();
@@ -103,7 +52,7 @@ fn h3_a_killed_holder_is_replaced_after_its_ttl() {
 #[test]
 fn h1_h2_a_stopped_holder_is_replaced_and_learns_it_when_resumed() {
     let dir = tempfile::tempdir().unwrap();
-    let mut holding = Holding::start(dir.path());
+    let mut holding = start(dir.path());
     let mut standby = lease(dir.path(), "standby");
     assert_eq!(standby.acquire(TTL * 2).unwrap(), Waited::Held, "it shows progress");
     holding.signal(Signal::SIGSTOP);
@@ -113,7 +62,7 @@ fn h1_h2_a_stopped_holder_is_replaced_and_learns_it_when_resumed() {
     let me = Holder { node: "standby".into(), pid: std::process::id(), epoch: Epoch(2), progress: 1 };
     standby.renew(&me).unwrap();
     holding.signal(Signal::SIGCONT);
-    let lost = holding.lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("lost"))).unwrap().unwrap();
+    let lost = holding.lost();
     assert!(lost.contains("standby (process") && lost.contains("epoch 2"), "{lost}");
     holding.child.wait().unwrap();
     standby.renew(&Holder { progress: 2, ..me }).unwrap();
@@ -125,7 +74,7 @@ fn a_holder_that_is_stopped_at_any_moment_never_keeps_others_from_the_register()
     // Whatever it was amid when it was stopped: there is no lock that it could have taken along.
     for round in 0..6_u32 {
         let dir = tempfile::tempdir().unwrap();
-        let holding = Holding::start(dir.path());
+        let holding = start(dir.path());
         std::thread::sleep(TTL / 40 * round);
         holding.signal(Signal::SIGSTOP);
         let mut standby = lease(dir.path(), "standby");
