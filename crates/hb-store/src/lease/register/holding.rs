@@ -1,7 +1,5 @@
 //! Taking the lease, showing progress, giving it back.
 
-use std::time::Duration;
-
 use hb_core::ids::Epoch;
 
 use super::document::{Content, Document, Mark, Seen};
