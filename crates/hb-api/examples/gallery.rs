@@ -252,6 +252,7 @@ fn decided(cycle: u64, series: u64) -> CycleDecided {
             horizons: Vec::new(),
             ended: false,
             reread: None,
+            reopened: None,
         },
         carry: Carry::default(),
         learning: None,

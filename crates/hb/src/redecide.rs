@@ -118,6 +118,10 @@ impl Redecider {
             self.watcher = None;
             return Ok(Redecided::Skipped("they were decided under other settings"));
         }
+        if let Some(reopened) = recorded.resume.reopened {
+            // It was read anew when its settings were changed, to those that are known here.
+            (self.reopened, self.watcher) = (reopened, None);
+        }
         let Some(found) = self.again(recorded)? else {
             self.watcher = None;
             let what = "the source does not lead to it any more".to_owned();

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::lag::Lag;
 use super::{ClosedBy, Resume};
 use crate::mark::Mark;
 use crate::time::{Now, Span, Stamp};
@@ -104,9 +105,11 @@ pub struct Collector<W, F: Ord> {
     max_at: Option<Stamp>,
     /// Something newer than all before has come since the source last said how far it is.
     advanced: bool,
-    lag_ns: i64,
+    lag: Lag,
     /// Samples of earlier reigns that waited in open cycles and have not found their place again yet.
     owed: u64,
+    /// When the settings were changed, until a record says so.
+    reopened: Option<Stamp>,
     open: Vec<Open<W>>,
     tally: Tally<F>,
     delivered: u64,
@@ -136,8 +139,9 @@ impl<W: Collects, F: Ord> Collector<W, F> {
             horizons: Vec::new(),
             max_at: None,
             advanced: false,
-            lag_ns: 0,
+            lag: Lag::unknown(),
             owed: 0,
+            reopened: None,
             open: Vec::new(),
             tally: Tally { late: 0, late_max_ns: 0, future: 0, faults: BTreeMap::new() },
             delivered: 0,
@@ -162,13 +166,20 @@ impl<W: Collects, F: Ord> Collector<W, F> {
         collector.from = resume.mark.position;
         collector.closed = resume.closed;
         collector.horizons.clone_from(&resume.horizons);
-        collector.lag_ns = resume.lag_ns;
+        let held = grid.lateness_ns.saturating_add(grid.silence_grace_ns);
+        let slow = grid.interval_ns.saturating_add(held);
+        collector.lag = Lag::recorded(resume.lag_ns, grid.silence_grace_ns.saturating_neg(), slow);
         collector.delivered = delivered;
         collector.owed = pending;
         collector.end = resume.mark.clone();
         collector.raise_horizon(resume.closed, reopened);
         collector.set_due();
         collector
+    }
+
+    /// Lets the next record say that reading began anew then, under other settings.
+    pub fn reopened(&mut self, at: Stamp) {
+        self.reopened = Some(at);
     }
 
     fn set_due(&mut self) {
@@ -210,7 +221,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
     /// The event clock at wall time `wall`: where the source would be now if it went on as before.
     #[must_use]
     pub fn event_clock(&self, wall: Stamp) -> Stamp {
-        wall.plus_ns(self.lag_ns.saturating_neg())
+        wall.plus_ns(self.lag.ns().saturating_neg())
     }
 
     fn raise_horizon(&mut self, position: u64, wall: Stamp) {
@@ -379,14 +390,24 @@ impl<W: Collects, F: Ord> Collector<W, F> {
             self.read_again();
         }
         if let Some(max_at) = self.max_at.filter(|_| std::mem::take(&mut self.advanced)) {
-            self.lag_ns = now.wall.since_ns(max_at);
+            self.lag.met(max_at, now);
         }
     }
 
     /// Told that at wall time `looked_at` nothing stood beyond `end`: closes the oldest cycle if the event clock has passed
     /// it. To be called again until it gives nothing.
     pub fn idle(&mut self, looked_at: Stamp, now: Now) -> Option<Closing<W, F>> {
-        let clock = self.event_clock(looked_at);
+        let clock = self.lag.empty(looked_at, now);
+        self.silent(clock, now)
+    }
+
+    /// The same where the source could not be read at that wall time, so that nobody knows what stood beyond.
+    pub fn unread(&mut self, looked_at: Stamp, now: Now) -> Option<Closing<W, F>> {
+        let clock = self.lag.looked(looked_at, now);
+        self.silent(clock, now)
+    }
+
+    fn silent(&mut self, clock: Stamp, now: Now) -> Option<Closing<W, F>> {
         let Some(next) = self.next else {
             self.next = Some(self.index_of(clock));
             return None;
@@ -456,12 +477,13 @@ impl<W: Collects, F: Ord> Collector<W, F> {
             resume: Resume {
                 mark,
                 closed: self.closed,
-                lag_ns: self.lag_ns,
+                lag_ns: self.lag.ns(),
                 anchored: self.anchored,
                 next_start: self.start_of(after),
                 horizons: self.horizons.clone(),
                 ended: self.ended,
                 reread,
+                reopened: self.reopened.take(),
             },
         }
     }

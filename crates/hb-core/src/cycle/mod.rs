@@ -5,6 +5,7 @@
 //! [`Resume`] closes the same cycles at the same positions with the same samples in them (W1, W2, W4).
 
 mod collector;
+mod lag;
 
 pub use collector::{Closing, Collector, Collects, Grid, HORIZONS_MAX, Place, REREAD_INTERVALS, Tally};
 
@@ -33,7 +34,7 @@ pub struct Resume {
     /// Everything before this position has been accounted for; what a later cycle needs of it is read again and not
     /// counted again.
     pub closed: u64,
-    /// The newest sample's lag behind the wall clock when it arrived, in nanoseconds.
+    /// How far the source was behind the wall clock of whoever decided, in nanoseconds.
     pub lag_ns: i64,
     /// Whether a sample has ever been placed; until then the first one says where the grid begins.
     pub anchored: bool,
@@ -47,4 +48,7 @@ pub struct Resume {
     /// Set when the clock closed the cycle before all that belonged to it was read again: up to where reading had come then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reread: Option<u64>,
+    /// Set on the first cycle after the settings were changed on the way: the wall clock then, which says how far ahead samples could be dated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reopened: Option<Stamp>,
 }

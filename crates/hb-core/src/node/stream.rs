@@ -179,6 +179,9 @@ impl Stream {
         if let Some(watcher) = self.watcher.take() {
             let before = step.effects.len();
             self.work(watcher.into_past(), step);
+            if let Some(watcher) = &mut self.watcher {
+                watcher.reopened(now.wall);
+            }
             // Alerts under way are still under way: the reload does not repeat them.
             let repeated = |effect: &Effect| matches!(effect, Effect::Deliver(..));
             let kept: Vec<Effect> = step.effects.drain(before..).filter(|effect| !repeated(effect)).collect();

@@ -5,13 +5,14 @@
 //! Commands begin with the time in seconds: `granted`, `commit` (all under way) or `commit N`, `read A B …` (event times in
 //! seconds, `?` is nonsense) which adds to the source and reads it, `reread` which reads what is there, `idle`, `ended`, `delivered CYCLE`,
 //! `drain`, `hand_over`, `lapsed`, `superseded`, `usurp`, `follow` (reads along), `takeover` (what is told of it),
+//! `reload` (under other settings),
 //! `hide` and `unhide` (baseline documents cannot be read, or can), `documents` (asks for those that lack), and `crash`, after which a new node has only the journal and the source.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::{env, fs, path::Path};
 
-use super::stage::{Actor, Disk, Item, describe, effect, usurp, watch};
+use super::stage::{Actor, Disk, Item, describe, effect, settings, usurp, watch};
 use hb_core::ids::CycleNo;
 use hb_core::journal::Hash;
 use hb_core::node::step::{Effect, Input};
@@ -98,6 +99,7 @@ impl Scene {
                 self.actor.documents(&self.disk, at);
                 Vec::new()
             }
+            "reload" => self.actor.handle(Input::Reload(settings()), at),
             "takeover" => return self.takeover(),
             "drain" => self.actor.handle(Input::Drain { reason: "SIGTERM" }, at),
             "superseded" => self.actor.handle(Input::Superseded { by: "node b".into() }, at),

@@ -211,6 +211,9 @@ pub(crate) fn describe(sealed: &Sealed) -> String {
             if decided.without_its_baseline() {
                 text += "; without its baseline";
             }
+            if let Some(reopened) = decided.resume.reopened {
+                text += &format!("; read anew at {}", reopened.0 / SECOND_NS);
+            }
             if let Some(alert) = &decided.alert {
                 text += &format!("; alert {} {:?}", alert.key, alert.cause);
             }

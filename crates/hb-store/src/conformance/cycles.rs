@@ -42,6 +42,7 @@ fn decided(number: u64, prev: Hash) -> Sealed {
             horizons: Vec::new(),
             ended: false,
             reread: None,
+            reopened: None,
         },
         carry: Carry::default(),
         learning: None,

@@ -147,7 +147,7 @@ fn w4_the_clock_waits_for_what_is_to_be_read_again_and_counts_what_comes_too_lat
     let mut machine = went_on();
     assert!(matches!(machine.place(2, &token, Stamp(12)), Place::Into(_)));
     machine.read_to(&Mark { position: 3, token: Arc::clone(&token) }, now(1_000));
-    let lag = machine.lag_ns;
+    let lag = machine.lag.ns();
     let forced = machine.idle(Stamp(48 + lag), now(2_000)).unwrap();
     assert_eq!((forced.by, forced.pending, forced.delivered), (ClosedBy::Clock, 1, 4));
     assert_eq!((forced.resume.reread, forced.resume.closed), (Some(3), 4));
@@ -215,7 +215,8 @@ fn w4_what_stands_before_the_mark_is_counted_by_the_record_before_alone() {
     let mut machine = Machine::resume(GRID, &last.resume, (last.delivered, last.pending), Stamp(170));
     assert!(last.resume.next_start <= Stamp(170), "its cycle is still to come");
     assert!(matches!(machine.place(2, &token, Stamp(170)), Place::Late));
-    assert!(matches!(machine.place(3, &token, Stamp(171)), Place::Into(_)));
+    let Place::Into(bag) = machine.place(3, &token, Stamp(171)) else { panic!("171") };
+    bag.0.push(171);
     machine.read_to(&Mark { position: 4, token }, now(171));
     let rest = finish(&mut machine);
     let counted: u64 = rest.iter().map(|c| c.window.total() + c.tally.late + c.tally.future).sum();
