@@ -21,7 +21,21 @@ pub struct Expedition {
     pub jobs: usize,
     /// A fault of hb to be put into each world.
     pub planted: Option<Planted>,
+    /// What the first broken promise leads to.
+    pub at_breach: AtBreach,
 }
+
+/// What a broken promise leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtBreach {
+    /// No further world is begun.
+    Stop,
+    /// The other worlds are run all the same.
+    GoOn,
+}
+
+/// Most broken worlds that are named (B1); the others are counted.
+pub const BROKEN_MAX: usize = 100;
 
 /// What many worlds came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,8 +50,10 @@ pub struct Findings {
     pub struck: BTreeMap<Fault, (u64, u64)>,
     /// States and transitions reached, and in how many worlds.
     pub reached: BTreeMap<&'static str, (u64, u64)>,
-    /// The smallest seed in which a promise was broken, with the first breach.
-    pub broken: Option<(u64, Breach)>,
+    /// Worlds in which a promise was broken.
+    pub broken_worlds: u64,
+    /// The smallest seeds of them, each with its first breach; at most [`BROKEN_MAX`].
+    pub broken: BTreeMap<u64, Breach>,
 }
 
 impl Findings {
@@ -53,11 +69,19 @@ impl Findings {
             let (all, worlds) = self.reached.entry(what).or_default();
             (*all, *worlds) = (*all + times, *worlds + 1);
         }
-        if let Some(breach) = verdict.breaches.first()
-            && self.broken.as_ref().is_none_or(|(before, _)| seed < *before)
-        {
-            self.broken = Some((seed, breach.clone()));
+        if let Some(breach) = verdict.breaches.first() {
+            self.broken_worlds += 1;
+            self.broken.insert(seed, breach.clone());
+            if self.broken.len() > BROKEN_MAX {
+                self.broken.pop_last();
+            }
         }
+    }
+
+    /// The smallest seed in which a promise was broken, with the first breach.
+    #[must_use]
+    pub fn first_broken(&self) -> Option<(u64, &Breach)> {
+        self.broken.first_key_value().map(|(seed, breach)| (*seed, breach))
     }
 
     /// Fault points that have struck in no world.
@@ -79,7 +103,7 @@ pub fn plan(seed: u64, planted: Option<Planted>) -> Plan {
     Plan { planted, ..Plan::of(seed) }
 }
 
-/// Runs the world of each seed, until one breaks a promise; tells how many are done now and then.
+/// Runs the world of each seed; tells after each how many are done.
 pub fn explore(expedition: Expedition, progress: &(dyn Fn(u64) + Sync)) -> Findings {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let findings = Mutex::new(Findings::default());
@@ -95,7 +119,7 @@ pub fn explore(expedition: Expedition, progress: &(dyn Fn(u64) + Sync)) -> Findi
             findings.add(seed, &verdict);
             let worlds = findings.worlds;
             drop(findings);
-            if !verdict.is_sound() {
+            if !verdict.is_sound() && expedition.at_breach == AtBreach::Stop {
                 stop.store(true, Ordering::Release);
             }
             progress(worlds);

@@ -38,6 +38,8 @@ pub struct Verdict {
 pub enum Words {
     /// All of them.
     Kept,
+    /// Those from that time on, in nanoseconds since the world began.
+    Since(u64),
     /// The hash alone.
     Left,
 }
@@ -46,7 +48,11 @@ pub enum Words {
 #[must_use]
 pub fn run(plan: &Plan, words: Words) -> Verdict {
     catch_panics();
-    let trace = if words == Words::Kept { Trace::in_words() } else { Trace::default() };
+    let trace = match words {
+        Words::Kept => Trace::in_words(0),
+        Words::Since(since) => Trace::in_words(since),
+        Words::Left => Trace::default(),
+    };
     let (stage, _set) = Stage::set(plan, trace);
     let _entered = world::enter(Rc::<Kernel>::clone(&stage.kernel));
     stage.say(|| plan.line());

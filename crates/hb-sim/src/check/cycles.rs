@@ -164,6 +164,9 @@ impl Cycles {
         let Some(settings) = self.settings.get(&hash).cloned() else {
             return told("it was decided under settings that nobody has".into());
         };
+        if let Some(reopened) = recorded.resume.reopened {
+            (self.reopened, self.watcher) = (reopened, None);
+        }
         let without = recorded.without_its_baseline();
         if self.watcher.as_ref().is_none_or(|(of, watcher)| *of != hash || watcher.missing().is_some() != without) {
             let Some(watcher) = self.resumed(recorded, &settings, documents) else {

@@ -110,6 +110,11 @@ impl Streams {
         }
     }
 
+    /// Whether a process was told of that append that nobody knows its end.
+    pub(crate) fn is_unknown(&self, by: Line, stream: &StreamName, seq: Seq) -> bool {
+        self.unknown.get(&(by, stream.clone())) == Some(&seq)
+    }
+
     /// A process has ended.
     pub(crate) fn forget(&mut self, machine: usize) {
         self.unknown.retain(|(line, _), _| line.machine != machine);

@@ -12,7 +12,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 /// Three threads of one machine pass numbers on, through a channel and a monitor; another machine counts by itself.
 fn relay(seed: u64) -> (Vec<String>, Vec<String>, u64, u64) {
-    let kernel = Rc::new(Kernel::new(seed, Trace::in_words()));
+    let kernel = Rc::new(Kernel::new(seed, Trace::in_words(0)));
     let _entered = world::enter(Rc::<Kernel>::clone(&kernel));
     let log = Log::default();
     let machine = kernel.add_machine(Clocks::new(5 * SECOND, 100, 0));

@@ -1,6 +1,7 @@
 //! What happened, in order: a hash over all of it, and for people the words.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 
 use crate::chance::mixed;
 
@@ -11,13 +12,15 @@ const LINES_MAX: usize = 200_000;
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     hash: Cell<u64>,
-    lines: Option<RefCell<std::collections::VecDeque<String>>>,
+    lines: Option<RefCell<VecDeque<String>>>,
+    /// Words of what happened before are not kept.
+    since: u64,
 }
 
 impl Trace {
-    /// One that keeps the words as well.
-    pub(crate) fn in_words() -> Self {
-        Self { hash: Cell::new(0), lines: Some(RefCell::default()) }
+    /// One that keeps the words as well, from that time on.
+    pub(crate) fn in_words(since: u64) -> Self {
+        Self { hash: Cell::new(0), lines: Some(RefCell::default()), since }
     }
 
     /// Takes down what has no words.
@@ -34,7 +37,7 @@ impl Trace {
 
     /// Takes down words, if words are kept.
     pub(crate) fn say(&self, now: u64, words: impl FnOnce() -> String) {
-        let Some(lines) = &self.lines else { return };
+        let Some(lines) = self.lines.as_ref().filter(|_| now >= self.since) else { return };
         let line = format!("{:>12.6} {}", std::time::Duration::from_nanos(now).as_secs_f64(), words());
         let mut lines = lines.borrow_mut();
         if lines.len() >= LINES_MAX {

@@ -149,8 +149,8 @@ impl Journal for Port {
         let (by, of) = (self.line, stream.clone());
         let read = self.line.ask(Does::Reads, move |stage| {
             let mut read = stage.journal.borrow_mut().read(&of, from, most);
-            // A single record is read back; what is read along is cut short.
-            if stage.planted(Planted::ShortRead) && most > 1 {
+            // What is read along is cut short; what is read back is not.
+            if stage.planted(Planted::ShortRead) && !stage.ledger.borrow().streams.is_unknown(by, &of, from) {
                 short(stage, &of, &mut read);
             }
             read

@@ -183,7 +183,10 @@ impl Source for Reader {
             written = tape.written(stage.kernel.now());
         }
         if written > self.at {
-            return Ok(Polled::Batch(self.batch(&stage, tape, written)));
+            let batch = self.batch(&stage, tape, written);
+            let (start, end) = (batch.start.position, batch.end.position);
+            stage.say(|| format!("n{} reads w{} from {start} to {end}", self.line.machine, self.watch));
+            return Ok(Polled::Batch(batch));
         }
         Ok(Polled::Idle { mark: mark(self.at), looked_at })
     }
@@ -192,6 +195,7 @@ impl Source for Reader {
         let stage = here();
         self.troubles(&stage)?;
         let wanted = mark.map_or(0, |mark| usize::try_from(mark.position).unwrap_or(usize::MAX));
+        stage.say(|| format!("n{} seeks w{} at {wanted}", self.line.machine, self.watch));
         (self.at, self.announced, self.shift) = (wanted, false, 0);
         if wanted > 0 && stage.planted(Planted::MarkOff) {
             stage.reached("planted");
