@@ -63,6 +63,16 @@ impl Place {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn of_url(url: &str) -> Result<Self, String> {
+        let host = Self::check_url(url)?;
+        let addresses = host.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?.collect();
+        Ok(Self { host, addresses })
+    }
+
+    /// The `HOST:PORT` of `http://HOST:PORT`, without looking for it.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn check_url(url: &str) -> Result<String, String> {
         if url.starts_with("https://") {
             return Err(
                 "hb speaks to its nodes by plain HTTP: use a tunnel, such as `ssh -L 9090:127.0.0.1:9090 HOST`".into(),
@@ -75,9 +85,7 @@ impl Place {
             return Err(format!("`{}` is no http://HOST:PORT", url.escape_debug()));
         }
         let port = host.rsplit_once(':').is_some_and(|(name, port)| !name.is_empty() && port.parse::<u16>().is_ok());
-        let host = if port && !(host.ends_with(']')) { host.to_owned() } else { format!("{host}:80") };
-        let addresses = host.to_socket_addrs().map_err(|error| format!("{host}: {error}"))?.collect();
-        Ok(Self { host, addresses })
+        Ok(if port && !(host.ends_with(']')) { host.to_owned() } else { format!("{host}:80") })
     }
 
     fn connect(&self, patience: Duration) -> Result<TcpStream, String> {

@@ -12,6 +12,8 @@ pub mod log;
 pub mod nodes;
 pub mod reach;
 pub mod redecide;
+pub mod shown;
 pub mod source;
 pub mod stored;
+pub mod top;
 pub mod wire;

@@ -314,7 +314,8 @@ async fn leave(State(shown): State<Shown>, request: Request) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use tower::ServiceExt as _;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
 
     use super::*;
     use crate::v1::access::Anonymous;
@@ -351,7 +352,7 @@ mod tests {
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let response = router.oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        let response = TowerToHyperService::new(router).call(request.body(Body::from(body)).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let bytes = to_bytes(response.into_body(), 10_000).await.unwrap();
         (status, String::from_utf8(bytes.to_vec()).unwrap())
@@ -368,7 +369,7 @@ mod tests {
         anonymous.admit(Access::owner(TOKEN, Anonymous::Reads));
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let router = anonymous.router("127.0.0.1".parse().unwrap());
-        assert_eq!(router.oneshot(request).await.unwrap().status(), 401);
+        assert_eq!(TowerToHyperService::new(router).call(request).await.unwrap().status(), 401);
     }
 
     #[tokio::test]

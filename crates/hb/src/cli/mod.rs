@@ -28,7 +28,8 @@ pub mod status;
 pub mod supervisor;
 pub mod switchover;
 pub mod team;
-mod told;
+pub(crate) mod told;
+pub mod top;
 pub mod verify;
 
 use clap::{Parser, Subcommand};
@@ -82,6 +83,8 @@ enum Command {
     Health(health::Command),
     /// Show what the nodes are, and what their watches have come to.
     Status(status::Args),
+    /// The same live, in the terminal: is all well, who is active, what drifted since when, and what hb did about it.
+    Top(top::Args),
     /// Let the active node hand over to another one, by plan.
     Switchover(switchover::Args),
     /// Spread watches evenly over the nodes that share them out (`lease.scope: watch`).
@@ -167,6 +170,7 @@ fn carry_out(cli: Cli, out: &mut Out) -> Result<Exit, Failure> {
             health::run(&command, out)
         }
         Command::Status(args) => status::run(&args, out),
+        Command::Top(args) => top::run(&args, out),
         Command::Switchover(args) => switchover::run(&args, out),
         Command::Rebalance(args) => rebalance::run(&args, out),
         Command::Pause(args) => pause::run(&args, out),

@@ -6,6 +6,8 @@ use std::io::{BufWriter, IsTerminal as _, Write};
 use serde::Serialize;
 
 use crate::exit::Exit;
+use crate::shown::clean;
+use crate::top::Ink;
 use hb_core::watch::decision::Status;
 
 /// When to use colour.
@@ -161,6 +163,12 @@ impl Out {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
+    /// Whether colour is wanted.
+    #[must_use]
+    pub fn ink(&self) -> Ink {
+        if self.colour { Ink::Coloured } else { Ink::Plain }
+    }
+
     /// A status in its colour.
     #[must_use]
     pub fn status(&self, status: Status) -> String {
@@ -226,8 +234,7 @@ impl Cell {
     /// Text, to the left.
     #[must_use]
     pub fn text(text: impl fmt::Display) -> Self {
-        let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-        Self { text: text.to_string().chars().map(shown).collect(), side: Side::Left, paint: Paint::Plain }
+        Self { text: clean(&text.to_string()), side: Side::Left, paint: Paint::Plain }
     }
 
     /// A figure, to the right.

@@ -10,15 +10,17 @@ use hb_api::NodeDoc;
 use hb_core::ids::{Epoch, NodeName, StreamName};
 use hb_core::node::fact::CycleDecided;
 use hb_core::time::Stamp;
+use hb_core::watch::decision::Status;
 use hb_store::port::Journal as _;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::out::{Cell, Paint};
-use super::told::{self, Doc as _};
-use super::{ConfigArgs, Failure, Out};
+use super::told::{self, Doc as _, clean};
+use super::{ConfigArgs, Failure, Out, compare};
 use crate::config::Config;
 use crate::exit::Exit;
+use crate::top::{Picture, Verdict};
 use crate::{reach, stored};
 use survey::Survey;
 
@@ -27,9 +29,12 @@ use survey::Survey;
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// One JSON object: that of the active node, with `nodes` listing all.
+    /// One JSON object: that of the active node, with `nodes` listing all, and `verdict` saying what it comes to.
     #[arg(long)]
     json: bool,
+    /// End with the number of the worst watch: 11 FAIL, 12 NO_DATA, 13 NO_BASELINE, 10 PASS_WITH_DRIFT, 0 when all pass; 69 when no node is active.
+    #[arg(long)]
+    gate: bool,
 }
 
 /// What the journal and the lease say where no node answers.
@@ -150,10 +155,13 @@ fn up(
         fields.extend(surveyed(survey)?);
         fields.extend(supervision.clone());
     }
+    let verdict = judge(&mut document);
+    let exit = if args.gate { gate(&document) } else { Exit::Ok };
     if args.json {
         out.json(&document)?;
-        return Ok(Exit::Ok);
+        return Ok(exit);
     }
+    text::verdict(&verdict, out)?;
     text::tell(survey, out)?;
     supervision_told(&supervision, out)?;
     let holders = document.get("holders").and_then(Value::as_object).cloned();
@@ -180,9 +188,36 @@ fn up(
     for alarm in document.get("alarms").and_then(Value::as_array).into_iter().flatten() {
         let text = |key: &str| alarm.get(key).and_then(Value::as_str).unwrap_or_default();
         let name = out.painted(text("name"), Paint::Bad);
-        out.line(format_args!("alarm {name}: {} (since {})", text("what"), text("since")))?;
+        out.line(format_args!("alarm {name}: {} (since {})", clean(text("what")), text("since")))?;
     }
-    Ok(Exit::Ok)
+    Ok(exit)
+}
+
+/// What a document comes to; it says so from then on.
+fn judge(document: &mut Value) -> Verdict {
+    let verdict = Verdict::of(&Picture::of_status(document, now()));
+    if let (Some(fields), Ok(value)) = (document.as_object_mut(), serde_json::to_value(&verdict)) {
+        fields.insert("verdict".to_owned(), value);
+    }
+    verdict
+}
+
+/// The number of the worst watch of an active node.
+fn gate(document: &Value) -> Exit {
+    let watches = document.items("watches");
+    let active =
+        document.text("role") == "active" || document.items("nodes").iter().any(|one| one.text("role") == "active");
+    let seen = |status: Status| watches.iter().any(|watch| watch.text("status") == status.as_str());
+    if !active {
+        return Exit::Unavailable;
+    }
+    let order = [Status::Fail, Status::NoData, Status::NoBaseline, Status::PassWithDrift];
+    if let Some(worst) = order.into_iter().find(|status| seen(*status)) {
+        return compare::gate(worst);
+    }
+    // What has decided nothing yet has not passed (W5).
+    let passed = watches.iter().all(|watch| watch.text("status") == Status::Pass.as_str());
+    if passed { Exit::Ok } else { Exit::GateNoData }
 }
 
 /// What every node that shares watches out tells of them, put together: of each watch what its holder says.
@@ -234,10 +269,16 @@ fn down(
         false => decided(config).map_err(|failure| neither(failure, survey))?,
     };
     (down.supervision, down.survey) = (supervision, surveyed(survey)?);
+    let exit = if args.gate { Exit::Unavailable } else { Exit::Ok };
+    let told = serde_json::to_value(&down)
+        .map_err(|error| Failure::new(Exit::Error, format!("what is recorded cannot be put as JSON: {error}")));
+    let mut document = told?;
+    let verdict = judge(&mut document);
     if args.json {
-        out.json(&down)?;
-        return Ok(Exit::Ok);
+        out.json(&document)?;
+        return Ok(exit);
     }
+    text::verdict(&verdict, out)?;
     let role = out.painted("down", Paint::Bad);
     out.line(format_args!("no node answers: {role}; this is what is recorded"))?;
     text::tell(survey, out)?;
@@ -250,7 +291,7 @@ fn down(
     if rows.len() > 1 {
         out.table(&rows)?;
     }
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 /// Neither the nodes nor the journal can be told.

@@ -8,7 +8,7 @@ use super::status::now;
 use super::{Failure, Out};
 
 /// Fields of a document; what is absent is empty.
-pub(super) trait Doc {
+pub(crate) trait Doc {
     /// A text, or what else there is as text.
     fn text(&self, key: &str) -> String;
     /// A whole number.
@@ -25,7 +25,7 @@ pub(super) trait Doc {
 
 /// How an answer is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// For people.
     Words,
     /// For programs.
@@ -66,7 +66,7 @@ impl Doc for Value {
 }
 
 /// A value for people: texts without quotes, null as nothing.
-pub(super) fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => clean(text),
@@ -75,12 +75,12 @@ pub(super) fn plain(value: &Value) -> String {
 }
 
 /// A text that other programs have said, fit for a terminal.
-pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+pub(crate) fn clean(text: &str) -> String {
+    crate::shown::clean(text)
 }
 
 /// A time to the millisecond, in UTC.
-pub(super) fn moment(at: Stamp) -> String {
+pub(crate) fn moment(at: Stamp) -> String {
     let text = at.to_string();
     let Some((whole, rest)) = text.split_once('.') else { return text };
     let digits: String = rest.chars().take_while(char::is_ascii_digit).take(3).collect();
@@ -88,14 +88,14 @@ pub(super) fn moment(at: Stamp) -> String {
 }
 
 /// How long ago something was, or in how long it will be.
-pub(super) fn ago(at: Option<Stamp>) -> String {
+pub(crate) fn ago(at: Option<Stamp>) -> String {
     let Some(at) = at else { return "-".to_owned() };
     let seconds = now().as_seconds() - at.as_seconds();
     if seconds >= 0.0 { format!("{} ago", span(seconds)) } else { format!("in {}", span(-seconds)) }
 }
 
 /// A span in the unit that suits it.
-pub(super) fn span(seconds: f64) -> String {
+pub(crate) fn span(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),
@@ -106,7 +106,7 @@ pub(super) fn span(seconds: f64) -> String {
 }
 
 /// The colour of a state, of a severity, or of the health of something.
-pub(super) fn paint(word: &str) -> Paint {
+pub(crate) fn paint(word: &str) -> Paint {
     match word {
         "IDLE" | "RUNNING" | "ACTIVE" | "COMPLETED" | "healthy" | "active" => Paint::Good,
         "DEGRADED" | "SPAWNING" | "PAUSED" | "PENDING" | "APPROVED" | "EXECUTING" | "ROLLED_BACK" | "WARNING"
@@ -120,22 +120,22 @@ pub(super) fn paint(word: &str) -> Paint {
 }
 
 /// A state as a cell in its colour.
-pub(super) fn state(word: &str) -> Cell {
+pub(crate) fn state(word: &str) -> Cell {
     Cell::text(word).painted(paint(word))
 }
 
 /// Documents, one a line.
-pub(super) fn json_lines(items: &[Value], out: &mut Out) -> Result<(), Failure> {
+pub(crate) fn json_lines(items: &[Value], out: &mut Out) -> Result<(), Failure> {
     items.iter().try_for_each(|item| out.json(item))
 }
 
 /// Headings of a table.
-pub(super) fn heads(names: &[&str]) -> Vec<Cell> {
+pub(crate) fn heads(names: &[&str]) -> Vec<Cell> {
     names.iter().map(|name| Cell::head(name)).collect()
 }
 
 /// What a list does not show.
-pub(super) fn more(shown: usize, total: usize, out: &mut Out) -> Result<(), Failure> {
+pub(crate) fn more(shown: usize, total: usize, out: &mut Out) -> Result<(), Failure> {
     match total.checked_sub(shown) {
         Some(left) if left > 0 => out.line(format_args!("… and {left} more: --limit shows them")),
         _ => Ok(()),
@@ -143,12 +143,12 @@ pub(super) fn more(shown: usize, total: usize, out: &mut Out) -> Result<(), Fail
 }
 
 /// Notes of an answer: what is not as one might think.
-pub(super) fn notes(answer: &Value, out: &mut Out) -> Result<(), Failure> {
+pub(crate) fn notes(answer: &Value, out: &mut Out) -> Result<(), Failure> {
     answer.items("notes").iter().try_for_each(|note| out.line(format_args!("note: {}", plain(note))))
 }
 
 /// A name and its value, aligned.
-pub(super) fn field(name: &str, value: &str, out: &mut Out) -> Result<(), Failure> {
+pub(crate) fn field(name: &str, value: &str, out: &mut Out) -> Result<(), Failure> {
     if value.is_empty() { Ok(()) } else { out.line(format_args!("  {name:<16}{value}")) }
 }
 

@@ -189,29 +189,7 @@ impl ReachArgs {
     }
 
     fn token(&self, output_dir: Option<&Path>) -> Result<Option<String>, Failure> {
-        let read = |path: &Path| {
-            use std::io::Read as _;
-            let mut text = String::new();
-            std::fs::File::open(path)?.take(TOKEN_MAX).read_to_string(&mut text)?;
-            Ok::<_, std::io::Error>(text)
-        };
-        let token = match (&self.token_file, std::env::var("HB_API_TOKEN").ok().filter(|token| !token.is_empty())) {
-            (Some(path), _) => {
-                let unread = |error| Failure::new(Exit::Usage, format!("--token-file {}: {error}", path.display()));
-                Some(read(path).map_err(unread)?)
-            }
-            (None, Some(token)) => Some(token),
-            // One that is not there, or not ours to read, is not shown: whether one is needed, the node says.
-            (None, None) => output_dir.and_then(|dir| read(&dir.join(crate::wire::api::TOKEN_FILE)).ok()),
-        };
-        let Some(token) = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()) else {
-            return Ok(None);
-        };
-        if token.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(Failure::new(Exit::Usage, "the token has spaces or line ends in it")
-                .help("a token file holds the token and nothing else"));
-        }
-        Ok(Some(token))
+        token(self.token_file.as_deref(), output_dir)
     }
 
     fn ask_nodes(&self, config: &Config) -> Result<Asked, Failure> {
@@ -237,6 +215,36 @@ impl ReachArgs {
         }
         Ok(asked)
     }
+}
+
+/// The token to show: of that file, else HB_API_TOKEN, else of the node's own file where its `output_dir` is named.
+///
+/// # Errors
+/// The file cannot be read, or there is no token in it that could be shown.
+pub fn token(token_file: Option<&Path>, output_dir: Option<&Path>) -> Result<Option<String>, Failure> {
+    let read = |path: &Path| {
+        use std::io::Read as _;
+        let mut text = String::new();
+        std::fs::File::open(path)?.take(TOKEN_MAX).read_to_string(&mut text)?;
+        Ok::<_, std::io::Error>(text)
+    };
+    let token = match (token_file, std::env::var("HB_API_TOKEN").ok().filter(|token| !token.is_empty())) {
+        (Some(path), _) => {
+            let unread = |error| Failure::new(Exit::Usage, format!("--token-file {}: {error}", path.display()));
+            Some(read(path).map_err(unread)?)
+        }
+        (None, Some(token)) => Some(token),
+        // One that is not there, or not ours to read, is not shown: whether one is needed, the node says.
+        (None, None) => output_dir.and_then(|dir| read(&dir.join(crate::wire::api::TOKEN_FILE)).ok()),
+    };
+    let Some(token) = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty()) else {
+        return Ok(None);
+    };
+    if token.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(Failure::new(Exit::Usage, "the token has spaces or line ends in it")
+            .help("a token file holds the token and nothing else"));
+    }
+    Ok(Some(token))
 }
 
 /// Why a node did not say what it is.

@@ -7,6 +7,29 @@ use hb_store::port::Orders;
 use super::survey::Survey;
 use crate::cli::out::{Cell, Paint};
 use crate::cli::{Failure, Out};
+use crate::top::{Level, Verdict};
+
+/// Points of a verdict that are told.
+const POINTS_MAX: usize = 5;
+
+/// What it comes to, in a word, and why.
+pub(super) fn verdict(verdict: &Verdict, out: &mut Out) -> Result<(), Failure> {
+    let paint = |level: Level| match level {
+        Level::Well => Paint::Good,
+        Level::Look | Level::Unknown => Paint::Warn,
+        Level::Trouble => Paint::Bad,
+    };
+    let word = out.painted(verdict.level.word(), paint(verdict.level));
+    out.line(format_args!("{word}: {}", verdict.summary))?;
+    for point in verdict.points.iter().take(POINTS_MAX) {
+        let what = out.painted(point.what.as_str(), paint(point.level));
+        out.line(format_args!("  {what}"))?;
+    }
+    match verdict.points.len().saturating_sub(POINTS_MAX).saturating_add(verdict.more) {
+        0 => Ok(()),
+        more => out.line(format_args!("  and {more} more")),
+    }
+}
 
 /// Every node, the last takeover, and what operators ask.
 pub(super) fn tell(survey: &Survey, out: &mut Out) -> Result<(), Failure> {
