@@ -17,6 +17,8 @@ const SERVERS: &[(&str, &str)] = &[
     ("faketime", "faketime"),
     // Kills the real binary at each of its steps.
     ("strace", "strace"),
+    // Checks the packaged rules, and scrapes a pair.
+    ("promtool", "prometheus"),
 ];
 
 /// Installs what is missing, as root on a machine with apt. Never a failure by itself: the tests say what they miss.

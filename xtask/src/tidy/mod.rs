@@ -3,6 +3,7 @@
 mod documents;
 mod imports;
 mod manifests;
+mod metrics;
 mod promises;
 mod sources;
 
@@ -52,6 +53,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     sources::check(&files, &mut findings);
     imports::check(&files, &mut findings);
     manifests::check(&files, &mut findings);
+    metrics::check(&files, &mut findings);
     promises::check(&files, &mut findings);
     documents::check(&files, &mut findings);
     let (count, took) = (files.len(), begun.elapsed().as_secs_f64());
@@ -66,6 +68,8 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
 
 /// Folders that hold nothing of ours.
 const SKIPPED: [&str; 5] = ["target", ".git", "hb-data", "demo-data", "daemon_output"];
+/// The one document in JSON that is looked into.
+const DASHBOARD: &str = "hb-dashboard.json";
 /// Endings of texts.
 const TEXTS: [&str; 11] = ["rs", "toml", "md", "yaml", "yml", "css", "js", "py", "service", "sh", "run"];
 
@@ -79,7 +83,7 @@ fn read(root: &Path, folder: &Path, files: &mut Vec<File>) -> Result<(), String>
                 read(root, &path, files)?;
             }
         } else if path.extension().is_some_and(|ending| TEXTS.iter().any(|text| ending == *text))
-            || ["run", "Containerfile"].contains(&name.as_str())
+            || ["run", "Containerfile", DASHBOARD].contains(&name.as_str())
         {
             let bytes = fs::read(&path).map_err(|error| told(&path, error))?;
             let path = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");

@@ -81,6 +81,7 @@ fn help_of_every_command_is_what_it_was() {
         &["import", "supervisord"],
         &["health", "serve"],
         &["status"],
+        &["top"],
         &["checkpoint", "list"],
         &["checkpoint", "show"],
         &["checkpoint", "verify"],
