@@ -39,7 +39,7 @@ impl Front {
         let beats = |api: &Api| {
             Arc::new(Beats { api: api.clone(), hosts: Hosts::new(address, names), reach: Reach::of(address) })
         };
-        Self { app: TowerToHyperService::new(app), beats: api.map(beats) }
+        Self { app: TowerToHyperService::new(app), beats: api.filter(|api| api.supervises()).map(beats) }
     }
 }
 

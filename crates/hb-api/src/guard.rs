@@ -2,16 +2,19 @@
 //!
 //! A browser on the operator's machine can be led to ask a server on loopback by a foreign page (DNS rebinding): such a
 //! request names a foreign `Host`. And a script of a foreign page names its own `Origin`. Both are refused. Probes and
-//! scrapers, which name an address or no host at all, pass.
+//! scrapers, which name an address or no host at all, pass. One path is open to the pages of the other nodes of the same
+//! configuration: whether this node is active, so that a page whose node has died finds the one that goes on.
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::onlooker::Onlooker;
+use crate::roster::NodeDoc;
 use crate::v1::{Problem, is_api};
 
 /// Which `Host` a request may name.
@@ -48,9 +51,50 @@ fn without_port(host: &str) -> &str {
     if bare_v6 || !port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { name }
 }
 
+/// What a request passes.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    hosts: Hosts,
+    onlooker: Arc<dyn Onlooker>,
+}
+
+impl Gate {
+    /// The gate of a server that answers to these hosts.
+    pub(crate) fn new(hosts: Hosts, onlooker: Arc<dyn Onlooker>) -> Self {
+        Self { hosts, onlooker }
+    }
+
+    /// The origin of a page of another node that asks what such pages may ask.
+    fn kin(&self, request: &Request) -> Option<HeaderValue> {
+        if request.uri().path() != "/active" || !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let origin = request.headers().get(header::ORIGIN)?;
+        let (_, authority) = origin.to_str().ok()?.split_once("://")?;
+        let nodes = self.onlooker.nodes();
+        nodes.iter().any(|node| is_of(node, authority)).then(|| origin.clone())
+    }
+}
+
+/// Whether pages of that authority are those of a node.
+fn is_of(node: &NodeDoc, authority: &str) -> bool {
+    let Some(listen) = node.listen else { return false };
+    let name = without_port(authority);
+    let same_port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()) == Some(listen.port());
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<IpAddr>().ok();
+    let here = address.is_some_and(|address| address.is_loopback()) || name.eq_ignore_ascii_case("localhost");
+    let of_loopback = here && (listen.ip().is_loopback() || listen.ip().is_unspecified());
+    same_port && (address == Some(listen.ip()) || of_loopback || name.eq_ignore_ascii_case(&node.host))
+}
+
 /// Lets a request through or refuses it, and puts the security headers on every answer.
-pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(&hosts, request.headers()) {
+pub(crate) async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+    let kin = gate.kin(&request);
+    if kin.is_some() {
+        request.headers_mut().remove(header::ORIGIN);
+    }
+    let mut response = match refusal(&gate.hosts, request.headers()) {
         Some((code, error, message)) if is_api(request.uri().path()) => {
             Problem::new(code, error, message).into_response()
         }
@@ -58,6 +102,10 @@ pub(crate) async fn guard(State(hosts): State<Hosts>, request: Request, next: Ne
         None => next.run(request).await,
     };
     harden(response.headers_mut());
+    if let Some(origin) = kin {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Origin"));
+    }
     response
 }
 

@@ -1,4 +1,4 @@
-//! Shows: health, metrics, the small page of health, the report of a cycle, and the API of a supervisor.
+//! Shows: health, metrics, the operator's page, the report of a cycle, and the API of watches and a supervisor.
 //!
 //! Nothing here decides. Handlers of health read snapshots through [`Onlooker`] and wait for nothing; those of the API ([`v1`]) leave a message
 //! for the supervisor, and wait for its answer without holding up anybody else. A client that is slow, or never finishes
@@ -12,6 +12,7 @@ mod exposition;
 mod figure;
 mod front;
 mod guard;
+mod live;
 mod metrics;
 mod onlooker;
 mod page;

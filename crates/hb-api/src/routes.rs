@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
@@ -12,13 +12,15 @@ use hb_core::ids::WatchName;
 use hb_core::node::view::Role;
 use maud::PreEscaped;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::documents::{ActiveDoc, CyclesDoc, ErrorDoc, LiveDoc, ReadyDoc, StatusDoc, status};
-use crate::guard::{Hosts, guard};
+use crate::guard::{Gate, Hosts};
+use crate::live::Live;
 use crate::onlooker::Onlooker;
 use crate::server::{Rooms, ServerCounters};
-use crate::v1::{Api, Problem, is_api};
-use crate::{metrics, page, supervised};
+use crate::v1::{Api, Problem, Reach, is_api};
+use crate::{guard, metrics, page, supervised};
 
 /// Most cycles that one answer lists.
 const CYCLES_MAX: usize = 1_000;
@@ -31,11 +33,13 @@ struct Shown {
     onlooker: Arc<dyn Onlooker>,
     counters: Arc<ServerCounters>,
     api: Option<Api>,
+    live: Live,
 }
 
 /// All paths of the server at `address`; `names` are host names that lead to it beside its addresses.
 pub fn router(onlooker: Arc<dyn Onlooker>, counters: Arc<ServerCounters>, address: IpAddr, names: &[String]) -> Router {
-    router_with(onlooker, &Rooms::default(), counters, address, names)
+    let (_, closing) = watch::channel(false);
+    router_with(onlooker, &Rooms::default(), counters, (address, names), closing)
 }
 
 /// The same with what else the node serves.
@@ -43,13 +47,15 @@ pub(crate) fn router_with(
     onlooker: Arc<dyn Onlooker>,
     rooms: &Rooms,
     counters: Arc<ServerCounters>,
-    address: IpAddr,
-    names: &[String],
+    (address, names): (IpAddr, &[String]),
+    closing: watch::Receiver<bool>,
 ) -> Router {
     let of_api = rooms.api.as_ref().map(|api| api.router(address)).unwrap_or_default();
     let of_copies = rooms.sync.as_ref().map(|sync| sync.router(address)).unwrap_or_default();
+    let live = Live::new(Arc::clone(&onlooker), rooms.api.clone(), Reach::of(address), closing);
+    let gate = Gate::new(Hosts::new(address, names), Arc::clone(&onlooker));
     Router::new()
-        .route("/live", get(live))
+        .route("/live", get(show_live))
         .route("/ready", get(ready))
         .route("/active", get(active))
         .route("/standby", get(standby))
@@ -57,18 +63,20 @@ pub(crate) fn router_with(
         .route("/v1/status", get(show_status))
         .route("/v1/watches/{name}/cycles", get(cycles))
         .route("/", get(show_page))
-        .route("/style.css", get(|| async { asset("text/css; charset=utf-8", page::STYLE) }))
-        .route("/page.js", get(|| async { asset("text/javascript; charset=utf-8", page::SCRIPT) }))
+        .route("/v1/stream", get(follow))
+        .route("/plain", get(show_plain))
+        .route("/page/{*path}", get(page::asset))
+        .route("/style.css", get(|| async { asset("text/css; charset=utf-8", page::plain::STYLE) }))
         .route("/favicon.svg", get(|| async { asset("image/svg+xml", page::ICON) }))
-        .with_state(Shown { onlooker, counters, api: rooms.api.clone() })
+        .with_state(Shown { onlooker, counters, api: rooms.api.clone(), live })
         .merge(of_api)
         .merge(of_copies)
         .method_not_allowed_fallback(wrong_method)
         .fallback(nowhere)
-        .layer(middleware::from_fn_with_state(Hosts::new(address, names), guard))
+        .layer(middleware::from_fn_with_state(gate, guard::guard))
 }
 
-async fn live(State(shown): State<Shown>) -> Response {
+async fn show_live(State(shown): State<Shown>) -> Response {
     let liveness = shown.onlooker.liveness();
     let code = if liveness.alive { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(code, &LiveDoc::from(liveness))
@@ -111,7 +119,8 @@ fn role(shown: &Shown, wanted: Role) -> Response {
 async fn show_metrics(State(shown): State<Shown>) -> Response {
     let mut text = metrics::exposition(&shown.onlooker.metrics(), &shown.onlooker.view());
     text.push_str(&shown.counters.exposition());
-    if let Some(api) = &shown.api {
+    text.push_str(&page::exposition(shown.live.pages()));
+    if let Some(api) = shown.api.as_ref().filter(|api| api.supervises()) {
         text.push_str(&api.exposition());
     }
     typed("text/plain; version=0.0.4; charset=utf-8", text)
@@ -145,12 +154,20 @@ async fn cycles(State(shown): State<Shown>, Path(name): Path<String>, Query(aske
     }
 }
 
-async fn show_page(State(shown): State<Shown>) -> Response {
-    let agents = match &shown.api {
+async fn show_page(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+    page::shell(&shown.onlooker.nodes(), &headers)
+}
+
+async fn follow(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+    shown.live.follow(&headers)
+}
+
+async fn show_plain(State(shown): State<Shown>) -> Response {
+    let agents = match shown.api.as_ref().filter(|api| api.supervises()) {
         Some(api) => supervised::table(api.worst_agents(supervised::AGENTS_MAX).await),
         None => PreEscaped(String::new()),
     };
-    typed("text/html; charset=utf-8", page::render(shown.onlooker.as_ref(), &agents))
+    typed("text/html; charset=utf-8", page::plain::render(shown.onlooker.as_ref(), &agents))
 }
 
 async fn nowhere(request: Request) -> Response {
@@ -160,7 +177,8 @@ async fn nowhere(request: Request) -> Response {
             format!("nothing is at {path:?}; /api/v1/openapi.json tells what there is where a supervisor runs");
         return Problem::new(StatusCode::NOT_FOUND, "not_found", message).into_response();
     }
-    let known = "/, /live, /ready, /active, /standby, /metrics, /v1/status, /v1/watches/{name}/cycles";
+    let known =
+        "/, /plain, /live, /ready, /active, /standby, /metrics, /v1/status, /v1/stream, /v1/watches/{name}/cycles";
     error(StatusCode::NOT_FOUND, &format!("nothing is at {path:?}; there are {known}"))
 }
 

@@ -50,7 +50,7 @@ pub struct ServerLimits {
 impl Default for ServerLimits {
     fn default() -> Self {
         Self {
-            connections: 256,
+            connections: 512,
             header: Duration::from_secs(5),
             stall: Duration::from_secs(10),
             age: Duration::from_secs(120),
@@ -115,6 +115,7 @@ impl ServerCounters {
 #[must_use]
 pub fn families() -> String {
     let mut text = ServerCounters::default().exposition();
+    text.push_str(&crate::page::exposition(0));
     text.push_str(&crate::v1::families(0, 0));
     text
 }
@@ -244,7 +245,9 @@ async fn run(
 ) -> io::Result<()> {
     let address: IpAddr = listener.local_addr()?.ip();
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let app = router_with(onlooker, &rooms, Arc::clone(&counters), address, &limits.allowed_hosts);
+    let (close, closing) = watch::channel(false);
+    let of = (address, limits.allowed_hosts.as_slice());
+    let app = router_with(onlooker, &rooms, Arc::clone(&counters), of, closing);
     let front = Front::new(app, rooms.api.as_ref(), address, &limits.allowed_hosts);
     let mut house = House::new(front, limits, counters);
     let mut stop = pin!(stop);
@@ -260,6 +263,7 @@ async fn run(
         }
     }
     drop(listener);
+    close.send_replace(true);
     if let Some(api) = rooms.api {
         api.close();
     }

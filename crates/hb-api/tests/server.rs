@@ -255,7 +255,7 @@ fn follow(addr: SocketAddr, headers: &str, holds: impl Fn(&str) -> bool) -> Stri
     while !holds(&told) {
         let count = stream.read(&mut piece).unwrap();
         assert!(count > 0, "the stream ended: {told}");
-        told.push_str(&String::from_utf8_lossy(&piece[..count]));
+        told.push_str(&String::from_utf8_lossy(piece.get(..count).unwrap()));
     }
     told
 }

@@ -1,298 +1,119 @@
-//! The small page of health: whoever opens it in the night knows within seconds whether all is well.
+//! The operator's page: whoever opens it in the night knows within five seconds whether all is well, and can act.
 //!
-//! It is written whole by the server and needs no script; with one, it takes itself anew every two seconds and says when that
-//! fails. What it shows is a snapshot, so that drawing it holds nobody up.
+//! It is a handful of hand-written modules, served as they stand by every node, without anything from elsewhere. The server only hands it out; what it
+//! shows comes from `/v1/stream` and the API. Without a script there is the plain page.
+//!
+//! | question | file |
+//! |---|---|
+//! | What stands in the page before anything has come? | `index.html` |
+//! | Which colours, in light and dark? | `theme.css`, shared with reports |
+//! | How does it know what happens? | `js/stream.js`, `js/store.js` |
+//! | What becomes of it when its node dies? | `js/failover.js` |
+//! | What may an operator do, and how is it confirmed? | `js/actions.js`, `js/dialog.js` |
+//! | How is a view drawn? | `js/views/` |
 
-mod watch;
+pub(crate) mod plain;
+mod shelf;
 
-use hb_core::node::view::{Alarm, Role, SourceView, View, WatchView};
-use hb_core::watch::decision::Status;
-use maud::{DOCTYPE, Markup, html};
+use std::sync::LazyLock;
 
-use crate::figure;
-use crate::onlooker::{Check, Liveness, Onlooker};
-use crate::svg::icon;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
-/// The page's style sheet.
-pub(crate) const STYLE: &str = concat!(include_str!("../look.css"), include_str!("page.css"));
-/// The page's script.
-pub(crate) const SCRIPT: &str = include_str!("page.js");
+use crate::exposition::{Exposition, Kind};
+use crate::roster::NodeDoc;
+use shelf::{Packed, Shelf};
+
 /// The page's icon.
 pub(crate) const ICON: &str = include_str!("icon.svg");
+/// What stands in the page before anything has come.
+const SHELL: &str = include_str!("index.html");
+/// Where the modules are named that the browser may fetch before it has read those that need them.
+const PRELOADS: &str = "<!-- preloads -->";
+/// Most other nodes that the page may ask whether they are active.
+const KIN_MAX: usize = 16;
 
-/// Most watches that the page draws.
-const WATCHES_MAX: usize = 200;
+static SHELF: LazyLock<Shelf> = LazyLock::new(Shelf::stocked);
 
-/// The whole page; `agents` is the part of a supervisor, empty where there is none.
-pub(crate) fn render(onlooker: &dyn Onlooker, agents: &Markup) -> String {
-    let view = onlooker.view();
-    let liveness = onlooker.liveness();
-    let checks = onlooker.checks();
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title(&view, &liveness)) }
-                link rel="stylesheet" href="/style.css";
-                link rel="icon" href="/favicon.svg" type="image/svg+xml";
-                script type="module" src="/page.js" {}
-                noscript { meta http-equiv="refresh" content="5"; }
-            }
-            body {
-                div id="live" {
-                    (top(&view, &liveness))
-                    main {
-                        (standing(view.role))
-                        (alarms(&view.alarms, &liveness))
-                        @if !view.watches.is_empty() || agents.0.is_empty() { (watches(onlooker, &view)) }
-                        (agents)
-                        (readiness(&checks, &liveness))
-                    }
-                }
-                footer { p {
-                    "For programs: " a href="/v1/status" { "status" } " · " a href="/metrics" { "metrics" } " · "
-                    a href="/ready" { "ready" } " · " a href="/live" { "live" }
-                } }
-                div id="connection" role="alert" hidden {}
-            }
-        }
+/// The page, the first time; made once.
+static PACKED: LazyLock<Packed> = LazyLock::new(|| {
+    let modules = SHELF.modules().map(|path| format!("<link rel=\"modulepreload\" href=\"/page/{path}\">\n"));
+    Packed::of("text/html; charset=utf-8", SHELL.replace(PRELOADS, &modules.collect::<String>()))
+});
+
+/// The page itself. It may ask the nodes of its configuration whether they are active, and nobody else anything.
+pub(crate) fn shell(nodes: &[NodeDoc], headers: &HeaderMap) -> Response {
+    let mut response = PACKED.answer(headers);
+    if let Ok(policy) = HeaderValue::from_str(&policy(nodes)) {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    .into_string()
+    response
 }
 
-/// What a tab in the background tells: the worst first.
-fn title(view: &View, liveness: &Liveness) -> String {
-    let node = view.node.as_ref().map_or("hb", |node| node.as_str());
-    let what = if liveness.alive { worst(view).map_or("no cycle yet", Status::as_str) } else { "HUNG" };
-    format!("{what} · {} · {node}", view.role.as_str())
+fn policy(nodes: &[NodeDoc]) -> String {
+    let places = nodes.iter().filter_map(|node| node.listen).filter(|listen| !listen.ip().is_unspecified());
+    let kin: String = places.take(KIN_MAX).map(|listen| format!(" http://{listen}")).collect();
+    format!(
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'{kin}; img-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'"
+    )
 }
 
-fn rank(status: Status) -> u8 {
-    match status {
-        Status::Pass => 0,
-        Status::NoBaseline => 1,
-        Status::PassWithDrift => 2,
-        Status::NoData => 3,
-        Status::Fail => 4,
-    }
-}
-
-fn worst(view: &View) -> Option<Status> {
-    view.watches.iter().filter_map(|watch| watch.status).max_by_key(|status| rank(*status))
-}
-
-fn top(view: &View, liveness: &Liveness) -> Markup {
-    let (class, text) = if liveness.alive { (view.role.as_str(), role_text(view.role)) } else { ("hung", "● hung") };
-    html! {
-        header {
-            div class="top" {
-                h1 { "hb " @if let Some(node) = &view.node { span class="name" { (node.as_str()) } } }
-                span class={ "role " (class) } { (text) }
-                span { "epoch " (view.epoch) }
-            }
-            div class="glance" {
-                @for status in Status::ALL {
-                    @let count = view.watches.iter().filter(|watch| watch.status == Some(status)).count();
-                    @if count > 0 { span { (count) " " (icon(status)) } }
-                }
-            }
+/// A part of the page.
+pub(crate) async fn asset(Path(path): Path<String>, headers: HeaderMap) -> Response {
+    match SHELF.get(&path) {
+        Some(packed) => packed.answer(&headers),
+        None => {
+            let path: String = path.chars().take(200).collect();
+            crate::routes::error(StatusCode::NOT_FOUND, &format!("the page has no part {path:?}")).into_response()
         }
     }
 }
 
-fn role_text(role: Role) -> &'static str {
-    match role {
-        Role::Standby => "◐ standby",
-        Role::TakingOver => "◒ taking over",
-        Role::Active => "● active",
-        Role::Draining => "◌ draining",
-        Role::Fenced => "✕ fenced",
-    }
-}
-
-/// What a node that is not the active one means for what is shown.
-fn standing(role: Role) -> Markup {
-    let text = match role {
-        Role::Active => return html! {},
-        Role::Standby => {
-            "This node stands by. It shows what it reads in the journal, and goes on when the active node ends."
-        }
-        Role::TakingOver => "This node is taking over: it opens its epoch and decides from the next cycle on.",
-        Role::Draining => "This node is stopping of its own will.",
-        Role::Fenced => "Another node has taken over. This one decides nothing any more and should be restarted.",
-    };
-    html! { p class="notice" { (text) } }
-}
-
-fn alarms(alarms: &[Alarm], liveness: &Liveness) -> Markup {
-    if alarms.is_empty() && liveness.alive {
-        return html! {};
-    }
-    html! {
-        section class="alarms" aria-label="Alarms" {
-            h2 { "▲ Alarms" }
-            ul {
-                @if !liveness.alive {
-                    li {
-                        strong { "The work loop hangs: " } (liveness.reason.as_deref().unwrap_or("it makes no progress"))
-                        " (" (figure::duration(liveness.since_progress_ms as f64 / 1e3)) " without progress, "
-                        (figure::duration(liveness.bound_ms as f64 / 1e3)) " allowed)"
-                    }
-                }
-                @for alarm in alarms {
-                    li {
-                        strong class="name" { (alarm.name) } ": " (alarm.what)
-                        span class="fine" { " since " (figure::moment(alarm.since)) @if alarm.count > 1 { ", " (alarm.count) " times" } }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The worst first, and among equals by name: what needs somebody must not stand below the fold.
-fn watches(onlooker: &dyn Onlooker, view: &View) -> Markup {
-    let mut shown: Vec<&WatchView> = view.watches.iter().collect();
-    let urgency = |watch: &WatchView| {
-        let failed = matches!(watch.source, SourceView::Failed { .. });
-        watch.status.map_or(1, rank).max(if failed { rank(Status::NoData) } else { 0 })
-    };
-    shown.sort_by(|a, b| urgency(b).cmp(&urgency(a)).then_with(|| a.name.cmp(&b.name)));
-    html! {
-        @if view.watches.is_empty() { section { p class="empty" { "No watch is set up, or none has been read yet." } } }
-        @for watch in shown.into_iter().take(WATCHES_MAX) { (watch::card(watch, &onlooker.recent(&watch.name, watch::CYCLES))) }
-        @if view.watches.len() > WATCHES_MAX {
-            p class="warning" { "Only " (WATCHES_MAX) " of " (view.watches.len()) " watches are drawn; /v1/status lists all." }
-        }
-    }
-}
-
-fn readiness(checks: &[Check], liveness: &Liveness) -> Markup {
-    let work = match &liveness.reason {
-        _ if liveness.alive => Check::passed("work loop"),
-        Some(reason) => Check::failed("work loop", reason.as_str()),
-        None => Check::failed("work loop", "it makes no progress"),
-    };
-    html! {
-        section class="checks" {
-            h2 { "Checks" }
-            ul { (check(&work)) @for one in checks { (check(one)) } }
-            @if checks.is_empty() { p class="empty" { "No check has been made yet." } }
-        }
-    }
-}
-
-fn check(check: &Check) -> Markup {
-    html! {
-        li {
-            @if check.ok {
-                span class="sign good" { "✓ ok" }
-                span class="what" { (check.name) }
-            } @else {
-                span class="sign bad" { "✕ failed" }
-                span class="what" { strong { (check.name) } ": " (check.what) }
-            }
-        }
-    }
+/// The page's part of `/metrics`.
+pub(crate) fn exposition(pages: u64) -> String {
+    let mut out = Exposition::default();
+    out.family("hb_pages", Kind::Gauge, "Pages that follow this node.");
+    out.whole("hb_pages", &[], pages);
+    out.finish()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use hb_core::ids::{Epoch, WatchName};
-    use hb_core::node::view::Totals;
-    use hb_core::time::Stamp;
-
     use super::*;
-    use crate::metrics::Metrics;
-    use crate::report::tests::{cycle, row, sealed};
-    use hb_core::node::cycle_line::CycleLine;
 
-    struct Fake {
-        view: Arc<View>,
-        liveness: Liveness,
-    }
+    /// Of everything that the page loads, compressed.
+    const BYTES_MAX: usize = 150_000;
 
-    impl Onlooker for Fake {
-        fn view(&self) -> Arc<View> {
-            Arc::clone(&self.view)
+    #[test]
+    fn the_page_is_small_and_names_every_part_of_itself() {
+        let all = SHELF.bytes() + PACKED.bytes();
+        assert!(all < BYTES_MAX, "{all} bytes");
+        let shell = SHELL.replace(PRELOADS, "");
+        assert!(SHELL.contains(PRELOADS) && !shell.contains("style=") && !shell.contains("onclick"));
+        for part in shell.split(['"', '\'']).filter_map(|text| text.strip_prefix("/page/")) {
+            assert!(SHELF.get(part).is_some(), "{part} is not on the shelf");
         }
-
-        fn checks(&self) -> Vec<Check> {
-            vec![Check::passed("config"), Check::failed("db", "locked by <another>")]
-        }
-
-        fn liveness(&self) -> Liveness {
-            self.liveness.clone()
-        }
-
-        fn metrics(&self) -> Metrics {
-            Metrics::default()
-        }
-
-        fn recent(&self, _watch: &WatchName, newest: usize) -> Vec<CycleLine> {
-            assert!(newest <= 200, "bounded");
-            vec![CycleLine::of(&sealed(cycle(3, Status::Pass, vec![row("a", 1.0)]))).unwrap()]
-        }
-    }
-
-    fn watch(name: &str, status: Option<Status>) -> WatchView {
-        WatchView {
-            name: name.into(),
-            cycle: None,
-            status,
-            last: None,
-            seq: None,
-            epoch: Epoch(1),
-            lag_seconds: f64::NAN,
-            source: SourceView::Open,
-            baseline: None,
-            undelivered: 0,
-            totals: Totals::default(),
-        }
-    }
-
-    fn page(role: Role, watches: Vec<WatchView>, alive: Liveness) -> String {
-        let alarms = vec![Alarm { name: "view.db".to_owned(), what: "<full>".to_owned(), since: Stamp(0), count: 2 }];
-        let view = Arc::new(View { node: Some("a".into()), role, epoch: Epoch(7), watches, alarms, ..View::default() });
-        render(&Fake { view, liveness: alive }, &html! {})
-    }
-
-    fn well() -> Liveness {
-        Liveness { alive: true, reason: None, since_progress_ms: 1, bound_ms: 2 }
     }
 
     #[test]
-    fn the_worst_watch_stands_first_and_in_the_title() {
-        let watches = vec![
-            watch("calm", Some(Status::Pass)),
-            watch("drifting", Some(Status::PassWithDrift)),
-            watch("broken", Some(Status::Fail)),
-            watch("young", None),
-        ];
-        let page = page(Role::Active, watches, well());
-        let order: Vec<_> =
-            ["broken", "drifting", "young", "calm"].map(|name| page.find(&format!("<h2>{name}")).unwrap()).into();
-        assert!(order.is_sorted(), "{order:?}");
-        assert!(page.contains("<title>FAIL · active · a</title>"), "{page}");
-        assert!(
-            page.contains("&lt;full&gt;") && page.contains("locked by &lt;another&gt;") && !page.contains("<full>")
-        );
+    fn every_module_that_another_needs_is_on_the_shelf() {
+        for (path, text) in shelf::MODULES {
+            for line in text.lines().filter(|line| line.starts_with("import ") || line.starts_with("} from ")) {
+                let Some(named) = line.split('"').nth(1) else { continue };
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                let found = match named.strip_prefix("../") {
+                    Some(rest) => format!("{}/{rest}", folder.rsplit_once('/').map_or("", |(above, _)| above)),
+                    None => format!("{folder}/{}", named.trim_start_matches("./")),
+                };
+                assert!(SHELF.get(&found).is_some(), "{path} needs {found}");
+            }
+        }
     }
 
     #[test]
-    fn every_role_says_what_it_means_and_a_hung_node_says_so_first() {
-        for role in [Role::Standby, Role::TakingOver, Role::Draining, Role::Fenced] {
-            assert!(page(role, Vec::new(), well()).contains("class=\"notice\""), "{role:?}");
-        }
-        assert!(!page(Role::Active, Vec::new(), well()).contains("class=\"notice\""));
-        let hung =
-            Liveness { alive: false, reason: Some("the disk".to_owned()), since_progress_ms: 61_000, bound_ms: 5_000 };
-        let page = page(Role::Active, Vec::new(), hung);
-        assert!(page.contains("<title>HUNG") && page.contains("The work loop hangs: ") && page.contains("61 s"));
+    fn the_page_may_ask_its_own_nodes_and_nobody_else() {
+        assert!(policy(&[]).contains("connect-src 'self';"));
     }
 }

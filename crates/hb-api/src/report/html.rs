@@ -11,7 +11,9 @@ use crate::svg::{self, Cell, compare, icon};
 /// Drivers that get plots; all others get figures and words.
 const PLOTTED_MAX: usize = 12;
 
-const STYLE: &str = concat!(include_str!("../look.css"), include_str!("report.css"));
+/// The style sheet.
+pub(super) const STYLE: &str =
+    concat!(include_str!("../page/theme.css"), include_str!("../look.css"), include_str!("report.css"));
 /// The page may load nothing, run nothing, and be part of nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 

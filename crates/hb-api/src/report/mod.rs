@@ -3,6 +3,7 @@
 //! The page needs nothing from anywhere: no script, no font, no picture that it does not hold. It is made for every cycle, so
 //! it is lean: what is drawn is drawn for drivers and the few series furthest from the baseline; all others are a table.
 
+mod closer;
 mod evidence;
 mod html;
 mod json;
@@ -12,6 +13,7 @@ mod trend;
 use hb_core::node::fact::{Body, CycleDecided, Sealed};
 use hb_core::watch::baseline::{Baseline, BaselineSeries};
 
+pub(crate) use closer::{POLICY_HEADER, Rows, past};
 pub use trend::{Past, Trend};
 
 /// What a report is made of.
@@ -170,6 +172,7 @@ pub(crate) mod tests {
                 horizons: Vec::new(),
                 ended: false,
                 reread: None,
+                reopened: None,
             },
             carry: Carry::default(),
             learning: None,

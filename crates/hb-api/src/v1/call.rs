@@ -29,6 +29,7 @@ use super::access::Caller;
 use super::problem::Problem;
 use super::seam::{NotTaken, Standing, Supervisors};
 use super::shapes::agent::Eyes;
+use super::watching::{Refusal, Watching};
 use hb_core::supervise::history::{Order, Page};
 
 /// Most bytes of a body.
@@ -322,6 +323,21 @@ impl Call {
     ) -> Result<T, Problem> {
         history(&self.inner, ask).await
     }
+
+    /// Asks about the watches of this node, on a thread that may wait for their journal.
+    pub(crate) async fn of_watches<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn Watching) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let Some(watching) = self.inner.watching.clone() else {
+            return Err(Problem::new(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "this node watches nothing: it only supervises",
+            ));
+        };
+        waiting(&self.inner, move || ask(watching.as_ref())).await?.map_err(Problem::from)
+    }
 }
 
 /// Waits for an answer; `gone` is what there is to say when none can come any more.
@@ -355,20 +371,22 @@ pub(super) async fn history<T: Send + 'static>(
     inner: &Arc<Inner>,
     ask: impl FnOnce(&dyn Supervisors) -> Result<T, String> + Send + 'static,
 ) -> Result<T, Problem> {
+    let supervisors = Arc::clone(&inner.supervisors);
+    let found = waiting(inner, move || ask(supervisors.as_ref())).await?;
+    found.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why))
+}
+
+/// Does something on a thread that may wait for a disk, when there is a place.
+async fn waiting<T: Send + 'static>(inner: &Inner, ask: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
     let Ok(Ok(place)) = timeout(HISTORY_WAIT, inner.history.acquire()).await else {
         return Err(Problem::busy("too many questions to the database: try again in a moment"));
     };
-    let supervisors = Arc::clone(&inner.supervisors);
-    let found = tokio::task::spawn_blocking(move || ask(supervisors.as_ref())).await;
+    let found = tokio::task::spawn_blocking(ask).await;
     drop(place);
-    match found {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(why)) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why)),
-        Err(fault) => {
-            tracing::error!(%fault, "a question to the database ended in a panic");
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "this is a fault of hb: please report it"))
-        }
-    }
+    found.map_err(|fault| {
+        tracing::error!(%fault, "a question to the database ended in a panic");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", "this is a fault of hb: please report it")
+    })
 }
 
 fn not_taken(why: NotTaken) -> Problem {

@@ -17,6 +17,8 @@
 //! | How is the OpenAPI document made? | `openapi.rs`, its schemas `schemas.rs` |
 //! | How does the page about it come about? | `reference.rs` |
 //! | How are events followed? | `stream.rs` |
+//! | What does the API need of watches, and which routes have they? | `watching.rs`, `watches.rs` |
+//! | What does the page's stream take of a supervisor? | `live.rs` |
 
 mod access;
 mod agents;
@@ -27,6 +29,8 @@ mod events;
 mod held;
 mod inside;
 mod interventions;
+mod live;
+mod nobody;
 mod openapi;
 mod policies;
 mod problem;
@@ -41,6 +45,8 @@ pub mod sync;
 mod system;
 mod table;
 mod teams;
+mod watches;
+pub mod watching;
 mod why;
 
 use std::fmt;
@@ -61,6 +67,7 @@ pub(crate) use beats::is_beat as is_api_beat;
 pub(crate) use problem::{Problem, is_api};
 pub use schemas::list_for_mapping;
 pub(crate) use shapes::agent::AgentLine;
+pub(crate) use shapes::presence::PresenceDoc;
 
 /// Most questions to the database at once; who comes beyond waits a moment, and is told to try again then (B1).
 pub const HISTORY_AT_ONCE: usize = 4;
@@ -76,6 +83,10 @@ pub struct Api {
 /// What all requests share.
 pub(crate) struct Inner {
     supervisors: Arc<dyn seam::Supervisors>,
+    /// Whether there is a supervisor at all: a node that only watches has none.
+    supervises: bool,
+    /// The watches of the node, where it has any.
+    watching: Option<Arc<dyn watching::Watching>>,
     /// As it was read last.
     access: Mutex<Arc<Access>>,
     rates: rate::Rates,
@@ -101,8 +112,20 @@ impl Api {
     /// The API of this supervisor, for those who may.
     #[must_use]
     pub fn new(supervisors: Arc<dyn seam::Supervisors>, access: Access) -> Self {
+        Self::of(Some(supervisors), None, access)
+    }
+
+    /// The API of a node that supervises, watches, or does both.
+    #[must_use]
+    pub fn of(
+        supervisors: Option<Arc<dyn seam::Supervisors>>,
+        watching: Option<Arc<dyn watching::Watching>>,
+        access: Access,
+    ) -> Self {
         let inner = Inner {
-            supervisors,
+            supervises: supervisors.is_some(),
+            supervisors: supervisors.unwrap_or_else(|| Arc::new(nobody::Nobody)),
+            watching,
             access: Mutex::new(Arc::new(access)),
             rates: rate::Rates::default(),
             held: held::Held::default(),

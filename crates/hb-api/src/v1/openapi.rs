@@ -83,7 +83,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     let parts = route.path.split('/').filter_map(|part| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')));
     let of_path = parts.map(|name| {
         let schema = match name {
-            "event_id" | "evaluation_id" => schemas::parameter("number"),
+            "event_id" | "evaluation_id" | "cycle" => schemas::parameter("number"),
             "version" => schemas::parameter("version"),
             _ => schemas::parameter("id"),
         };
@@ -130,6 +130,9 @@ fn responses(route: &Route) -> Value {
         Gives::Created(schema) => ("201", json_of("Made.", reference(schema))),
         Gives::Accepted(schema) => ("202", json_of("Begun.", reference(schema))),
         Gives::Nothing => ("204", json!({"description": "Done."})),
+        Gives::Page => {
+            ("200", json!({"description": "A page.", "content": {"text/html": {"schema": {"type": "string"}}}}))
+        }
         Gives::Stream => (
             "200",
             json!({"description": "Events as they happen.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}),
@@ -148,7 +151,8 @@ fn responses(route: &Route) -> Value {
         ("429", "Too often, or a bound was reached."),
         ("503", "This node cannot answer now; a standby names the active one in details.active."),
     ];
-    if route.path.contains('{') || route.takes != Takes::Nothing {
+    // What is asked of nodes is not there where nothing is watched.
+    if route.path.contains('{') || route.takes != Takes::Nothing || route.room == "nodes" {
         bad.push(("404", "There is none of that name."));
     }
     if route.verb != Verb::Get {

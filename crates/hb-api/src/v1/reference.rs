@@ -89,6 +89,7 @@ fn line(page: &mut String, route: &Route) {
         Gives::Accepted(schema) => format!("202 {schema}"),
         Gives::Nothing => "204".to_owned(),
         Gives::Stream => "200 events".to_owned(),
+        Gives::Page => "200 page".to_owned(),
     };
     let query: Vec<String> = route.query.iter().map(|(name, _, _)| format!("`{name}`")).collect();
     let query = if query.is_empty() { String::new() } else { format!(" Parameters: {}.", query.join(", ")) };

@@ -20,7 +20,7 @@ use super::call::{self, Call, Key, Outcome};
 use super::problem::Problem;
 use super::rate::Kind;
 use super::schemas;
-use super::{agents, alerts, beats, events, interventions, policies, supervisors, system, teams, why};
+use super::{agents, alerts, beats, events, interventions, policies, supervisors, system, teams, watches, why};
 
 /// Where the API stands.
 pub(crate) const BASE: &str = "/api/v1";
@@ -82,6 +82,8 @@ pub(crate) enum Gives {
     Nothing,
     /// 200 with a stream of events.
     Stream,
+    /// 200 with a page of HTML.
+    Page,
 }
 
 /// A parameter of the query: its name, its schema's name, what it is.
@@ -153,7 +155,7 @@ pub(crate) const ORDER: Parameter = ("order", "order", "Which come first.");
 
 /// All routes.
 pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
-    let rooms: [&'static [Route]; 10] = [
+    let rooms: [&'static [Route]; 11] = [
         supervisors::ROUTES,
         teams::ROUTES,
         agents::ROUTES,
@@ -164,6 +166,7 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
         alerts::ROUTES,
         events::ROUTES,
         system::ROUTES,
+        watches::ROUTES,
     ];
     rooms.into_iter().flatten()
 }
@@ -171,7 +174,8 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
 /// The router of a server at `address`.
 pub(super) fn router(inner: &Arc<Inner>, address: IpAddr) -> Router {
     let reach = Reach::of(address);
-    routes().fold(Router::new(), |router, route| {
+    let served = routes().filter(|route| inner.supervises || watches::ROUTES.iter().any(|own| own.name == route.name));
+    served.fold(Router::new(), |router, route| {
         let inner = Arc::clone(inner);
         let answer = move |parts: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>,
                            request: Request| {

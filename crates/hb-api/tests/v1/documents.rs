@@ -139,6 +139,6 @@ fn metrics_tell_of_the_api_and_the_page_of_agents() {
     served.agent("r<1>".replace(['<', '>'], "-").as_str());
     let metrics = served.raw("GET", "/metrics", &[], b"").body;
     assert!(metrics.contains("\nhb_api_refused_total 0\n") && metrics.contains("\nhb_api_streams 0\n"), "{metrics}");
-    let page = served.raw("GET", "/", &[], b"").body;
+    let page = served.raw("GET", "/plain", &[], b"").body;
     assert!(page.contains("<td class=\"name\">r-1-</td>") && page.contains("RUNNING · healthy"), "{page}");
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use hb_api::v1::seam::{Answered, ConfigStanding, Elsewhere, Look, NotTaken, Standing, Supervisors};
 use hb_api::v1::sync::SyncApi;
+use hb_api::v1::watching::Watching;
 use hb_api::{Access, Anonymous, Api};
 use hb_core::ids::{GroupId, InterventionId, NodeName};
 use hb_core::journal::Hash;
@@ -25,6 +26,7 @@ use hb_daemon::clock;
 use hb_daemon::supervise::{Busy, Office};
 use hb_store::supervisor::read::SupervisorReader;
 
+use super::desk::Desk;
 use super::halves::Handles;
 use super::supervise::db_path;
 use super::sync;
@@ -40,14 +42,22 @@ const TOKEN_RANDOM: usize = 32;
 /// Most bytes of a `tokens_file` (B1).
 const TOKENS_BYTES_MAX: u64 = 8 << 20;
 
-/// The API of a node that supervises.
+/// The API of a node.
 ///
 /// # Errors
 /// The tokens cannot be read or made.
 pub(super) fn api(config: &Config, handles: &Handles) -> Result<Option<Api>, Failure> {
-    let Some(office) = handles.office.clone() else { return Ok(None) };
-    let access = access(config.tokens_file.as_deref(), &config.output_dir)?;
-    let supervisors = NodeSupervisors {
+    if handles.office.is_none() && handles.watch.is_none() {
+        return Ok(None);
+    }
+    let access = match access(config.tokens_file.as_deref(), &config.output_dir) {
+        Err(failure) if failure.exit == Exit::CannotWrite && handles.office.is_none() => {
+            tracing::warn!("no API of watches is served: {}", failure.what);
+            return Ok(None);
+        }
+        access => access?,
+    };
+    let supervisors = handles.office.clone().map(|office| NodeSupervisors {
         node: config.node.clone(),
         office,
         handles: handles.clone(),
@@ -55,8 +65,13 @@ pub(super) fn api(config: &Config, handles: &Handles) -> Result<Option<Api>, Fai
         readers: Mutex::new(Vec::new()),
         began: Instant::now(),
         config: (config.file.clone(), config.hash),
-    };
-    let api = Api::new(Arc::new(supervisors), access);
+    });
+    let supervisors = supervisors.map(|supervisors| Arc::new(supervisors) as Arc<dyn Supervisors>);
+    let watching = handles.watch.as_ref().map(|(remote, _)| {
+        let desk: Arc<dyn Watching> = Arc::new(Desk::new(config, remote.clone()));
+        desk
+    });
+    let api = Api::of(supervisors, watching, access);
     let (again, tokens_file, output_dir) = (api.clone(), config.tokens_file.clone(), config.output_dir.clone());
     handles.reloads.tokens_by(Box::new(move || {
         again.admit(access_again(tokens_file.as_deref(), &output_dir)?);

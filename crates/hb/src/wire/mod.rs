@@ -4,6 +4,7 @@ mod announcer;
 pub mod api;
 mod decisions;
 mod demo;
+mod desk;
 pub mod fleet;
 mod halves;
 mod health;
