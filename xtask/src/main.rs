@@ -13,6 +13,7 @@ mod mutants;
 mod servers;
 mod sim;
 mod sim_crash;
+mod soak;
 mod tidy;
 mod torture;
 
@@ -31,6 +32,7 @@ cargo xtask CHORE
   sim model       search small worlds of the protocol whole; --whole for larger ones
   docs            write the generated documents again; --check only compares
   torture […]     real nodes on real stores under drawn faults; --help says more
+  soak […]        a day of telemetry in an hour through a real pair; what drifts? --help says more
   fuzz [TARGET …] bytes of all kinds into everything that reads them; --executions N, --minutes M
   mutants         small changes of hb-core: which of them does no test see? --shard K/N
   bench [NAME …]  build release and measure; --small for a smoke test; no name: all
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         ["torture", rest @ ..] => torture::run(rest),
         ["sim", what @ ("crash" | "model"), rest @ ..] => sim_crash::run(what, rest),
         ["sim", rest @ ..] => sim::run(rest),
+        ["soak", rest @ ..] => soak::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(&root(), rest),
         ["mutants", rest @ ..] => mutants::run(&root(), rest),
         ["bench", rest @ ..] => bench::run(&root(), rest),

@@ -6,11 +6,14 @@ use std::process::{Command, Stdio};
 use crate::cli::has;
 
 const USAGE: &str = "\
-cargo xtask mutants [--shard K/N] [--match TEXT] [--json FILE]
+cargo xtask mutants [--shard K/N] [--sample N] [--match TEXT] [--jobs N] [--test-seconds S] [--json FILE]
 
-  --shard K/N     every Nth mutant, beginning with number K, from 0
-  --match TEXT    only mutants whose name has TEXT in it: a file, a function
-  --json FILE     what came of it, with every survivor; kept up to date while it runs
+  --shard K/N       every Nth mutant, beginning with number K, from 0
+  --sample N        so many of them, drawn at random, always the same; the score is told with its interval
+  --match TEXT      only mutants whose name has TEXT in it: a file, a function
+  --jobs N          mutants that are tried at the same time (one for each processor)
+  --test-seconds S  leaves out tests that take longer by themselves: faster, and the score a lower bound
+  --json FILE       what came of it, with every survivor; kept up to date while it runs
 ";
 
 /// Builds hb-core with all its mutants, and runs for each the tests that reach it.

@@ -12,8 +12,11 @@
 mod groups;
 mod house;
 mod interventions;
+#[path = "../recorded/ledger.rs"]
+mod ledger;
 mod plans;
 mod random_walk;
+mod recorded;
 mod requests;
 mod scenarios;
 mod sketches;

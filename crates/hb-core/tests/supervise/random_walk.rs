@@ -95,7 +95,7 @@ fn walk(seed: u64) -> Walked {
     Walked { kills: world.kills, up, kinds: before.kinds }
 }
 
-fn set_up(world: &mut World) {
+pub(crate) fn set_up(world: &mut World) {
     let mut commands = vec![supervisor("main"), supervisor("other")];
     commands.extend(AGENTS.iter().map(|(id, rest)| Command::RegisterAgent(Box::new(spec(id, rest)))));
     commands.push(team("some", "main", &["plain", "notify", "far", "api", "eager", "fat"]));
@@ -106,7 +106,7 @@ fn set_up(world: &mut World) {
 }
 
 /// Something happens; gives what hb is told of it at once.
-fn something(world: &mut World, sequence: &mut u64) -> Vec<Input> {
+pub(crate) fn something(world: &mut World, sequence: &mut u64) -> Vec<Input> {
     let millis = world.dice.roll(3_000);
     world.pass(millis * SECOND / 1_000);
     match world.dice.roll(30) {

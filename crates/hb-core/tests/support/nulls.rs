@@ -242,6 +242,11 @@ impl Bench {
         &self.baseline.as_ref().unwrap_or_else(|| unreachable!("learned first")).0
     }
 
+    /// What the newest decision carries into the next one.
+    pub(crate) fn carry(&self) -> &Carry {
+        &self.carry
+    }
+
     /// Decides a table.
     pub(crate) fn decide(&mut self, series: SeriesTable) -> Decision {
         let mut counts = Counts::default();
