@@ -19,6 +19,7 @@ struct Needs {
     memory: usage::Memory,
     processes: usize,
     idle_percent: f64,
+    wakeups: f64,
 }
 
 pub(crate) fn measure(bench: &Bench) -> Result<Found, String> {
@@ -58,18 +59,18 @@ pub(crate) fn measure(bench: &Bench) -> Result<Found, String> {
 }
 
 fn line(name: &str, count: usize, needs: &Needs) -> String {
-    let Needs { started_ms, memory, processes, idle_percent } = needs;
+    let Needs { started_ms, memory, processes, idle_percent, wakeups } = needs;
     format!(
-        "{name}: {count} children begun after {started_ms:.0} ms; {:.1} MB PSS, {:.1} MB RSS in {processes} processes; idle {idle_percent:.2} % of a core",
+        "{name}: {count} children begun after {started_ms:.0} ms; {:.1} MB PSS, {:.1} MB RSS in {processes} processes; idle {idle_percent:.3} % of a core, {wakeups:.1} wakeups a second",
         memory.pss, memory.rss
     )
 }
 
 fn document(needs: &Needs) -> Value {
-    let Needs { started_ms, memory, processes, idle_percent } = needs;
+    let Needs { started_ms, memory, processes, idle_percent, wakeups } = needs;
     json!({
         "started_ms": started_ms, "pss_mb": memory.pss, "rss_mb": memory.rss, "processes": processes,
-        "idle_percent": idle_percent,
+        "idle_percent": idle_percent, "idle_wakeups_per_second": wakeups,
     })
 }
 
@@ -97,14 +98,15 @@ fn needs(bench: &Bench, stage: &mut Stage, begun: f64) -> Result<Needs, String> 
     let last = stage.starts.iter().map(|start| start.at).fold(begun, f64::max);
     std::thread::sleep(Duration::from_millis(bench.size.pick(300, 5_000)));
     let own = stage.supervisor();
-    let before = usage::processor(&own);
+    let before = usage::work(&own);
     let rest = Duration::from_secs(bench.size.pick(1, 20));
     std::thread::sleep(rest);
-    let used = usage::processor(&own) - before;
+    let after = usage::work(&own);
     Ok(Needs {
         started_ms: (last - begun) * 1e3,
         memory: usage::memory(&own),
         processes: own.len(),
-        idle_percent: used / rest.as_secs_f64() * 100.0,
+        idle_percent: (after.seconds - before.seconds) / rest.as_secs_f64() * 100.0,
+        wakeups: (after.wakeups - before.wakeups) / rest.as_secs_f64(),
     })
 }

@@ -41,6 +41,31 @@ pub(crate) fn processor(pids: &[u32]) -> f64 {
     pids.iter().map(ticks).sum::<f64>() / TICKS
 }
 
+/// What the threads of some processes have done so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Work {
+    /// Seconds on a processor by the scheduler's clock: ticks are too coarse for who does next to nothing.
+    pub(crate) seconds: f64,
+    /// How often one of them went to sleep of its own accord, which is as often as it was woken.
+    pub(crate) wakeups: f64,
+}
+
+/// Work of processes, added up over their threads that live.
+pub(crate) fn work(pids: &[u32]) -> Work {
+    let mut sum = Work::default();
+    for pid in pids {
+        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+            let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let nanoseconds = read("schedstat").split_whitespace().next().and_then(|one| one.parse::<f64>().ok());
+            sum.seconds += nanoseconds.unwrap_or(0.0) / 1e9;
+            let status = read("status");
+            let slept = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            sum.wakeups += slept.and_then(|count| count.trim().parse::<f64>().ok()).unwrap_or(0.0);
+        }
+    }
+    sum
+}
+
 /// Every process that has `folder` in its command line or works in it.
 pub(crate) fn belonging_to(folder: &Path) -> Vec<u32> {
     let name = folder.as_os_str().as_encoded_bytes();

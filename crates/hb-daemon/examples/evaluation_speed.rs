@@ -9,12 +9,18 @@
 //! First in bursts with a rest after each: of every alert from when it is raised until its answer, and of every burst from when its first
 //! alert is raised until the last answer. An agent's alerts become worse four times, after that a round begins anew on an empty database;
 //! policies match from the third time on. Then without a rest.
+//!
+//! Beside the bursts stands what the disk takes for as many bytes as their records have, after the same rest: written to a file and fdatasynced, and
+//! as the only row of a transaction of SQLite. No commit can be quicker than the first, and none that is one transaction than the second.
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -24,11 +30,12 @@ use hb_core::supervise::Presence;
 use hb_core::supervise::alert::{Notification, Severity};
 use hb_core::supervise::input::{Command, Decision, Declared, OnStop, Person, Role};
 use hb_core::supervise::policy::document::PolicyDocument;
-use hb_core::supervise::state::Sealed;
+use hb_core::supervise::state::{Body, Sealed};
 use hb_core::supervise::step::Effect;
 use hb_daemon::supervise::{Bounds, Follow, Hand, Keeper, Office, Running, SupervisorParts, start};
+use hb_store::journal::sqlite::SqliteJournal;
 use hb_store::lease::external::ExternalLease;
-use hb_store::port::{Appended, JournalError};
+use hb_store::port::{Appended, Journal as _, JournalError};
 use hb_store::supervisor::SupervisorDb;
 use serde_json::json;
 
@@ -42,6 +49,8 @@ const UNMATCHED: usize = 2;
 const PAUSE: Duration = Duration::from_millis(100);
 /// After which the picture, from which counts are taken, has certainly been drawn again.
 const DRAWN: Duration = Duration::from_millis(700);
+/// How often the disk alone is measured: enough for a p99.
+const FLOORS: usize = 200;
 
 /// What is measured.
 struct Plan {
@@ -59,6 +68,7 @@ struct Waits {
     bursts: Vec<f64>,
     commits: u64,
     evaluations: u64,
+    bytes: u64,
 }
 
 fn main() -> Result<(), Fault> {
@@ -79,17 +89,49 @@ fn main() -> Result<(), Fault> {
     }
     tell_bursts("no policy matches", &plan, &mut unmatched);
     tell_bursts("policies match", &plan, &mut matched);
+    for waits in [&unmatched, &matched] {
+        floor(waits.bytes / u64::try_from(waits.bursts.len().max(1))?)?;
+    }
     flood(&plan)
+}
+
+/// What the disk takes for so many bytes, after the same rest.
+fn floor(bytes: u64) -> Result<(), Fault> {
+    let folder = tempfile::tempdir()?;
+    let mut file = File::create(folder.path().join("file"))?;
+    let mut journal = SqliteJournal::open(&folder.path().join("journal.db"))?;
+    let (stream, some) = (StreamName::supervisor("main"), vec![b'x'; usize::try_from(bytes)?]);
+    let (mut written, mut committed) = (Vec::new(), Vec::new());
+    for number in 0..FLOORS {
+        std::thread::sleep(PAUSE / 2);
+        let begun = Instant::now();
+        file.write_all(&some)?;
+        file.sync_data()?;
+        written.push(begun.elapsed().as_secs_f64() * 1e3);
+        std::thread::sleep(PAUSE / 2);
+        let begun = Instant::now();
+        match journal.append(&stream, Seq(u64::try_from(number)?), &some) {
+            Appended::Committed => committed.push(begun.elapsed().as_secs_f64() * 1e3),
+            other @ (Appended::Refused(_) | Appended::Failed(_) | Appended::Stopped(_) | Appended::Unknown(_)) => {
+                return Err(format!("{other:?}").into());
+            }
+        }
+    }
+    println!("{bytes} bytes alone, as many as the records of a burst have, {FLOORS} times");
+    println!("  written and fdatasynced: {}", spread(&mut written));
+    println!("  one row, one transaction: {}", spread(&mut committed));
+    Ok(())
 }
 
 /// Bursts over all agents, one after the other, four times worse.
 fn round(plan: &Plan, unmatched: &mut Waits, matched: &mut Waits) -> Result<(), Fault> {
     let folder = tempfile::tempdir()?;
-    let running = begin(plan, folder.path())?;
+    let kept = Arc::new(AtomicU64::new(0));
+    let running = begin(plan, folder.path(), &kept)?;
     let office = running.office.clone();
     for (worse, severity) in WORSE.into_iter().enumerate() {
         let waits = if worse < UNMATCHED { &mut *unmatched } else { &mut *matched };
-        let before = office.picture().get();
+        let (before, bytes) = (office.picture().get(), kept.load(Ordering::Relaxed));
         for burst in 0..plan.agents / plan.at_once {
             std::thread::sleep(PAUSE);
             let some = (burst * plan.at_once..(burst + 1) * plan.at_once).collect();
@@ -101,6 +143,7 @@ fn round(plan: &Plan, unmatched: &mut Waits, matched: &mut Waits) -> Result<(), 
         let after = office.picture().get();
         waits.commits += after.commits - before.commits;
         waits.evaluations += after.evaluations - before.evaluations;
+        waits.bytes += kept.load(Ordering::Relaxed) - bytes;
     }
     end(running);
     Ok(())
@@ -109,7 +152,7 @@ fn round(plan: &Plan, unmatched: &mut Waits, matched: &mut Waits) -> Result<(), 
 /// Alerts about all agents, four times worse, with always so many under way.
 fn flood(plan: &Plan) -> Result<(), Fault> {
     let folder = tempfile::tempdir()?;
-    let running = begin(plan, folder.path())?;
+    let running = begin(plan, folder.path(), &Arc::default())?;
     let office = running.office.clone();
     let (before, begun) = (office.picture().get(), Instant::now());
     let mut waits = Vec::new();
@@ -122,7 +165,7 @@ fn flood(plan: &Plan) -> Result<(), Fault> {
     end(running);
     let evaluations = after.evaluations - before.evaluations;
     println!("a flood, always {} under way: {} alerts in {took:.2} s", plan.at_once, waits.len());
-    println!("  each alert {}", spread(&mut waits));
+    println!("  each alert durable with its evaluations after {}", spread(&mut waits));
     println!(
         "  {evaluations} evaluations: {:.0}/s durable, in {} commits",
         count(evaluations) / took,
@@ -133,11 +176,11 @@ fn flood(plan: &Plan) -> Result<(), Fault> {
 }
 
 /// A supervisor that knows all of its agents.
-fn begin(plan: &Plan, folder: &Path) -> Result<Running, Fault> {
+fn begin(plan: &Plan, folder: &Path, bytes: &Arc<AtomicU64>) -> Result<Running, Fault> {
     let running = start(SupervisorParts {
         node: "bench".into(),
         stream: StreamName::supervisor("main"),
-        keeper: Box::new(Kept(SupervisorDb::open(&folder.join("supervisor.db"))?)),
+        keeper: Box::new(Kept(SupervisorDb::open(&folder.join("supervisor.db"))?, Arc::clone(bytes))),
         lease: Box::new(ExternalLease::default()),
         hand: Box::new(|_| Ok(Box::new(Nobody))),
         sinks: BTreeSet::new(),
@@ -188,8 +231,8 @@ fn tell_bursts(what: &str, plan: &Plan, waits: &mut Waits) {
     let (alerts, bursts) = (waits.alerts.len(), waits.bursts.len());
     println!("{} alerts at once, {what}: {alerts} in {bursts} bursts, {} commits", plan.at_once, waits.commits);
     println!("  {} evaluations", waits.evaluations);
-    println!("  each alert {}", spread(&mut waits.alerts));
-    println!("  each burst {}", spread(&mut waits.bursts));
+    println!("  each alert durable with its evaluations after {}", spread(&mut waits.alerts));
+    println!("  each burst durable with its evaluations after {}", spread(&mut waits.bursts));
 }
 
 fn spread(waits: &mut [f64]) -> String {
@@ -199,7 +242,7 @@ fn spread(waits: &mut [f64]) -> String {
         waits.get(at).copied().unwrap_or(f64::NAN)
     };
     let (median, p99, worst) = (at(50), at(99), at(100));
-    format!("durable with its evaluations after {median:.2} ms (median), {p99:.2} ms (p99), {worst:.2} ms (worst)")
+    format!("{median:.2} ms (median), {p99:.2} ms (p99), {worst:.2} ms (worst)")
 }
 
 fn name(agent: usize) -> AgentId {
@@ -249,7 +292,8 @@ fn megabytes(folder: &Path) -> Result<f64, Fault> {
     Ok(count(length >> 20))
 }
 
-struct Kept(SupervisorDb);
+/// With the bytes of the records that were committed, but for snapshots, which nobody waits for.
+struct Kept(SupervisorDb, Arc<AtomicU64>);
 
 impl Keeper for Kept {
     fn follow(&mut self, head: Option<Head>, each: &mut dyn FnMut(Sealed)) -> Result<(), JournalError> {
@@ -260,6 +304,9 @@ impl Keeper for Kept {
     }
 
     fn commit(&mut self, records: &[Arc<Sealed>]) -> Appended {
+        let alone = records.iter().filter(|one| !matches!(one.record.body, Body::Snapshot { .. }));
+        let bytes: u64 = alone.map(|one| u64::try_from(one.bytes.len()).unwrap_or(0)).sum();
+        self.1.fetch_add(bytes, Ordering::Relaxed);
         self.0.commit(records)
     }
 

@@ -4,7 +4,7 @@
 //! waits for the board. A card is put up anew only when its account was told anew, so the card of a loop that hangs stands still.
 //!
 //! Bounds (B1): one account waits, the newest; the board is written and read once per [`POST_EVERY`], or once in
-//! [`Board::rounds`] of them where a look costs requests. A board that does not answer is
+//! [`Board::rounds`] of them where a look costs requests, or there is nobody to see it. A board that does not answer is
 //! left behind at the end after [`QUIT_MAX`].
 
 use std::net::SocketAddr;
@@ -39,6 +39,8 @@ pub struct Seen {
     pub trouble: Option<String>,
     /// Times that it could not be used.
     pub errors: u64,
+    /// Once in how many times [`POST_EVERY`] the board is written and read; zero before it was read.
+    pub rounds: u32,
 }
 
 #[derive(Debug)]
@@ -194,6 +196,7 @@ impl Worker {
             roster: read.unwrap_or_default(),
             errors: before.errors.saturating_add(u64::from(why.is_some())),
             trouble: why,
+            rounds: self.board.rounds(),
         };
         *self.desk.seen.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(seen);
     }

@@ -1,7 +1,8 @@
 //! The board: every node that shares a register puts a card there that says what it is, so that any of them can show all.
 //!
-//! One cell for each node, `node/NAME`, which it posts anew every [`POST_EVERY`]. Nothing rests on the board but what people see and the
-//! order in which nodes stand by.
+//! One cell for each node, `node/NAME`, which it posts anew every [`POST_EVERY`], or once in [`SLOW_ROUNDS`] of that: where a look
+//! costs requests, and where a node that only supervises is alone on the board of one host. Nothing rests on the board but what
+//! people see and the order in which nodes stand by.
 //!
 //! **Invariants.** A card is only ever changed by the process whose session it carries, or taken over when that process is gone. Whether
 //! a node lives is judged by how long its card has stood still on the reader's own clock, never by its stamps. At most
@@ -22,7 +23,7 @@ use hb_core::time::Stamp;
 use self::card::FORMAT;
 use crate::lease::boottime;
 use crate::register::nonce::nonce;
-use crate::register::{Cell, CellVersion, Hears, NAME_MAX, Register, RegisterError, Swapped};
+use crate::register::{Cell, CellVersion, Hears, NAME_MAX, Reach, Register, RegisterError, Swapped};
 
 pub use card::{Account, Card, PRIORITY, Watches};
 pub use hb_core::node::view::Takeover;
@@ -30,7 +31,7 @@ pub use process::Process;
 
 /// How often a node posts its card.
 pub const POST_EVERY: Duration = Duration::from_secs(2);
-/// Once in how many times that, in a register that tells nothing of changes.
+/// Once in how many times that, in a register that tells nothing of changes, and where a node that only supervises is alone on its host.
 pub const SLOW_ROUNDS: u32 = 3;
 /// How long a card may stand still before its node counts as gone: three posts and one to spare. As many times as long where it is
 /// posted more seldom.
@@ -166,6 +167,8 @@ struct Own {
     node: NodeName,
     version: Option<CellVersion>,
     posts: u64,
+    /// Once in how many times it says that it is posted.
+    rounds: u32,
 }
 
 /// The board of a register.
@@ -176,6 +179,8 @@ pub struct Board {
     alive_for: Duration,
     sights: BTreeMap<String, Sight>,
     own: Option<Own>,
+    /// The last look showed no other card.
+    alone: bool,
 }
 
 impl std::fmt::Debug for Board {
@@ -233,14 +238,28 @@ impl Board {
     #[must_use]
     pub fn with_patience(register: Box<dyn Register>, alive_for: Duration) -> Self {
         let (session, process) = (nonce(), Process::this());
-        Self { register, session, process, alive_for, sights: BTreeMap::new(), own: None }
+        Self { register, session, process, alive_for, sights: BTreeMap::new(), own: None, alone: false }
     }
 
     /// Once in how many times [`POST_EVERY`] this node posts and looks: where a register tells nothing of changes, each look costs
-    /// requests, and in a bucket money.
+    /// requests, and in a bucket money. Never more seldom than its card says.
     #[must_use]
     pub fn rounds(&self) -> u32 {
+        let said = self.own.as_ref().map_or(1, |own| own.rounds);
         match self.register.hears() {
+            Hears::Told if self.alone => said,
+            Hears::Told => 1,
+            Hears::Asks => SLOW_ROUNDS,
+        }
+    }
+
+    /// The same of a card that is about to be posted. On a register of this host alone the lives of nodes are seen by their processes, so while there
+    /// is nobody else a card that no other node goes by need not be posted so often: that was most of what such a node did while nothing happened.
+    fn rounds_of(&self, account: &Account) -> u32 {
+        match self.register.hears() {
+            Hears::Told if self.alone && account.only_supervises() && self.register.reach() == Reach::Local => {
+                SLOW_ROUNDS
+            }
             Hears::Told => 1,
             Hears::Asks => SLOW_ROUNDS,
         }
@@ -322,9 +341,10 @@ impl Board {
             return Err(BoardError::Full(what));
         }
         let card = self.card(name, 1, account);
+        let rounds = card.rounds;
         match self.register.swap(&cell_name, version.as_ref(), &card.to_bytes()) {
             Swapped::Done(version) => {
-                self.own = Some(Own { node: name.clone(), version: Some(version), posts: 1 });
+                self.own = Some(Own { node: name.clone(), version: Some(version), posts: 1, rounds });
                 Ok(Tried::Joined)
             }
             // Whoever was faster, or what became of it, the next look shows.
@@ -335,7 +355,7 @@ impl Board {
 
     fn card(&self, node: &NodeName, posts: u64, account: &Account) -> Card {
         let (node, session, process) = (node.clone(), self.session.clone(), self.process.clone());
-        let rounds = self.rounds();
+        let rounds = self.rounds_of(account);
         Card { format: FORMAT, rounds, node, session, process, posts, posted: wall(), account: account.bounded() }
     }
 
@@ -358,12 +378,13 @@ impl Board {
 
     fn post_as(&mut self, own: &mut Own, account: &Account) -> Result<(), BoardError> {
         let name = cell_name(&own.node)?;
-        let bytes = self.card(&own.node, own.posts, account).to_bytes();
+        let card = self.card(&own.node, own.posts, account);
+        let (rounds, bytes) = (card.rounds, card.to_bytes());
         // A second try for what an earlier unknown end left, or somebody removed.
         for _ in 0..2 {
             match self.register.swap(&name, own.version.as_ref(), &bytes) {
                 Swapped::Done(version) => {
-                    own.version = Some(version);
+                    (own.version, own.rounds) = (Some(version), rounds);
                     return Ok(());
                 }
                 Swapped::Lost(None) => own.version = None,
@@ -414,7 +435,9 @@ impl Board {
         }
         let card = Card::read(&cell.bytes);
         let patience = self.alive_for.saturating_mul(card.as_ref().map_or(1, |card| card.rounds.clamp(1, SLOW_ROUNDS)));
-        let ended = card.and_then(|card| card.process.ended());
+        // Of itself it need not ask.
+        let own = |card: &Card| card.session == self.session;
+        let ended = card.and_then(|card| if own(&card) { Some(false) } else { card.process.ended() });
         if ended == Some(true) || now.saturating_sub(sight.since) >= patience {
             Life::Gone
         } else if sight.changed || ended == Some(false) {
@@ -446,6 +469,8 @@ impl Board {
             }
         }
         roster.nodes.sort_by(|a, b| a.card.node.cmp(&b.card.node));
+        let others = roster.nodes.iter().any(|entry| !entry.own && entry.life != Life::Gone);
+        self.alone = !others && roster.unreadable.is_empty() && !roster.more;
         Ok(roster)
     }
 

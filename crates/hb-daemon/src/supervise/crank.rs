@@ -4,14 +4,13 @@
 //! answered before its record is durable (S1), and nothing is done when the lease may have run out meanwhile without a look at whether somebody
 //! else writes by now (H1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::mem::discriminant;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hb_core::ids::{NodeName, Seq, WatchName};
 use hb_core::supervise::alert::Severity;
 use hb_core::supervise::input::{Declared, Input, Ticket};
@@ -26,6 +25,7 @@ use super::keeping::{Keeping, Kept};
 use super::office::{Answered, Look, Message, Office};
 use super::parts::{Bounds, Follow, Hand, MakeHand, SupervisorParts};
 use super::picture::Pictured;
+use super::tray::Tray;
 use crate::clock::{self, ns};
 use crate::turn::Ended;
 
@@ -35,6 +35,11 @@ const REST: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_millis(500);
 /// Most messages that share one record.
 const TURN_MAX: usize = 2_048;
+/// Messages at once that are a burst.
+const BURST: usize = 2;
+/// How long a turn waits in all for more of a burst: whoever sends it may be about to. That is a small part of what a write takes, which those who come
+/// a moment later would otherwise have to wait for twice.
+const LINGER: Duration = Duration::from_micros(50);
 /// How often the picture is drawn anew.
 const PICTURE_EVERY: Duration = Duration::from_millis(50);
 /// The same while others wait for the loop: drawing looks at every agent.
@@ -126,7 +131,7 @@ struct Crank {
     hand: Option<Box<dyn Hand>>,
     office: Office,
     decisions: Decisions,
-    inbox: Receiver<Message>,
+    inbox: Tray<Message>,
     picture: Arc<Pictured>,
     bounds: Bounds,
     declared: Declared,
@@ -166,7 +171,7 @@ impl Crank {
             tracing::warn!("the lease of the supervisor could not be given back: {error}");
         }
         // Nobody reads on: whoever waits for room or for an answer is let go before their threads are waited for.
-        drop(std::mem::replace(&mut self.inbox, crossbeam_channel::never()));
+        self.inbox.close();
         self.tickets.clear();
         if let Some(mut hand) = self.hand.take() {
             hand.stop();
@@ -181,7 +186,7 @@ impl Crank {
         if self.office.hear_stop().is_some() {
             return Some(Ended::Drained);
         }
-        while let Ok(message) = self.inbox.try_recv() {
+        for message in self.inbox.take(usize::MAX) {
             self.while_standing_by(message);
         }
         let waited = self.lease.acquire(self.bounds.follow_every);
@@ -287,25 +292,34 @@ impl Crank {
             return Some(ended);
         }
         let mut looks = Vec::new();
-        let mut rest = false;
-        match self.inbox.recv_timeout(self.patience()) {
-            Ok(first) => {
-                self.heard_at = Instant::now();
-                self.take(first, &mut looks);
-                // What comes meanwhile shares the record: a burst is durable with one write rather than two.
-                for _ in 1..TURN_MAX {
-                    let Ok(message) = self.inbox.try_recv() else { break };
-                    self.take(message, &mut looks);
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => rest = self.until_rest() == Some(Duration::ZERO),
-            Err(RecvTimeoutError::Disconnected) => return Some(Ended::Drained),
-        }
+        let patience = self.patience();
+        let first = self.inbox.wait(TURN_MAX, patience);
+        let rest = first.is_empty() && self.until_rest() == Some(Duration::ZERO);
+        self.take_burst(first, &mut looks);
         if let Some((agents, reason)) = self.office.hear_stop() {
             self.supervision.handle(Input::Drain { agents, reason }, clock::now());
         }
         let ended = self.give_up_when_overdue().or_else(|| self.finish_turn(looks));
         if rest { ended.or_else(|| self.rest()) } else { ended }
+    }
+
+    /// What comes meanwhile shares the record: a burst is durable with one write rather than two. One message alone waits for nobody.
+    fn take_burst(&mut self, mut messages: VecDeque<Message>, looks: &mut Vec<Look>) {
+        let (mut taken, mut waited) = (0, Duration::ZERO);
+        if !messages.is_empty() {
+            self.heard_at = Instant::now();
+        }
+        while !messages.is_empty() {
+            taken += messages.len();
+            messages.into_iter().for_each(|message| self.take(message, looks));
+            messages = self.inbox.take(TURN_MAX.saturating_sub(taken));
+            while messages.is_empty() && (BURST..TURN_MAX).contains(&taken) && waited < LINGER {
+                let begun = Instant::now();
+                thread::yield_now();
+                waited += begun.elapsed();
+                messages = self.inbox.take(TURN_MAX.saturating_sub(taken));
+            }
+        }
     }
 
     /// How long to wait for a message: until the next thing is due, and no longer, so that nothing is done while nothing happens. A renewal of the lease

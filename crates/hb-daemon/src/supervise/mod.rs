@@ -7,7 +7,7 @@
 //! | question | file |
 //! |---|---|
 //! | What is it built from? | `parts.rs` |
-//! | How do others talk to it? | `office.rs` |
+//! | How do others talk to it? | `office.rs`, their messages wait in `tray.rs` |
 //! | What does the loop do? | `crank.rs` |
 //! | When is a record durable, and what is trimmed? | `keeping.rs` |
 //! | What do onlookers see? | `picture.rs` |
@@ -19,6 +19,7 @@ mod keeping;
 mod office;
 mod parts;
 mod picture;
+mod tray;
 
 pub use crank::{Running, start};
 pub use office::{Busy, MESSAGES_MAX, Office};

@@ -7,12 +7,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use hb_core::supervise::Supervision;
 use hb_core::supervise::input::{Beat, Command, Declared, Input, OnStop, Person};
 use hb_core::supervise::step::Reply;
 
 use super::picture::Pictured;
+use super::tray::{Refused, Slot, Tray, tray};
 
 /// Most messages waiting.
 pub const MESSAGES_MAX: usize = 16_384;
@@ -69,14 +69,14 @@ pub enum Busy {
 /// A handle for everybody who wants something of a supervisor.
 #[derive(Debug, Clone)]
 pub struct Office {
-    messages: Sender<Message>,
+    messages: Slot<Message>,
     picture: Arc<Pictured>,
     stop: Arc<Mutex<Option<Wish>>>,
 }
 
 impl Office {
-    pub(super) fn new(picture: Arc<Pictured>) -> (Self, Receiver<Message>) {
-        let (messages, inbox) = bounded(MESSAGES_MAX);
+    pub(super) fn new(picture: Arc<Pictured>) -> (Self, Tray<Message>) {
+        let (messages, inbox) = tray(MESSAGES_MAX);
         (Self { messages, picture, stop: Arc::default() }, inbox)
     }
 
@@ -97,9 +97,9 @@ impl Office {
     }
 
     fn leave(&self, message: Message) -> Result<(), Busy> {
-        self.messages.try_send(message).map_err(|error| match error {
-            TrySendError::Full(_) => Busy::Full,
-            TrySendError::Disconnected(_) => Busy::Ended,
+        self.messages.leave(message).map_err(|refused| match refused {
+            Refused::Full => Busy::Full,
+            Refused::Gone => Busy::Ended,
         })
     }
 
@@ -148,11 +148,12 @@ impl Office {
             *wish = Some(Wish { at, unheard: Some((agents, reason.to_owned())) });
         }
         // Where there is no room the loop is awake; where there is nobody it has ended.
-        drop(self.messages.try_send(Message::Wake));
+        self.messages.leave(Message::Wake).unwrap_or_default();
     }
 
     /// Something happened in the world; waits for room.
     pub(super) fn world(&self, input: Input) {
-        drop(self.messages.send(Message::World(input)));
+        // Whoever is no more has nothing to do with the world.
+        self.messages.leave_in_any_case(Message::World(input)).unwrap_or_default();
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -84,6 +84,12 @@ pub trait Files: Send + Sync {
     fn footprint(&self, path: &Path) -> io::Result<u64>;
     /// Who else may change it.
     fn reach(&self, dir: &Path) -> io::Result<Reach>;
+    /// Writes `bytes` over a file of the same length, in its place, where what stands there may be written over; says whether it did. A reader may
+    /// see some bytes of the old and some of the new. Whoever has put another file in its place meanwhile is not disturbed. A file system that
+    /// cannot, or need not, never does.
+    fn amend(&self, _path: &Path, _bytes: &[u8], _may: &dyn Fn(&[u8]) -> bool) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// The system's own.
@@ -156,5 +162,18 @@ impl Files for System {
     fn reach(&self, dir: &Path) -> io::Result<Reach> {
         let found = statfs(dir)?.filesystem_type();
         Ok(if LOCAL.contains(&found) { Reach::Local } else { Reach::Shared })
+    }
+
+    fn amend(&self, path: &Path, bytes: &[u8], may: &dyn Fn(&[u8]) -> bool) -> io::Result<bool> {
+        // Looked at and written by one descriptor: both are of one file, whatever its name stands for by then.
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        // One byte more than expected, so that a longer file is seen.
+        let mut there = vec![0; bytes.len().saturating_add(1)];
+        let read = file.read_at(&mut there, 0)?;
+        let fits = read == bytes.len() && there.get(..read).is_some_and(may);
+        if fits {
+            file.write_all_at(bytes, 0)?;
+        }
+        Ok(fits)
     }
 }

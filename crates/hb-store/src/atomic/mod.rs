@@ -1,9 +1,9 @@
 //! The one place that knows write, fsync, link, rename and fsync of a folder.
 //!
 //! **Invariants.** A name shows either nothing, or all bytes that were meant for it: bytes are written beside, and only
-//! then given their name. [`Disk::publish_new`] never replaces anything; [`Disk::replace`] always replaces the whole. A
-//! [`Fault`] names the file and the operation, and says what to do. Whether a failed step left anything behind is part of
-//! the answer, never a guess.
+//! then given their name; but for [`Disk::amend`], whose caller says what may be written over. [`Disk::publish_new`] never
+//! replaces anything; [`Disk::replace`] always replaces the whole. A [`Fault`] names the file and the operation, and says what
+//! to do. Whether a failed step left anything behind is part of the answer, never a guess.
 
 mod fault;
 mod files;
@@ -147,6 +147,18 @@ impl Disk {
         match durability {
             Durability::Durable => self.sync_dir(dir),
             Durability::Whole | Durability::View => Ok(()),
+        }
+    }
+
+    /// Writes `bytes` over a file of the same length, where what stands there `may` be written over; says whether it did: if not, nothing was changed.
+    /// For what is written often and is as good when a reader sees some bytes of the old and some of the new; it lives as [`Durability::View`] does.
+    ///
+    /// # Errors
+    /// [`Fault`]; the file may then be damaged.
+    pub fn amend(&self, path: &Path, bytes: &[u8], may: &dyn Fn(&[u8]) -> bool) -> Result<bool, Fault> {
+        match self.step(Op::Write, path, || self.files.amend(path, bytes, may)) {
+            Err(fault) if fault.not_found() => Ok(false),
+            amended => amended,
         }
     }
 
@@ -419,6 +431,22 @@ mod tests {
             let text = fault.to_string();
             assert!(text.contains("create") && text.contains(".hb-") && text.contains(advice), "{text}");
         }
+    }
+
+    #[test]
+    fn what_may_not_be_written_over_or_is_of_another_length_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, path) = (Disk::new(), dir.path().join("a"));
+        let amend = |bytes: &[u8], may: bool| disk.amend(&path, bytes, &|_| may).unwrap();
+        assert!(!amend(b"one", true), "nothing is there");
+        assert!(!path.try_exists().unwrap());
+        fs::write(&path, b"one").unwrap();
+        for (bytes, may) in [(b"two".as_slice(), false), (b"four", true), (b"a", true), (b"", true)] {
+            assert!(!amend(bytes, may), "{bytes:?}");
+            assert_eq!(fs::read(&path).unwrap(), b"one");
+        }
+        assert!(disk.amend(&path, b"two", &|there| there == b"one").unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"two");
     }
 
     #[test]

@@ -111,6 +111,11 @@ impl Account {
         }
     }
 
+    /// Whether it supervises, and has no watches: then no other node goes by its card in what it does.
+    pub(super) fn only_supervises(&self) -> bool {
+        self.supervises.is_some() && self.watches == Watches::default()
+    }
+
     /// With texts cut to their bounds.
     pub(super) fn bounded(&self) -> Self {
         let mut account = self.clone();

@@ -2,6 +2,7 @@
 //! for it.
 
 use std::fs;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,13 +19,17 @@ pub struct Process {
     pub ticks: u64,
 }
 
-fn boot() -> String {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    let space = fs::read_link("/proc/self/ns/pid");
-    match (boot, space) {
-        (Ok(boot), Ok(space)) => format!("{} {}", boot.trim(), space.display()),
-        (_, _) => String::new(),
-    }
+/// That of this process, which keeps both for as long as it lives; none where the system does not say.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        let space = fs::read_link("/proc/self/ns/pid");
+        match (boot, space) {
+            (Ok(boot), Ok(space)) => format!("{} {}", boot.trim(), space.display()),
+            (_, _) => String::new(),
+        }
+    })
 }
 
 /// When a process was started; none when there is none of that id.
@@ -47,7 +52,7 @@ impl Process {
         let pid = std::process::id();
         let host =
             nix::unistd::gethostname().map_or_else(|_| "?".to_owned(), |name| name.to_string_lossy().into_owned());
-        Self { pid, host, boot: boot(), ticks: ticks(pid).unwrap_or(0) }
+        Self { pid, host, boot: boot().to_owned(), ticks: ticks(pid).unwrap_or(0) }
     }
 
     /// Whether it runs on this host, in whichever container.

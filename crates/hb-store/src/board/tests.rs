@@ -4,6 +4,7 @@ use hb_core::ids::Epoch;
 use hb_core::node::view::Reign;
 
 use super::*;
+use crate::register::dir::DirRegister;
 use crate::register::memory::{MemoryRegister, Mishap};
 
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -80,6 +81,39 @@ fn a_card_that_is_posted_more_seldom_is_waited_for_as_much_longer() {
     assert_eq!((life(&mut reader), life(&mut quick)), (Life::Unclear, Life::Unclear));
     std::thread::sleep(PATIENCE * 3);
     assert_eq!((life(&mut reader), life(&mut quick)), (Life::Gone, Life::Unclear), "3 x 3");
+}
+
+#[test]
+fn a_node_that_only_supervises_posts_more_seldom_while_it_is_alone_on_its_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || DirRegister::open(dir.path()).unwrap();
+    if open().reach() == Reach::Shared {
+        // Temporary folders that other hosts may see: it is as seldom there all the time.
+        assert_eq!(Board::new(Box::new(open())).rounds(), SLOW_ROUNDS);
+        return;
+    }
+    let (mut a, mut b) = (Board::new(Box::new(open())), Board::new(Box::new(open())));
+    let supervises = Account { supervises: Some(Role::Active), ..account(Role::Active, 100) };
+    let says = |board: &mut Board| {
+        let roster = board.roster().unwrap();
+        roster.nodes.iter().find(|entry| entry.own).unwrap().card.rounds
+    };
+    a.join(&"a".into(), &supervises).unwrap();
+    assert_eq!((says(&mut a), a.rounds()), (1, 1), "whether it is alone is known by now, and not said yet");
+    a.post(&supervises).unwrap();
+    assert_eq!((says(&mut a), a.rounds()), (SLOW_ROUNDS, SLOW_ROUNDS));
+    let watches = Watches { standing_by: 1, ..Watches::default() };
+    a.post(&Account { watches, ..supervises.clone() }).unwrap();
+    assert_eq!((says(&mut a), a.rounds()), (1, 1), "others go by the card of one with watches");
+    a.post(&supervises).unwrap();
+    b.join(&"b".into(), &supervises).unwrap();
+    assert_eq!((says(&mut a), a.rounds()), (SLOW_ROUNDS, 1), "somebody is there: it is told at the next round");
+    a.post(&supervises).unwrap();
+    assert_eq!((says(&mut a), says(&mut b)), (1, 1));
+    b.leave().unwrap();
+    assert_eq!((says(&mut a), a.rounds()), (1, 1));
+    a.post(&supervises).unwrap();
+    assert_eq!(a.rounds(), SLOW_ROUNDS);
 }
 
 #[test]

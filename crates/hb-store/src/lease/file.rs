@@ -325,6 +325,11 @@ impl Lease for FileLease {
 
     fn renew(&mut self, me: &Holder) -> Result<(), LeaseError> {
         self.pick_up_lock();
+        let ttl_ms = u64::try_from(self.ttl.as_millis()).ok();
+        let stamp = Stamp { holder: me.clone(), locked: self.lock.is_some(), released: false, ttl_ms };
+        if stamp::count_on(&self.disk, &self.dir, &stamp) {
+            return Ok(());
+        }
         if let Seen::Stamp(other) = self.look()?
             && !self.is_mine(&other.holder)
             && other.holder.epoch > me.epoch
@@ -333,8 +338,6 @@ impl Lease for FileLease {
             let what = format!("{node} (process {pid}) works in epoch {epoch}, this node is in {}", me.epoch);
             return Err(LeaseError(what));
         }
-        let ttl_ms = u64::try_from(self.ttl.as_millis()).ok();
-        let stamp = Stamp { holder: me.clone(), locked: self.lock.is_some(), released: false, ttl_ms };
         stamp::show(&self.disk, &self.dir, &stamp).map_err(|fault| LeaseError(fault.to_string()))?;
         Ok(())
     }

@@ -2,7 +2,10 @@
 //!
 //! **Invariants.** Only durations on this node's own clock that runs through suspend are compared, counted from when this
 //! node first saw the stamp as it is. A stamp that cannot be read counts as held, like any other, until that duration is
-//! over.
+//! over. A holder's stamp is written in its place as long as it only counts on: making a file and giving it the name, four times per TTL,
+//! was most of what a node did while nothing happened. A reader who sees some digits of the old count and some of the new has seen progress, which
+//! there was; everything else comes whole, under the name, in a file of its own. Who has taken over has put such a file there, and is not
+//! written over.
 
 use std::path::Path;
 use std::time::Duration;
@@ -58,6 +61,16 @@ pub(super) fn read(bytes: Vec<u8>) -> Seen {
     }
 }
 
+/// Writes the stamp of one who goes on as before: in place of one that differs in its progress alone. Gives whether that is what stood there.
+pub(super) fn count_on(disk: &Disk, dir: &Path, stamp: &Stamp) -> bool {
+    let before = |there: &[u8]| match read(there.to_vec()) {
+        Seen::Stamp(before) => before.with_progress(stamp.holder.progress) == *stamp,
+        Seen::Nothing | Seen::Unreadable(..) => false,
+    };
+    // Where it fails, all of it is written anew: what is told is what comes of that.
+    disk.amend(&dir.join(STAMP_FILE), &stamp.to_bytes(), &before).unwrap_or(false)
+}
+
 /// Writes the stamp.
 pub(super) fn show(disk: &Disk, dir: &Path, stamp: &Stamp) -> Result<(), Fault> {
     disk.replace(dir, STAMP_FILE, &stamp.to_bytes(), Durability::View)
@@ -70,6 +83,10 @@ impl Stamp {
     /// The TTL that the holder goes by, where it says so.
     pub(super) fn ttl(&self) -> Option<Duration> {
         self.ttl_ms.map(|ms| Duration::from_millis(ms).min(TTL_MAX))
+    }
+
+    fn with_progress(self, progress: u64) -> Self {
+        Self { holder: Holder { progress, ..self.holder }, ..self }
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {

@@ -271,6 +271,13 @@ impl Register for DirRegister {
     fn hears(&self) -> Hears {
         self.hears
     }
+
+    fn reach(&self) -> Reach {
+        match self.hears {
+            Hears::Told => Reach::Local,
+            Hears::Asks => Reach::Shared,
+        }
+    }
 }
 
 #[cfg(test)]

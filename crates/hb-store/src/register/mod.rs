@@ -13,6 +13,8 @@ pub mod nonce;
 
 use std::time::Duration;
 
+pub use crate::atomic::Reach;
+
 /// Most bytes of a cell.
 pub const CELL_MAX: usize = 64 << 10;
 /// Most bytes of a name.
@@ -145,6 +147,11 @@ pub trait Register: Send {
     /// Whether the engine tells of changes, or is asked.
     fn hears(&self) -> Hears {
         Hears::Told
+    }
+
+    /// Who may have a handle on it.
+    fn reach(&self) -> Reach {
+        Reach::Shared
     }
 
     /// From now on, while this handle lives, the engine can tell those who wait for the cell when this process has gone. Engines

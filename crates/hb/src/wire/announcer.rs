@@ -15,7 +15,8 @@ use super::onlooker::role;
 use crate::cli::Failure;
 use crate::exit::Exit;
 
-/// How often the only one who speaks for a node says that it is alive; cards are put up less often.
+/// How often the only one who speaks for a node says that it is alive, as many times as long where the board is used more seldom: cards are put up half
+/// as often.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 /// How often one says the same again that has nothing to say but what the supervisor does.
 const AGAIN_EVERY: Duration = Duration::from_secs(30);
@@ -43,14 +44,14 @@ impl Announcer {
         let (Some(office), Some(board)) = (handles.office.clone(), handles.board.clone()) else { return Ok(None) };
         let voice = if handles.watch.is_some() { Voice::Second } else { Voice::Only };
         let on = Arc::new(AtomicBool::new(true));
-        let every = match voice {
-            Voice::Only => ALIVE_EVERY,
-            Voice::Second => AGAIN_EVERY,
-        };
         let (go_on, asked) = (Arc::clone(&on), office.clone());
         let run = move || {
             while go_on.load(Ordering::Acquire) {
                 let said = say(&asked, &board, voice);
+                let every = match voice {
+                    Voice::Only => ALIVE_EVERY.saturating_mul(board.seen().rounds.max(1)),
+                    Voice::Second => AGAIN_EVERY,
+                };
                 asked.picture().wait_turned(said, every, || go_on.load(Ordering::Acquire));
             }
         };

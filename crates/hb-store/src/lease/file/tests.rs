@@ -50,6 +50,57 @@ fn h2_a_holder_without_progress_loses_the_lease_although_it_holds_the_lock() {
     assert!(error.contains("epoch 2"), "{error}");
 }
 
+/// Which file the stamp is.
+fn stamp_file(dir: &Path) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(dir.join("hb.lease")).unwrap())
+}
+
+#[test]
+fn h2_a_holder_that_only_counts_on_writes_its_stamp_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 11)).unwrap();
+    // Held open, so that its number cannot come again for another file.
+    let kept = std::fs::File::open(dir.path().join("hb.lease")).unwrap();
+    let first = stamp_file(dir.path());
+    for progress in [12, 13] {
+        a.renew(&holder("a", 1, progress)).unwrap();
+        assert_eq!(stamp_file(dir.path()), first);
+        assert_eq!(b.holder().unwrap().unwrap().progress, progress, "and whoever looks sees it");
+    }
+    // What is more than that comes whole: whoever still reads the file before sees all of what it said.
+    a.renew(&holder("a", 2, 14)).unwrap();
+    assert_ne!(stamp_file(dir.path()), first);
+    assert_eq!(a.holder().unwrap().unwrap(), holder("a", 2, 14));
+    a.renew(&holder("a", 2, 100)).unwrap();
+    assert_eq!(a.holder().unwrap().unwrap(), holder("a", 2, 100), "a longer count has no room there");
+    drop(kept);
+}
+
+#[test]
+fn h2_the_stamp_of_one_that_took_over_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut a, mut b) = (lease(dir.path(), "a"), lease(dir.path(), "b"));
+    granted(a.acquire(TTL).unwrap());
+    a.renew(&holder("a", 1, 1)).unwrap();
+    assert_eq!(granted(b.acquire(TTL * 4).unwrap()).0, "file-ttl");
+    b.renew(&holder("b", 2, 1)).unwrap();
+    a.renew(&holder("a", 1, 2)).unwrap_err();
+    assert_eq!(b.holder().unwrap().unwrap(), holder("b", 2, 1));
+    // Nor that of another process of its name and number, in another container.
+    std::fs::write(
+        dir.path().join("hb.lease"),
+        Stamp { holder: holder("a", 7, 1), locked: true, released: false, ttl_ms: Some(600) }.to_bytes(),
+    )
+    .unwrap();
+    let strange = std::fs::File::open(dir.path().join("hb.lease")).unwrap();
+    let file = stamp_file(dir.path());
+    a.renew(&holder("a", 1, 3)).unwrap();
+    assert_ne!(stamp_file(dir.path()), file);
+    drop(strange);
+}
+
 #[test]
 fn a_stamp_that_cannot_be_read_counts_as_held_for_one_ttl_and_is_kept_aside() {
     let dir = tempfile::tempdir().unwrap();
