@@ -1,7 +1,7 @@
 //! One world from its beginning to its end, and the verdict on it.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use hb_core::ids::StreamName;
 use hb_runtime::world;
@@ -53,6 +53,11 @@ pub fn run(plan: &Plan, words: Words) -> Verdict {
         Words::Since(since) => Trace::in_words(since),
         Words::Left => Trace::default(),
     };
+    play(plan, trace).0
+}
+
+/// The verdict, and what would still be there if a world left something behind.
+fn play(plan: &Plan, trace: Trace) -> (Verdict, Weak<Stage>, Weak<Kernel>) {
     let (stage, _set) = Stage::set(plan, trace);
     let _entered = world::enter(Rc::<Kernel>::clone(&stage.kernel));
     stage.say(|| plan.line());
@@ -64,7 +69,15 @@ pub fn run(plan: &Plan, words: Words) -> Verdict {
     go_on(&stage, plan.end());
     judge_end(&stage);
     close(&stage);
-    verdict(&stage)
+    (verdict(&stage), Rc::downgrade(&stage), Rc::downgrade(&stage.kernel))
+}
+
+/// How many handles there are on the stage and the kernel of a world that is over.
+#[cfg(test)]
+pub(crate) fn left_behind(plan: &Plan) -> (usize, usize) {
+    catch_panics();
+    let (_, stage, kernel) = play(plan, Trace::default());
+    (stage.strong_count(), kernel.strong_count())
 }
 
 /// Runs until then, or until the first promise is broken.

@@ -61,12 +61,13 @@ impl Lag {
         clock
     }
 
-    /// Where the wall clock was set since the last look, everything that was reckoned by it moves along.
+    /// Where the wall clock was set since the last look, everything that was reckoned by it moves along. Of a source that was never heard
+    /// nobody knows better than the wall clock, which may have been put right.
     fn follow(&mut self, now: Now) {
         if !runs(now) {
             return;
         }
-        if let Some(before) = self.clocks.replace(now) {
+        if let Some(before) = self.clocks.replace(now).filter(|_| self.known) {
             let passed = i64::try_from(now.moment.since_ns(before.moment)).unwrap_or(i64::MAX);
             let set_by = now.wall.since_ns(before.wall).saturating_sub(passed);
             self.ns = self.ns.saturating_add(set_by);
@@ -115,6 +116,13 @@ mod tests {
         let mut next = Lag::recorded(-600, -5, 20);
         next.met(Stamp(100), at(101, 101));
         assert_eq!(next.ns(), 1);
+    }
+
+    #[test]
+    fn until_a_source_was_heard_it_goes_by_the_wall_clock() {
+        let mut lag = Lag::unknown();
+        assert_eq!(lag.empty(Stamp(10), at(50, 10)), Stamp(10));
+        assert_eq!(lag.empty(Stamp(9_010), at(51, 9_011)), Stamp(9_010));
     }
 
     #[test]

@@ -27,15 +27,21 @@ pub(crate) fn hold(lease: &mut dyn Lease, ttl: Duration) {
     loop {
         me.progress += 1;
         match lease.renew(&me) {
-            Ok(()) if me.progress == 1 => println!("holding"),
+            Ok(()) if me.progress == 1 => tell("holding"),
             Ok(()) => {}
             Err(error) => {
-                println!("lost: {error}");
+                tell(&format!("lost: {error}"));
                 return;
             }
         }
         std::thread::sleep(ttl / 8);
     }
+}
+
+/// A line for whoever started this process.
+#[expect(clippy::print_stdout, reason = "it is read by the test that started this process")]
+fn tell(line: &str) {
+    println!("{line}");
 }
 
 /// How and why; waits for as long as it takes.

@@ -100,9 +100,21 @@ function came(view, band, watch) {
   else ask(`/v1/watches/${seg(view.name)}/cycles?limit=${Math.min(1000, missing + 1)}`).then((found) => add(found.cycles)).catch(() => add([line]));
 }
 
+/** The newest cycle is told of before its record can be read everywhere: it is asked for again a few times. */
+async function detail_of(view, cycle) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await ask(`/api/v1/watches/${seg(view.name)}/cycles/${cycle}`);
+    } catch (fault) {
+      if (fault.status !== 404 || tries > 5 || view.cycle !== cycle) throw fault;
+      await new Promise((go) => setTimeout(go, 200 * tries));
+    }
+  }
+}
+
 const fetch_cycle = later(90, async (view, cycle) => {
   try {
-    const detail = await ask(`/api/v1/watches/${seg(view.name)}/cycles/${cycle}`);
+    const detail = await detail_of(view, cycle);
     if (view.cycle !== cycle) return;
     Object.assign(view, { detail, fault: "", locked: false });
     view.past.clear();
