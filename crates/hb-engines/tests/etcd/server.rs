@@ -112,12 +112,17 @@ impl Etcd {
         true
     }
 
-    /// Waits until a member answers again.
-    pub(crate) fn await_healthy(&self, index: usize) {
-        let until = Instant::now() + PATIENCE;
+    /// Waits until a member answers again. One that ended meanwhile, because a connection of somebody else's had its port, is started again.
+    pub(crate) fn await_healthy(&mut self, index: usize) {
+        let (until, mut ended) = (Instant::now() + PATIENCE, None);
         while !self.healthy(index) {
-            assert!(Instant::now() < until, "member {index} of etcd does not come back");
+            assert!(Instant::now() < until, "member {index} of etcd does not come back; it ended: {ended:?}");
             thread::sleep(Duration::from_millis(20));
+            let status = self.members[index].child.as_mut().and_then(|child| child.try_wait().unwrap());
+            if status.is_some() {
+                ended = status;
+                self.spawn(index);
+            }
         }
     }
 
