@@ -128,7 +128,7 @@ fn killed_and_started_again_it_goes_on_where_it_was() {
 
 #[test]
 fn stopped_it_leaves_swaps_unknown_and_they_may_be_done_later() {
-    let Some(etcd) = Etcd::start(1, &[]) else { return };
+    let Some(mut etcd) = Etcd::start(1, &[]) else { return };
     let (mut register, mut waiter) = (at(&[etcd.port(0)], "stop"), at(&[etcd.port(0)], "stop"));
     let first = put(&mut register, "a", None, b"1");
     assert_eq!(waiter.wait("a", Some(&first), Duration::from_millis(200)), Ok(Woken::Patience));
