@@ -397,17 +397,7 @@ impl<W: Collects, F: Ord> Collector<W, F> {
     /// Told that at wall time `looked_at` nothing stood beyond `end`: closes the oldest cycle if the event clock has passed
     /// it. To be called again until it gives nothing.
     pub fn idle(&mut self, looked_at: Stamp, now: Now) -> Option<Closing<W, F>> {
-        let clock = self.lag.empty(looked_at, now);
-        self.silent(clock, now)
-    }
-
-    /// The same where the source could not be read at that wall time, so that nobody knows what stood beyond.
-    pub fn unread(&mut self, looked_at: Stamp, now: Now) -> Option<Closing<W, F>> {
         let clock = self.lag.looked(looked_at, now);
-        self.silent(clock, now)
-    }
-
-    fn silent(&mut self, clock: Stamp, now: Now) -> Option<Closing<W, F>> {
         let Some(next) = self.next else {
             self.next = Some(self.index_of(clock));
             return None;

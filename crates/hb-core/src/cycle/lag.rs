@@ -1,8 +1,7 @@
 //! How far a source is behind the wall clock: what silence is judged by.
 //!
-//! A sample that is met came about after the source was last seen to have nothing more, and before now; within these bounds the lag stays what
-//! it was. So what had to wait to be read (while nobody worked, or the source could not be reached) does not make a source look slow that
-//! is not, and silence after a takeover is told as soon as silence before it.
+//! It is measured by the newest sample, when that is met. What had to wait to be read (while nobody worked, or the source could not be reached) makes
+//! it look longer than it is until the next one is met.
 //!
 //! **Invariants.** The wall clock may be set: while one process reads, what counts is how much time has passed by the clock that cannot be set.
 
@@ -14,8 +13,6 @@ pub(super) struct Lag {
     ns: i64,
     /// Whether it was ever measured on the way of samples to this wall clock, or is to be measured by the next one.
     known: bool,
-    /// When the source was last seen to have nothing more.
-    empty_at: Option<Stamp>,
     /// What both clocks showed last.
     clocks: Option<Now>,
 }
@@ -23,7 +20,7 @@ pub(super) struct Lag {
 impl Lag {
     /// Of a source that has given nothing yet.
     pub(super) fn unknown() -> Self {
-        Self { ns: 0, known: false, empty_at: None, clocks: None }
+        Self { ns: 0, known: false, clocks: None }
     }
 
     /// As a record says, whose writer may have had another wall clock. A source that comes about as it is dated has about the same lag for
@@ -40,25 +37,16 @@ impl Lag {
     /// Something newer than all before was met.
     pub(super) fn met(&mut self, newest: Stamp, now: Now) {
         self.follow(now);
-        let most = now.wall.since_ns(newest);
-        let least = self.empty_at.map_or(i64::MIN, |empty| empty.since_ns(newest)).min(most);
-        self.ns = if self.known { self.ns.clamp(least, most) } else { most };
+        self.ns = now.wall.since_ns(newest);
         self.known = true;
     }
 
-    /// The source was looked at then, and could not be read. Gives when that was by the source's own time.
+    /// The source was looked at then, and gave nothing more. Gives when that was by the source's own time.
     pub(super) fn looked(&mut self, looked_at: Stamp, now: Now) -> Stamp {
         self.follow(now);
         // Set back meanwhile: it was then by a clock that nobody goes by any more.
         let looked_at = if runs(now) { looked_at.min(now.wall) } else { looked_at };
         looked_at.plus_ns(self.ns.saturating_neg())
-    }
-
-    /// The source was looked at then, and had nothing more. Gives when that was by the source's own time.
-    pub(super) fn empty(&mut self, looked_at: Stamp, now: Now) -> Stamp {
-        let clock = self.looked(looked_at, now);
-        self.empty_at = Some(clock.plus_ns(self.ns));
-        clock
     }
 
     /// Where the wall clock was set since the last look, everything that was reckoned by it moves along. Of a source that was never heard
@@ -71,7 +59,6 @@ impl Lag {
             let passed = i64::try_from(now.moment.since_ns(before.moment)).unwrap_or(i64::MAX);
             let set_by = now.wall.since_ns(before.wall).saturating_sub(passed);
             self.ns = self.ns.saturating_add(set_by);
-            self.empty_at = self.empty_at.map(|empty| empty.plus_ns(set_by));
         }
     }
 }
@@ -87,20 +74,6 @@ mod tests {
 
     fn at(moment: u64, wall: i64) -> Now {
         Now { moment: Moment(moment), wall: Stamp(wall) }
-    }
-
-    #[test]
-    fn w3_what_waited_to_be_read_makes_no_source_slow() {
-        let mut lag = Lag::recorded(2, -5, 20);
-        // Dated 100, and read 65 later by the node that took over: it may have been there since 102.
-        lag.met(Stamp(100), at(165, 165));
-        assert_eq!((lag.ns(), lag.empty(Stamp(170), at(171, 171))), (2, Stamp(168)));
-        // There was nothing at 170, so one of 160 has taken longer than it looked.
-        lag.met(Stamp(160), at(180, 180));
-        assert_eq!(lag.ns(), 10);
-        // One of 178 that is here at 180 has not.
-        lag.met(Stamp(178), at(180, 180));
-        assert_eq!(lag.ns(), 2);
     }
 
     #[test]
@@ -121,8 +94,8 @@ mod tests {
     #[test]
     fn until_a_source_was_heard_it_goes_by_the_wall_clock() {
         let mut lag = Lag::unknown();
-        assert_eq!(lag.empty(Stamp(10), at(50, 10)), Stamp(10));
-        assert_eq!(lag.empty(Stamp(9_010), at(51, 9_011)), Stamp(9_010));
+        assert_eq!(lag.looked(Stamp(10), at(50, 10)), Stamp(10));
+        assert_eq!(lag.looked(Stamp(9_010), at(51, 9_011)), Stamp(9_010));
     }
 
     #[test]
@@ -130,13 +103,13 @@ mod tests {
         for jump in [600, -600] {
             let mut lag = Lag::unknown();
             lag.met(Stamp(1_000), at(50, 1_001));
-            assert_eq!(lag.empty(Stamp(1_010), at(60, 1_011)), Stamp(1_009));
+            assert_eq!(lag.looked(Stamp(1_010), at(60, 1_011)), Stamp(1_009));
             // It is set amid two looks: what was looked at before that is no later for it.
             assert!(lag.looked(Stamp(1_012), at(62, 1_013 + jump)) <= Stamp(1_012));
-            assert_eq!(lag.empty(Stamp(1_020 + jump), at(70, 1_021 + jump)), Stamp(1_019));
+            assert_eq!(lag.looked(Stamp(1_020 + jump), at(70, 1_021 + jump)), Stamp(1_019));
             lag.met(Stamp(1_030), at(80, 1_031 + jump));
             assert_eq!(lag.ns(), 1 + jump);
-            assert_eq!(lag.empty(Stamp(1_040 + jump), at(90, 1_041 + jump)), Stamp(1_039));
+            assert_eq!(lag.looked(Stamp(1_040 + jump), at(90, 1_041 + jump)), Stamp(1_039));
         }
     }
 }

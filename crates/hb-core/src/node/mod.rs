@@ -90,7 +90,7 @@ impl Node {
             Input::Idle(watch, at) => self.collect(watch, now, &mut step, |w| w.idle(at, now)),
             Input::Ended(watch) => self.ended(watch, now, &mut step),
             Input::SourceFailed(watch, at, why) => {
-                self.collect(watch, now, &mut step, |w| w.unread(at, now));
+                self.collect(watch, now, &mut step, |w| w.idle(at, now));
                 self.source(watch, SourceView::Failed { reason: why.into() });
             }
             Input::Delivered { watch, cycle, sink, tries, given_up } => {

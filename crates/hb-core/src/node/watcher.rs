@@ -257,15 +257,6 @@ impl Watcher {
         out
     }
 
-    /// Told that at wall time `looked_at` the source could not be read.
-    pub fn unread(&mut self, looked_at: Stamp, now: Now) -> Vec<Outcome> {
-        let mut out = Vec::new();
-        while let Some(closing) = self.collector.unread(looked_at, now) {
-            self.close(closing, &mut out);
-        }
-        out
-    }
-
     /// Told that it goes on from `past` because its settings were changed at that wall time: the next record says so.
     pub fn reopened(&mut self, at: Stamp) {
         self.collector.reopened(at);
