@@ -16,6 +16,7 @@ mod live;
 mod metrics;
 mod onlooker;
 mod page;
+mod pieces;
 mod process;
 pub mod report;
 mod roster;

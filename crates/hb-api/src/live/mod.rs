@@ -11,25 +11,22 @@ mod hub;
 mod picture;
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hb_core::ids::AgentId;
-use hyper::body::Frame;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::onlooker::Onlooker;
+use crate::pieces;
 use crate::v1::{Api, Reach};
 use hub::{Eyes, Hub};
 
@@ -144,7 +141,7 @@ impl Live {
         let teller = Teller { shared: Arc::clone(shared), eyes, next: resumed, pieces };
         tokio::spawn(teller.run(format!("retry: 500\nevent: hello\ndata: {hello}\n\n"), place));
         let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))];
-        (kind, Body::new(Taken(taken))).into_response()
+        (kind, pieces::body(taken)).into_response()
     }
 }
 
@@ -297,17 +294,5 @@ impl Teller {
             return Ok(());
         }
         self.pieces.send(Bytes::from(bytes)).await.map_err(|_| Over)
-    }
-}
-
-/// The body of an answer that comes piece by piece.
-struct Taken(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Taken {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
     }
 }

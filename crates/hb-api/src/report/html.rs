@@ -1,8 +1,14 @@
 //! The page of a report.
 
+use std::sync::LazyLock;
+
+use axum::http::HeaderValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hb_core::node::fact::CycleDecided;
 use hb_core::watch::decision::{Counts, Decision, Direction, Driver, Severity};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest as _, Sha256};
 
 use super::{ReportInput, evidence, rows};
 use crate::figure;
@@ -16,6 +22,15 @@ pub(super) const STYLE: &str =
     concat!(include_str!("../page/theme.css"), include_str!("../look.css"), include_str!("report.css"));
 /// The page may load nothing, run nothing, and be part of nothing.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// What a report that is served may load: its own style sheet, known by its hash, and nothing else.
+pub(crate) static POLICY_HEADER: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = STANDARD.encode(Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).expect("it is made of ASCII")
+});
 
 /// The whole page.
 pub(super) fn page(input: &ReportInput<'_>) -> String {
@@ -405,5 +420,11 @@ mod tests {
                 assert!(!page.contains(broken), "{broken} for {size}");
             }
         }
+    }
+
+    #[test]
+    fn a_served_report_is_locked_to_its_own_style() {
+        let policy = POLICY_HEADER.to_str().unwrap();
+        assert!(policy.contains("style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
     }
 }

@@ -332,7 +332,7 @@ struct Row<'a> {
     unit_faults: u32,
 }
 
-fn is_zero(count: &u32) -> bool {
+pub(super) fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 

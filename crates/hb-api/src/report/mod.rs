@@ -13,7 +13,8 @@ mod trend;
 use hb_core::node::fact::{Body, CycleDecided, Sealed};
 use hb_core::watch::baseline::{Baseline, BaselineSeries};
 
-pub(crate) use closer::{POLICY_HEADER, Rows, past};
+pub(crate) use closer::{Rows, past};
+pub(crate) use html::POLICY_HEADER;
 pub use trend::{Past, Trend};
 
 /// What a report is made of.

@@ -4,23 +4,20 @@
 //! holds up nobody: it is cut off by the bounds of its connection, and asks again from the last event that it has. Bounds (B1):
 //! [`super::STREAMS_MAX`] clients, [`AHEAD_MAX`] pieces ahead of a client, [`AGE_MAX`] for a stream.
 
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use hb_core::supervise::event::Event;
-use hyper::body::Frame;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::call::{self, Call, Outcome};
 use super::problem::Problem;
 use super::{Inner, STREAMS_MAX, events};
+use crate::pieces;
 use hb_core::supervise::history::{EventFilter, Order, Page};
 
 /// Pieces ahead of a client.
@@ -58,7 +55,7 @@ pub(super) fn follow(call: &Call) -> Outcome {
     let teller = Teller { inner: Arc::clone(&call.inner), filter, next: from, pieces };
     tokio::spawn(teller.run(closing, place));
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))];
-    let response: Response = (kind, Body::new(Taken(taken))).into_response();
+    let response: Response = (kind, pieces::body(taken)).into_response();
     Ok(response)
 }
 
@@ -153,16 +150,4 @@ fn one(event: &Event) -> String {
     let data = serde_json::to_string(event).unwrap_or_else(|_| "{}".to_owned());
     let kind: String = event.kind.chars().filter(|c| !c.is_control()).collect();
     format!("id: {}\nevent: {kind}\ndata: {data}\n\n", event.id)
-}
-
-/// The body of an answer that comes piece by piece.
-struct Taken(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Taken {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-    }
 }
