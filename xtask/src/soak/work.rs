@@ -319,7 +319,6 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "it ended early once beside other tests, docs/flakes.md; cargo nextest run -p xtask --run-ignored only"]
     fn a_pair_is_soaked_for_a_minute_and_what_came_of_it_is_drawn() {
         let Some(hb) = program() else {
             assert!(std::env::var_os("CI").is_none(), "hb is built with the workspace");
